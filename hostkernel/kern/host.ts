@@ -1,0 +1,77 @@
+/**
+ * What a process sees of the host kernel: the only thing a vkernel knows of its host.
+ *
+ * A RISC-V program reaches these calls by `ecall`; a TypeScript program is a generator function that gets a `Host`.
+ * Both are processes alike: own address space, own descriptors, killed by the same signals. This file is types, and
+ * the numbers of the interface (abi.ts); kernel.ts and the files beside it are the implementation.
+ */
+
+import type { Access } from '../base/units.ts';
+
+export * from './abi.ts';
+
+/** What a TypeScript program yields: nothing. A `yield` gives the processor to the next process. */
+export type HostWait = undefined;
+
+/**
+ * A TypeScript program. Its return value is its exit code.
+ *
+ * It cannot be pre-empted between two yields: only the guests it runs can. An exception it does not catch is a defect
+ * of the program and leaves HostKernel.run(). It must not catch what Host and UserMemory throw: that is its own end,
+ * and whatever it calls afterwards throws again.
+ */
+export type HostBody = (host: Host) => Generator<HostWait, number, void>;
+
+/** The system-call interface of one process. */
+export interface Host {
+  readonly xlen: 32 | 64; // of the process and of every guest it runs
+  readonly userEnd: number; // first byte address beyond user space
+  readonly memory: UserMemory;
+
+  /**
+   * Makes system call `nr`. Arguments are integers as a register holds them: -1 is all ones; fractions are cut off.
+   * @returns a value >= 0, or -errno; -ENOSYS for a number nobody serves. exit and exit_group do not return.
+   */
+  syscall(nr: number, a0?: number, a1?: number, a2?: number, a3?: number, a4?: number, a5?: number): number;
+
+  /**
+   * vmspace_ctl(id, VMSPACE_CTL_RUN, tf, vf). Hot: the same call as through `syscall`, without its argument passing.
+   * @param tf address of a struct trapframe, vf of a struct vextframe; 8-byte aligned
+   * @returns 0 and a trap in `tf`; -errno (then nothing ran); or RUN_PREEMPTED: `yield`, then repeat the call
+   */
+  run(id: number, tf: number, vf: number): number;
+}
+
+/**
+ * The process's own memory, as its loads and stores see it. A fault is resolved at once; one that cannot be resolved
+ * is SIGSEGV or SIGBUS, and the call does not return.
+ *
+ * Addresses are bytes and may be misaligned unless said otherwise. Values are little endian, and unsigned: load32
+ * returns 0..2^32-1. Stores keep the low bits of any integer, negative ones included.
+ */
+export interface UserMemory {
+  load8(va: number): number;
+  load16(va: number): number;
+  load32(va: number): number;
+  /** Exact below 2^53; above that the nearest double. Take two load32 where all 64 bits matter. */
+  load64(va: number): number;
+  store8(va: number, value: number): void;
+  store16(va: number, value: number): void;
+  store32(va: number, value: number): void;
+  /** Two's complement of an integer of magnitude below 2^53. */
+  store64(va: number, value: number): void;
+
+  read(va: number, into: Uint8Array): void;
+  write(va: number, from: Uint8Array): void;
+  /** memmove: the ranges may overlap. */
+  copy(dst: number, src: number, len: number): void;
+  fill(va: number, len: number, byte: number): void;
+
+  /**
+   * Offset into `bytes` of the byte behind `va`, after whatever fault the access takes; `offset >>> 2` indexes `words`
+   * if va is a multiple of 4. Good to the end of the page, and until the next system call. Hot: allocates nothing.
+   */
+  translate(va: number, access: Access): number;
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+}
