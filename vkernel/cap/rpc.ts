@@ -1,0 +1,337 @@
+/**
+ * RPC over L4 messages: an interface is one typed value; client calls and server dispatch are derived from it.
+ *
+ *   request   label = method    MR1..MRn = arguments, in the order listed; MR1 is the capability handle where the
+ *                               method is `on` a class of objects
+ *   reply     label = errno     MR1..MRm = results (zero where the method failed early), then map items
+ *
+ * Not here: who may use which object (objects.ts), and what a method does (its server).
+ * Source: physmem message conventions of hurd-l4; the reply label carries the error there too.
+ */
+
+import { ECANCELED, ECAP_DIED, EINVAL, EOPNOTSUPP, EOVERFLOW, errnoName, ETIMEDOUT } from '../../hostkernel/base/errno.ts';
+import { kassert } from '../../hostkernel/base/assert.ts';
+import type { Tracer } from '../../hostkernel/base/trace.ts';
+import { ANY, COMPLETE_SPACE, type L4, type L4Wait, type Message, taskOf, type ThreadId } from '../l4/user.ts';
+import type { ObjectTable } from './objects.ts';
+
+/** One method as its interface declares it. All words are numbers; at most MAX_ARGUMENTS of them. */
+export interface MethodDefinition {
+  readonly label: number;
+  readonly request: readonly string[]; // names of the words that must come
+  readonly optional?: readonly string[]; // words that may follow; a missing one reads as 0
+  readonly reply: readonly string[]; // names of the result words
+  readonly maps?: boolean; // the reply carries map items
+  readonly on?: string; // class of the object whose handle is the first word; absent: the method needs no handle
+}
+
+/** A method of an interface, with what dispatch and calls look up at every use. */
+export type Method<D extends MethodDefinition = MethodDefinition> = D & {
+  readonly server: string;
+  readonly name: string;
+  readonly words: number; // request and optional words together
+};
+
+export type Interface<M extends Readonly<Record<string, MethodDefinition>> = Readonly<Record<string, MethodDefinition>>> = {
+  readonly [K in keyof M]: Method<M[K]>;
+};
+
+type Words<Names extends readonly string[]> = { [I in keyof Names]: number };
+type OptionalWords<D extends MethodDefinition> = D extends { readonly optional: infer Names extends readonly string[] } ? Words<Names> : [];
+
+/** The arguments of a call, one number a word. */
+export type Arguments<D extends MethodDefinition> = [...Words<D['request']>, ...Partial<OptionalWords<D>>];
+
+export const MAX_ARGUMENTS = 8; // words of a request
+export const MAX_RESULTS = 16; // words of a reply
+export const MAX_ITEMS = 31; // map items a reply holds: 63 message registers, two for an item, one for a result
+
+/** A handler's answer for a request that gets none: the client is not told why. */
+export const NO_REPLY = -1;
+
+/** Declares the interface of a server. Labels are unique in it. */
+export function defineInterface<const M extends Readonly<Record<string, MethodDefinition>>>(server: string, methods: M): Interface<M> {
+  const labels = new Set<number>();
+  const entries = Object.entries(methods).map(([name, method]) => {
+    const words = method.request.length + (method.optional?.length ?? 0);
+    kassert(words <= MAX_ARGUMENTS && method.reply.length <= MAX_RESULTS, `rpc: ${server}.${name} has too many words`);
+    kassert(!labels.has(method.label), `rpc: ${server}.${name} reuses label ${method.label}`);
+    labels.add(method.label);
+    return [name, { ...method, server, name, words }];
+  });
+  return Object.fromEntries(entries) as Interface<M>; // the keys of `methods`, each value extended
+}
+
+/**
+ * Calls a method and waits for its reply. Result words are then in `l4.message`, from register 1 on. Hot: allocates
+ * nothing of its own.
+ * @returns the reply label: 0, or an errno (result words may follow: partial success);
+ *   ECAP_DIED  the server does not exist; ECANCELED, ETIMEDOUT, EOVERFLOW for the other ways IPC fails
+ * Waits: for the server.
+ */
+export const invoke = invokeWords as <D extends MethodDefinition>(
+  l4: L4,
+  server: ThreadId,
+  method: Method<D>,
+  ...args: Arguments<D>
+) => Generator<L4Wait, number>; // the same function: a word that is not given is 0
+
+function* invokeWords(
+  l4: L4,
+  server: ThreadId,
+  method: Method,
+  a0 = 0,
+  a1 = 0,
+  a2 = 0,
+  a3 = 0,
+  a4 = 0,
+  a5 = 0,
+  a6 = 0,
+  a7 = 0,
+): Generator<L4Wait, number> {
+  const message = l4.message;
+  message.label = method.label;
+  message.untyped = method.words;
+  message.typed = 0;
+  setArguments(message, method.words, a0, a1, a2, a3, a4, a5, a6, a7);
+  l4.acceptor = method.maps === true ? COMPLETE_SPACE : 0;
+  const error = yield* l4.call(server);
+  if (error !== 0) return ipcErrno(error);
+  return message.label;
+}
+
+/** Puts the first `words` arguments into their registers. */
+function setArguments(
+  message: Message,
+  words: number,
+  a0: number,
+  a1: number,
+  a2: number,
+  a3: number,
+  a4: number,
+  a5: number,
+  a6: number,
+  a7: number,
+): void {
+  if (words > 0) message.setWord(1, a0);
+  if (words > 1) message.setWord(2, a1);
+  if (words > 2) message.setWord(3, a2);
+  if (words > 3) message.setWord(4, a3);
+  if (words > 4) message.setWord(5, a4);
+  if (words > 5) message.setWord(6, a5);
+  if (words > 6) message.setWord(7, a6);
+  if (words > 7) message.setWord(8, a7);
+}
+
+/** The errno of an IPC error word (offset << 4 | code << 1 | phase). */
+export function ipcErrno(error: number): number {
+  switch ((error >>> 1) & 7) {
+    case 1:
+      return ETIMEDOUT;
+    case 2:
+      return ECAP_DIED; // no such partner
+    case 4:
+      return EOVERFLOW;
+    default:
+      return ECANCELED;
+  }
+}
+
+/**
+ * One request while it is served: who asks, of which object, and the reply as it grows. One record a server, reused:
+ * a handler must not keep it.
+ */
+export class Call<O> {
+  from: ThreadId; // thread to be answered
+  task: number; // its task id
+  object: O; // what the handle in the first word stands for; meaningful where the method is `on` a class
+  readonly #words = new Float64Array(MAX_RESULTS);
+  readonly #items = new Float64Array(2 * MAX_ITEMS); // send base, fpage
+  #itemCount = 0;
+
+  constructor(from: ThreadId, object: O) {
+    this.from = from;
+    this.task = 0;
+    this.object = object;
+  }
+
+  /** Sets result word `index`, counted from 0 in the order of the method's `reply`. */
+  result(index: number, value: number): void {
+    this.#words[index] = value;
+  }
+
+  /** Map items this reply still has room for. */
+  get itemRoom(): number {
+    return MAX_ITEMS - this.#itemCount;
+  }
+
+  /** Appends a map item. `fpage` carries the rights; `sendBase` is the byte address inside the receiver's window. */
+  mapItem(sendBase: number, fpage: number): void {
+    kassert(this.#itemCount < MAX_ITEMS, 'rpc: reply full');
+    this.#items[2 * this.#itemCount] = sendBase;
+    this.#items[2 * this.#itemCount + 1] = fpage;
+    this.#itemCount += 1;
+  }
+
+  /** Forgets the previous request's results. */
+  begin(from: ThreadId): void {
+    this.from = from;
+    this.task = taskOf(from);
+    this.#words.fill(0);
+    this.#itemCount = 0;
+  }
+
+  /** Writes the reply into the message registers. */
+  finish(message: Message, label: number, words: number): void {
+    message.label = label;
+    message.untyped = words;
+    message.typed = 2 * this.#itemCount;
+    for (let i = 0; i < words; i += 1) message.setWord(1 + i, this.#words[i]);
+    for (let i = 0; i < this.#itemCount; i += 1) message.setMapItem(1 + words + 2 * i, this.#items[2 * i], this.#items[2 * i + 1]);
+  }
+}
+
+/**
+ * What a server does for a method: returns the reply label (0 or an errno), or NO_REPLY. A handler that must wait is a
+ * generator; it sets its results after its last wait or before, as it likes: they are kept apart from the message.
+ */
+export type Handler<D extends MethodDefinition, O> = (
+  call: Call<O>,
+  ...args: [...Words<D['request']>, ...OptionalWords<D>]
+) => number | Generator<L4Wait, number>;
+
+export type Handlers<M extends Readonly<Record<string, MethodDefinition>>, O> = { readonly [K in keyof M]: Handler<M[K], O> };
+
+type AnyHandler<O> = (
+  call: Call<O>,
+  a0: number,
+  a1: number,
+  a2: number,
+  a3: number,
+  a4: number,
+  a5: number,
+  a6: number,
+  a7: number,
+) => number | Generator<L4Wait, number>;
+
+/** A method with its handler, as dispatch finds it by label. */
+interface Route<O> {
+  readonly method: Method;
+  readonly handler: AnyHandler<O>;
+}
+
+export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O> {
+  readonly methods: Interface<M>;
+  readonly handlers: Handlers<M, O>;
+  readonly objects: ObjectTable<O>; // where handles are looked up; a server without objects gives an empty table
+  readonly nobody: O; // stands in Call.object while a method without handle is served
+  readonly tracer: Tracer;
+}
+
+/**
+ * The loop of a server: receive, check, dispatch, reply with zero timeout, receive the next. One request at a time,
+ * each to completion, so no client ever has two outstanding and nothing needs a lock.
+ *
+ * Checks, in this order: at least the handle word came (else dropped), the handle is this task's (else dropped, so
+ * that handles cannot be guessed), the object lives (else ECAP_DIED), the label is known (else EOPNOTSUPP), the word
+ * count is right and no typed item came (else EINVAL), the object is of the method's class (else EINVAL).
+ * Does not return. Waits: for requests, and for whatever its handlers wait.
+ */
+export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(l4: L4, service: Service<M, O>): Generator<L4Wait, never> {
+  const dispatcher = new Dispatcher(service);
+  const message = l4.message;
+  l4.acceptor = 0;
+  let error = yield* l4.receive(ANY);
+  for (;;) {
+    if (error !== 0) {
+      error = yield* l4.receive(ANY); // the client was not waiting for its reply, or our wait was cancelled
+      continue;
+    }
+    const client = l4.from;
+    const answer = dispatcher.dispatch(client, message);
+    const label = typeof answer === 'number' ? answer : yield* answer;
+    dispatcher.finish(message, label);
+    l4.acceptor = 0; // a handler may have called others
+    error = label === NO_REPLY ? yield* l4.receive(ANY) : yield* l4.replyWait(client, ANY);
+  }
+}
+
+/** Dispatch of requests to handlers, apart from the loop: what `serve` runs for every message. */
+export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O> {
+  readonly #routes: ReadonlyMap<number, Route<O>>;
+  readonly #service: Service<M, O>;
+  readonly #call: Call<O>;
+  readonly #server: string;
+  readonly #needsHandle: boolean; // no method works without one: then a bad handle is dropped before its label is read
+  #results = 0; // result words of the method being answered
+  #traced: { method: string; args: readonly number[] } | null = null;
+
+  constructor(service: Service<M, O>) {
+    const routes = new Map<number, Route<O>>();
+    for (const [name, method] of Object.entries<Method>(service.methods)) {
+      const handler = service.handlers[name] as unknown as AnyHandler<O>; // takes the words of this method; more are ignored
+      routes.set(method.label, { method, handler });
+    }
+    this.#routes = routes;
+    this.#service = service;
+    this.#server = Object.values<Method>(service.methods)[0]?.server ?? '';
+    this.#needsHandle = [...routes.values()].every((route) => route.method.on !== undefined);
+    this.#call = new Call<O>(0 as ThreadId, service.nobody);
+  }
+
+  /** Checks a request and starts its handler. Hot: allocates only where a trace sink listens. */
+  dispatch(client: ThreadId, message: Message): number | Generator<L4Wait, number> {
+    const call = this.#call;
+    call.begin(client);
+    this.#results = 0;
+    this.#traced = null;
+    const route = this.#routes.get(message.label);
+    const words = message.untyped;
+    call.object = this.#service.nobody;
+    if (route === undefined ? this.#needsHandle : route.method.on !== undefined) {
+      if (words < 1) return NO_REPLY;
+      const entry = this.#service.objects.lookup(message.word(1), call.task);
+      if (entry === null) return NO_REPLY;
+      if (entry.dead) return ECAP_DIED;
+      if (route !== undefined && entry.served.kind !== route.method.on) return EINVAL;
+      call.object = entry.served.value;
+    }
+    if (route === undefined) return EOPNOTSUPP;
+    const method = route.method;
+    this.#results = method.reply.length;
+    if (words < method.request.length || words > method.words || message.typed !== 0) return EINVAL;
+    if (this.#service.tracer.rpc !== null) this.#traced = { method: method.name, args: argumentsOf(message) };
+    return route.handler(
+      call,
+      words > 0 ? message.word(1) : 0,
+      words > 1 ? message.word(2) : 0,
+      words > 2 ? message.word(3) : 0,
+      words > 3 ? message.word(4) : 0,
+      words > 4 ? message.word(5) : 0,
+      words > 5 ? message.word(6) : 0,
+      words > 6 ? message.word(7) : 0,
+      words > 7 ? message.word(8) : 0,
+    );
+  }
+
+  /** Writes the reply of the request last dispatched into `message`, and reports it to the trace sink. */
+  finish(message: Message, label: number): void {
+    const sink = this.#service.tracer.rpc;
+    const traced = this.#traced;
+    if (sink !== null && traced !== null) {
+      const { from: client } = this.#call;
+      sink({ server: this.#server, method: traced.method, client, args: traced.args, errno: label });
+    }
+    if (label !== NO_REPLY) this.#call.finish(message, label, this.#results);
+  }
+}
+
+/** The untyped words of a message, for a trace event. */
+function argumentsOf(message: Message): readonly number[] {
+  return Array.from({ length: message.untyped }, (_, i) => message.word(1 + i));
+}
+
+/** How a call that failed is shown to a person: `physmem.allocate: ENOMEM`. */
+export function callText(method: Method, label: number): string {
+  return `${method.server}.${method.name}: ${errnoName(label)}`;
+}
