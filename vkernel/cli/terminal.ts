@@ -1,0 +1,49 @@
+/**
+ * The machine's console on the three standard streams, synchronous: a kernel that waits for a key has nothing else to
+ * do, and a guest's output keeps its order.
+ */
+import { readSync, writeSync } from 'node:fs';
+
+/** The reader of our output has gone away: what a shell calls SIGPIPE. */
+export class ClosedOutput extends Error {
+  override readonly name = 'ClosedOutput';
+}
+
+const NAP = new Int32Array(new SharedArrayBuffer(4));
+
+/** Waits a millisecond without spinning: a stream that is not ready has no other way to be asked again. */
+function nap(): void {
+  Atomics.wait(NAP, 0, 0, 1);
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? '';
+}
+
+export const TERMINAL = {
+  /** Writes all of `bytes` to standard output or standard error. @throws ClosedOutput where nobody reads any more. */
+  write(fd: 1 | 2, bytes: Uint8Array): void {
+    let done = 0;
+    while (done < bytes.length) {
+      try {
+        done += writeSync(fd, bytes, done);
+      } catch (error) {
+        if (codeOf(error) === 'EAGAIN') nap();
+        else throw new ClosedOutput();
+      }
+    }
+  },
+
+  /** Up to `max` bytes of standard input; empty at its end. Waits for at least one. */
+  read(max: number): Uint8Array {
+    const buffer = new Uint8Array(max);
+    for (;;) {
+      try {
+        return buffer.subarray(0, readSync(0, buffer));
+      } catch (error) {
+        if (codeOf(error) !== 'EAGAIN') return buffer.subarray(0, 0);
+        nap();
+      }
+    }
+  },
+};
