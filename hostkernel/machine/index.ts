@@ -1,0 +1,10 @@
+/** The simulated machine: what a kernel builds on. */
+
+export { Clock } from './clock.ts';
+export { Console, type ConsoleIo } from './console.ts';
+export { Machine, type MachineOptions } from './machine.ts';
+export { Mmu, TRANSLATE_ACCESS_FAULT, TRANSLATE_PAGE_FAULT, TranslationContext } from './mmu.ts';
+export * from './paging/index.ts';
+export { Ram } from './ram.ts';
+export { Hart } from './riscv/hart.ts';
+export * from './riscv/causes.ts';

@@ -1,0 +1,39 @@
+/** Machine: the hardware put together. It knows nothing of kernels; a kernel gets it as one record. */
+
+import { Clock } from './clock.ts';
+import { Console, type ConsoleIo } from './console.ts';
+import { Mmu } from './mmu.ts';
+import { Ram } from './ram.ts';
+import { CodeCache } from './riscv/code-cache.ts';
+import { Hart } from './riscv/hart.ts';
+
+export interface MachineOptions {
+  /** Bytes of RAM, rounded up to 64 KiB. */
+  readonly ramBytes: number;
+  /** Who is at the console; nobody by default. */
+  readonly console?: ConsoleIo;
+}
+
+export class Machine {
+  readonly ram: Ram;
+  readonly mmu: Mmu;
+  readonly hart: Hart;
+  readonly clock: Clock;
+  readonly console: Console;
+
+  private constructor(ram: Ram, console: Console) {
+    const code = new CodeCache(ram.frames);
+    this.ram = ram;
+    this.mmu = new Mmu(ram, code);
+    this.hart = new Hart(this.mmu, code);
+    this.clock = new Clock(this.hart);
+    this.hart.clock = this.clock;
+    this.console = console;
+  }
+
+  /** A machine that has just been switched on; null when there is no memory of that size to be had. */
+  static create(options: MachineOptions): Machine | null {
+    const ram = Ram.create(options.ramBytes);
+    return ram === null ? null : new Machine(ram, new Console(options.console));
+  }
+}

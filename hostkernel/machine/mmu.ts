@@ -1,0 +1,306 @@
+/**
+ * Mmu: translation as the hart, and TypeScript processes, see it. The walk itself is paging/walk.ts; the entries it
+ * fills are drawn in tlb.ts.
+ *
+ *   access -> first part of the TLB block (inline, in the interpreter) -> translate(): second part -> walk -> fill
+ *
+ * A translation context is what the satp register is on real hardware, a root and a format, plus a TLB block of its
+ * own. There are fewer blocks than contexts: the one not used for the longest time loses its block. So a switch of
+ * address spaces flushes nothing, and a context that was away for long starts with an empty block.
+ */
+
+import { kassert } from '../base/assert.ts';
+import { EXEC, PAGE_SHIFT, PAGE_SIZE, READ, WRITE, type Access, type HostFrame } from '../base/units.ts';
+import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat } from './paging/format.ts';
+import { TLB_BASE, TLB_BLOCKS, TLB_BLOCK_BYTES, type Ram } from './ram.ts';
+import {
+  ADDEND,
+  TAG_EXEC,
+  TAG_READ,
+  TAG_WRITE,
+  clearBlock,
+  clearPage,
+  clearWriteTags,
+  copyEntry,
+  firstEntry,
+  forEachEntry,
+  secondEntry,
+} from './tlb.ts';
+
+/** translate(): the walk refuses. */
+export const TRANSLATE_PAGE_FAULT = -1;
+/** translate(): the tables name memory that does not exist. */
+export const TRANSLATE_ACCESS_FAULT = -2;
+
+/** What the MMU must know of decoded code: a frame that has some never gets a write tag. */
+export interface CodeFrames {
+  /** Whether decoded code of `frame` is kept. */
+  has(frame: number): boolean;
+  /** Drops the decoded code of `frame`, if any. */
+  drop(frame: HostFrame): void;
+}
+
+/**
+ * The TLB blocks and their owners.
+ *
+ * Invariants (assertInvariants):
+ *   I1  a block's owner knows it has that block, and no other context does
+ *   I2  a cached translation names a frame of RAM
+ *   I3  a write tag's frame has no decoded code, and the block's bit in `#writers`
+ */
+export class Mmu {
+  readonly ram: Ram;
+  readonly code: CodeFrames;
+  /** Walks made since power-on, and the page-table entries they read: what a benchmark reports beside times. */
+  walks = 0;
+  walkReferences = 0;
+  /** Grows whenever a context gets a block or becomes the hart's: the time scale of "not used for the longest time". */
+  epoch = 0;
+  readonly #owners: (TranslationContext | null)[] = new Array<TranslationContext | null>(TLB_BLOCKS).fill(null);
+  readonly #writers: Uint32Array; // per frame: bit b is set if block b may hold a write tag of it
+
+  constructor(ram: Ram, code: CodeFrames) {
+    kassert(TLB_BLOCKS <= 32, 'mmu: one bit a block');
+    this.ram = ram;
+    this.code = code;
+    this.#writers = new Uint32Array(ram.frames);
+  }
+
+  /**
+   * Gives `context` an empty block: a free one, or that of the context not used for the longest time.
+   * @returns the block's word index
+   */
+  acquire(context: TranslationContext): number {
+    let victim = 0;
+    let oldest = Infinity;
+    for (let i = 0; i < TLB_BLOCKS; i++) {
+      const age = this.#owners[i]?.lastUse ?? -1;
+      if (age < oldest) {
+        oldest = age;
+        victim = i;
+      }
+    }
+    const owner = this.#owners[victim];
+    if (owner !== null) owner.block = -1;
+    this.#owners[victim] = context;
+    context.lastUse = ++this.epoch;
+    const block = blockWord(victim);
+    clearBlock(this.ram.i32, block);
+    return block;
+  }
+
+  /** Takes back the block at word `block`. */
+  release(block: number): void {
+    this.#owners[blockNumber(block)] = null;
+  }
+
+  /** Notes that the block at word `block` gets a write tag of `frame`. */
+  noteWriter(frame: number, block: number): void {
+    this.#writers[frame] |= 1 << blockNumber(block);
+  }
+
+  /** Takes away every write tag of `frame`: its stores go the slow way from now on. */
+  revokeWriteTags(frame: HostFrame): void {
+    const writers = this.#writers[frame];
+    if (writers === 0) return;
+    for (let i = 0; i < TLB_BLOCKS; i++) {
+      if ((writers & (1 << i)) !== 0) clearWriteTags(this.ram.i32, blockWord(i), this.ram.offsetOf(frame));
+    }
+    this.#writers[frame] = 0;
+  }
+
+  assertInvariants(): void {
+    const words = this.ram.i32;
+    for (const [i, owner] of this.#owners.entries()) {
+      if (owner === null) continue;
+      const block = blockWord(i);
+      kassert(owner.block === block, 'mmu I1');
+      forEachEntry(words, block, (entry) => {
+        for (const tag of [TAG_READ, TAG_WRITE, TAG_EXEC]) {
+          if (words[entry + tag] === -1) continue;
+          const offset = (words[entry + tag] + words[entry + ADDEND]) >>> 0;
+          const frame = (offset - this.ram.base) / 4096;
+          kassert(Number.isInteger(frame) && frame >= 0 && frame < this.ram.frames, 'mmu I2');
+          if (tag === TAG_WRITE) kassert(!this.code.has(frame) && (this.#writers[frame] & (1 << i)) !== 0, 'mmu I3');
+        }
+      });
+    }
+  }
+}
+
+function blockWord(block: number): number {
+  return (TLB_BASE + block * TLB_BLOCK_BYTES) >>> 2;
+}
+
+function blockNumber(word: number): number {
+  return (word * 4 - TLB_BASE) / TLB_BLOCK_BYTES;
+}
+
+/**
+ * One address space as the hardware sees it: the root of its tables and their format.
+ *
+ * A *narrow* context belongs to a 32-bit program: no address has an upper half, and its interpreter does not compare
+ * one. In a wide context the first and the last page of every 4 GiB are never in the first part of the TLB: there an
+ * access may add an offset to the lower half of an address without looking whether it carries.
+ */
+export class TranslationContext {
+  readonly mmu: Mmu;
+  readonly format: PageTableFormat;
+  readonly root: HostFrame;
+  /** Word index of our TLB block, -1 if we have none. Only Mmu changes it from outside. */
+  block = -1;
+  /** Epoch of the last use. */
+  lastUse = 0;
+  #narrow = false;
+  readonly #walked = { frame: 0, attributes: 0 };
+  readonly #words: Int32Array;
+
+  constructor(mmu: Mmu, format: PageTableFormat, root: HostFrame) {
+    this.mmu = mmu;
+    this.format = format;
+    this.root = root;
+    this.#words = mmu.ram.i32;
+  }
+
+  /**
+   * Translates as the hardware does: cached, and the walk sets accessed and dirty bits. Hot: allocates nothing.
+   *
+   * For a write to a page with decoded code the code is dropped first, so whoever writes to the offset needs to tell
+   * nobody. Hold the offset no longer than the page tables stay as they are and the hart does not run.
+   * @param va     any number; what is no address is refused
+   * @param access READ, WRITE or EXEC, one of them
+   * @returns byte offset into the machine's memory, or -1 when the walk refuses
+   */
+  lookup(va: number, access: Access): number {
+    if (!(va >= 0 && va < 9007199254740992)) return -1;
+    const lo = va | 0;
+    const hi = ((va - (lo >>> 0)) * 2.3283064365386963e-10) | 0;
+    const block = this.block;
+    if (block >= 0) {
+      this.lastUse = this.mmu.epoch;
+      const entry = firstEntry(block, lo);
+      const tag = entry + (access & 6);
+      if (this.#words[tag] === (lo & -4096) && this.#words[tag + 1] === hi) return (lo + this.#words[entry + ADDEND]) >>> 0;
+    }
+    const offset = this.translate(lo, hi, access);
+    if (offset < 0) return -1;
+    if (access === WRITE) this.mmu.code.drop(((offset - this.mmu.ram.base) >>> PAGE_SHIFT) as HostFrame);
+    return offset;
+  }
+
+  /**
+   * Translates what missed in the first part of our TLB block, and fills it. Hot: allocates nothing.
+   *
+   * A write to a page with decoded code is translated but not cached; the caller takes care of the code.
+   * @param lo     lower half of the address, i32
+   * @param hi     upper half, i32
+   * @param access READ, WRITE or EXEC, one of them
+   * @returns byte offset into the machine's memory, TRANSLATE_PAGE_FAULT or TRANSLATE_ACCESS_FAULT
+   */
+  translate(lo: number, hi: number, access: Access): number {
+    const words = this.#words;
+    const page = lo & -4096;
+    if (this.block < 0) this.block = this.mmu.acquire(this);
+    this.lastUse = this.mmu.epoch;
+    const block = this.block;
+    const second = secondEntry(block, lo, hi);
+    const tag = second + (access & 6);
+    if (words[tag] !== page || words[tag + 1] !== hi) {
+      if (this.#narrow && hi !== 0) return TRANSLATE_PAGE_FAULT;
+      const result = this.#walk(lo, hi, access);
+      if (result < 0) return result;
+      this.#fill(second, page, hi);
+    }
+    if (words[tag] === page && this.#isFast(page)) copyEntry(words, firstEntry(block, lo), second);
+    return (lo + words[second + ADDEND]) >>> 0;
+  }
+
+  /**
+   * Makes this a context of 32-bit programs, or of 64-bit ones. It stays what it was made first in practice; a change
+   * forgets all translations.
+   */
+  setNarrow(narrow: boolean): void {
+    if (this.#narrow === narrow) return;
+    this.#narrow = narrow;
+    this.invalidateAll();
+  }
+
+  /** The TLB block's word index; a context without one gets one. Marks the context as used. */
+  useBlock(): number {
+    if (this.block < 0) this.block = this.mmu.acquire(this);
+    else this.lastUse = ++this.mmu.epoch;
+    return this.block;
+  }
+
+  /** Walks the tables for an address and keeps what the leaf says in `#walked`. 0 or TRANSLATE_*. */
+  #walk(lo: number, hi: number, access: Access): number {
+    const { format, mmu } = this;
+    const words = this.#words;
+    mmu.walks++;
+    const page = (hi >>> 0) * 1048576 + (lo >>> PAGE_SHIFT);
+    if (page >= format.userEnd / PAGE_SIZE) return TRANSLATE_PAGE_FAULT;
+    let table = this.root as number;
+    for (let level = format.levels - 1; level >= 0; level--) {
+      if (table >= mmu.ram.frames) return TRANSLATE_ACCESS_FAULT;
+      const at = (mmu.ram.base + table * PAGE_SIZE + (format.index(level, page) << format.entryShift)) >>> 2;
+      const entryLo = words[at];
+      const entryHi = format.entryBytes === 8 ? words[at + 1] : 0;
+      mmu.walkReferences++;
+      const kind = format.kind(level, entryLo, entryHi);
+      if (kind === ENTRY_TABLE) {
+        table = format.frame(level, entryLo, entryHi);
+        continue;
+      }
+      if (kind !== ENTRY_LEAF) return TRANSLATE_PAGE_FAULT;
+      const attributes = format.attributes(level, entryLo, entryHi);
+      if ((attributes & ATTR_USER) === 0 || (attributes & access) === 0) return TRANSLATE_PAGE_FAULT;
+      const update = format.accessedLo | (access === WRITE ? format.dirtyLo : 0);
+      words[at] = entryLo | update;
+      this.#walked.frame = format.frame(level, entryLo, entryHi) + (page % format.span(level));
+      this.#walked.attributes = attributes | ATTR_ACCESSED | (access === WRITE ? ATTR_DIRTY : 0);
+      return this.#walked.frame < mmu.ram.frames ? 0 : TRANSLATE_ACCESS_FAULT;
+    }
+    return TRANSLATE_PAGE_FAULT;
+  }
+
+  /** Whether the page may be in the first part: see the class comment. */
+  #isFast(page: number): boolean {
+    return this.#narrow || (page !== 0 && page !== -4096);
+  }
+
+  /** Writes the last walk's result over the entry at word `second`, for every kind of access it permits. */
+  #fill(second: number, page: number, hi: number): void {
+    const words = this.#words;
+    const { frame, attributes } = this.#walked;
+    const isCode = this.mmu.code.has(frame);
+    const mayRead = (attributes & READ) !== 0 && (attributes & ATTR_ACCESSED) !== 0;
+    const mayWrite = (attributes & WRITE) !== 0 && (attributes & ATTR_DIRTY) !== 0 && !isCode;
+    const mayExecute = (attributes & EXEC) !== 0 && (attributes & ATTR_ACCESSED) !== 0;
+    words[second + TAG_READ] = mayRead ? page : -1;
+    words[second + TAG_READ + 1] = mayRead ? hi : -1;
+    words[second + TAG_WRITE] = mayWrite ? page : -1;
+    words[second + TAG_WRITE + 1] = mayWrite ? hi : -1;
+    words[second + TAG_EXEC] = mayExecute ? page : -1;
+    words[second + TAG_EXEC + 1] = mayExecute ? hi : -1;
+    words[second + ADDEND] = (this.mmu.ram.base + frame * PAGE_SIZE - page) | 0;
+    if (mayWrite) this.mmu.noteWriter(frame, this.block);
+  }
+
+  /** Forgets the translation of the page at `va`. To be called whenever its entry got fewer rights or another frame. */
+  invalidatePage(va: number): void {
+    if (this.block < 0 || !(va >= 0 && va < 9007199254740992)) return;
+    clearPage(this.#words, this.block, va | 0, ((va - (va >>> 0)) * 2.3283064365386963e-10) | 0);
+  }
+
+  /** Forgets all translations. */
+  invalidateAll(): void {
+    if (this.block >= 0) clearBlock(this.#words, this.block);
+  }
+
+  /** Gives the TLB block back. The context may still be used: it then gets another. */
+  release(): void {
+    if (this.block < 0) return;
+    this.mmu.release(this.block);
+    this.block = -1;
+  }
+}

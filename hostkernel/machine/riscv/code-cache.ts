@@ -1,0 +1,90 @@
+/**
+ * CodeCache: decoded instructions, kept by physical frame. The record of an instruction is drawn in opcodes.ts; who
+ * decodes is decode.ts, who executes interpret64.ts and interpret32.ts.
+ *
+ *   records  | scratch | slot 1 | slot 2 | ...        one slot a frame of code, SLOT_WORDS words
+ *
+ *   slot     | 2 words for each of the frame's 2048 halfwords | guard |
+ *
+ * So the byte offset of an instruction in its page is the word offset of its record in the slot. A record of all zero is
+ * an instruction not decoded yet: its operation is "decode me". The guard's operation is "go on in the next page".
+ * Slot 0 is no frame's: the hart puts an instruction there that lies on two pages.
+ */
+
+import type { HostFrame } from '../../base/units.ts';
+import type { CodeFrames } from '../mmu.ts';
+import { OP_NEXT_PAGE } from './opcodes.ts';
+
+/** Words of a slot: 4096 for the page, and a guard for each way to leave it at the end (at +0 and at +2 bytes). */
+export const SLOT_WORDS = 4096 + 4;
+
+/** Frames whose decoded code is kept: 4 MiB of code, 16 MiB of records. */
+const SLOTS = 1025;
+
+/** Bytes before a store in which an instruction may begin whose record depends on the bytes stored. */
+const REACH = 6;
+
+/**
+ * Invariants:
+ *   I1  frameOf[slotOf[frame] / SLOT_WORDS] === frame for every frame that has code
+ *   I2  guards are in place
+ */
+export class CodeCache implements CodeFrames {
+  readonly records: Int32Array;
+  /** Per frame: word index of its slot, 0 if it has none. */
+  readonly slotOf: Int32Array;
+  /** Per slot: the frame, -1 if free. */
+  readonly frameOf: Int32Array;
+  /** Slots given to frames since power-on: what a benchmark reports. */
+  claims = 0;
+  #hand = 0;
+
+  constructor(frames: number) {
+    this.records = new Int32Array(SLOTS * SLOT_WORDS);
+    this.slotOf = new Int32Array(frames);
+    this.frameOf = new Int32Array(SLOTS).fill(-1);
+    this.#guard(0);
+  }
+
+  has(frame: number): boolean {
+    return this.slotOf[frame] !== 0;
+  }
+
+  drop(frame: HostFrame): void {
+    const slot = this.slotOf[frame];
+    if (slot === 0) return;
+    this.records.fill(0, slot, slot + 4096);
+    this.slotOf[frame] = 0;
+    this.frameOf[slot / SLOT_WORDS] = -1;
+  }
+
+  /**
+   * Gives `frame`, which has none, a slot; if all are taken, some other frame loses its code.
+   * @returns the slot's word index
+   */
+  claim(frame: HostFrame): number {
+    this.claims++;
+    this.#hand = (this.#hand % (SLOTS - 1)) + 1;
+    const number = this.#hand;
+    const slot = number * SLOT_WORDS;
+    const owner = this.frameOf[number];
+    if (owner >= 0) this.drop(owner as HostFrame);
+    this.#guard(slot);
+    this.slotOf[frame] = slot;
+    this.frameOf[number] = frame;
+    return slot;
+  }
+
+  /** Forgets what was decoded from bytes [offset, offset + bytes) of `frame`, after a store to them. */
+  touch(frame: HostFrame, offset: number, bytes: number): void {
+    const slot = this.slotOf[frame];
+    if (slot === 0) return;
+    const start = Math.max(0, (offset & ~1) - REACH);
+    this.records.fill(0, slot + start, slot + Math.min(4096, (offset + bytes + 1) & ~1));
+  }
+
+  #guard(slot: number): void {
+    this.records[slot + 4096] = OP_NEXT_PAGE;
+    this.records[slot + 4098] = OP_NEXT_PAGE;
+  }
+}
