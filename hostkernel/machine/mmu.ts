@@ -11,7 +11,8 @@
 
 import { kassert } from '../base/assert.ts';
 import { EXEC, PAGE_SHIFT, PAGE_SIZE, READ, WRITE, type Access, type HostFrame } from '../base/units.ts';
-import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat } from './paging/format.ts';
+import { ATTR_ACCESSED, ATTR_DIRTY, type PageTableFormat } from './paging/format.ts';
+import { WALK_BUS, WALK_HIT, compileWalk, type HardwareWalk } from './paging/walk.ts';
 import { TLB_BASE, TLB_BLOCKS, TLB_BLOCK_BYTES, type Ram } from './ram.ts';
 import {
   ADDEND,
@@ -57,6 +58,7 @@ export class Mmu {
   /** Grows whenever a context gets a block or becomes the hart's: the time scale of "not used for the longest time". */
   epoch = 0;
   readonly #owners: (TranslationContext | null)[] = new Array<TranslationContext | null>(TLB_BLOCKS).fill(null);
+  readonly #walks = new Map<PageTableFormat, HardwareWalk>();
   readonly #writers: Uint32Array; // per frame: bit b is set if block b may hold a write tag of it
 
   constructor(ram: Ram, code: CodeFrames) {
@@ -87,6 +89,16 @@ export class Mmu {
     const block = blockWord(victim);
     clearBlock(this.ram.i32, block);
     return block;
+  }
+
+  /** The walk of `format` in our RAM: one for all contexts of the format. */
+  walkOf(format: PageTableFormat): HardwareWalk {
+    let hardware = this.#walks.get(format);
+    if (hardware === undefined) {
+      hardware = compileWalk(format, this.ram);
+      this.#walks.set(format, hardware);
+    }
+    return hardware;
   }
 
   /** Takes back the block at word `block`. */
@@ -152,7 +164,7 @@ export class TranslationContext {
   /** Epoch of the last use. */
   lastUse = 0;
   #narrow = false;
-  readonly #walked = { frame: 0, attributes: 0 };
+  readonly #hardware: HardwareWalk;
   readonly #words: Int32Array;
 
   constructor(mmu: Mmu, format: PageTableFormat, root: HostFrame) {
@@ -160,6 +172,7 @@ export class TranslationContext {
     this.format = format;
     this.root = root;
     this.#words = mmu.ram.i32;
+    this.#hardware = mmu.walkOf(format);
   }
 
   /**
@@ -232,35 +245,15 @@ export class TranslationContext {
     return this.block;
   }
 
-  /** Walks the tables for an address and keeps what the leaf says in `#walked`. 0 or TRANSLATE_*. */
+  /** Walks the tables for an address; the result is in `#hardware.result`. Returns 0 or TRANSLATE_*. */
   #walk(lo: number, hi: number, access: Access): number {
-    const { format, mmu } = this;
-    const words = this.#words;
+    const { mmu } = this;
+    const { walk, result } = this.#hardware;
+    const outcome = walk(this.root, lo, hi, access);
     mmu.walks++;
-    const page = (hi >>> 0) * 1048576 + (lo >>> PAGE_SHIFT);
-    if (page >= format.userEnd / PAGE_SIZE) return TRANSLATE_PAGE_FAULT;
-    let table = this.root as number;
-    for (let level = format.levels - 1; level >= 0; level--) {
-      if (table >= mmu.ram.frames) return TRANSLATE_ACCESS_FAULT;
-      const at = (mmu.ram.base + table * PAGE_SIZE + (format.index(level, page) << format.entryShift)) >>> 2;
-      const entryLo = words[at];
-      const entryHi = format.entryBytes === 8 ? words[at + 1] : 0;
-      mmu.walkReferences++;
-      const kind = format.kind(level, entryLo, entryHi);
-      if (kind === ENTRY_TABLE) {
-        table = format.frame(level, entryLo, entryHi);
-        continue;
-      }
-      if (kind !== ENTRY_LEAF) return TRANSLATE_PAGE_FAULT;
-      const attributes = format.attributes(level, entryLo, entryHi);
-      if ((attributes & ATTR_USER) === 0 || (attributes & access) === 0) return TRANSLATE_PAGE_FAULT;
-      const update = format.accessedLo | (access === WRITE ? format.dirtyLo : 0);
-      words[at] = entryLo | update;
-      this.#walked.frame = format.frame(level, entryLo, entryHi) + (page % format.span(level));
-      this.#walked.attributes = attributes | ATTR_ACCESSED | (access === WRITE ? ATTR_DIRTY : 0);
-      return this.#walked.frame < mmu.ram.frames ? 0 : TRANSLATE_ACCESS_FAULT;
-    }
-    return TRANSLATE_PAGE_FAULT;
+    mmu.walkReferences += result.references;
+    if (outcome !== WALK_HIT) return outcome === WALK_BUS ? TRANSLATE_ACCESS_FAULT : TRANSLATE_PAGE_FAULT;
+    return result.frame < mmu.ram.frames ? 0 : TRANSLATE_ACCESS_FAULT;
   }
 
   /** Whether the page may be in the first part: see the class comment. */
@@ -271,7 +264,7 @@ export class TranslationContext {
   /** Writes the last walk's result over the entry at word `second`, for every kind of access it permits. */
   #fill(second: number, page: number, hi: number): void {
     const words = this.#words;
-    const { frame, attributes } = this.#walked;
+    const { frame, attributes } = this.#hardware.result;
     const isCode = this.mmu.code.has(frame);
     const mayRead = (attributes & READ) !== 0 && (attributes & ATTR_ACCESSED) !== 0;
     const mayWrite = (attributes & WRITE) !== 0 && (attributes & ATTR_DIRTY) !== 0 && !isCode;
