@@ -12,7 +12,21 @@
 import { ECANCELED, ECAP_DIED, EINVAL, EOPNOTSUPP, EOVERFLOW, errnoName, ETIMEDOUT } from '../../hostkernel/base/errno.ts';
 import { kassert } from '../../hostkernel/base/assert.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
-import { ANY, COMPLETE_SPACE, type L4, type L4Wait, type Message, taskOf, type ThreadId } from '../l4/user.ts';
+import {
+  ACCEPT_ALL,
+  ACCEPT_UNTYPED,
+  ANY,
+  IPC_NO_PARTNER,
+  IPC_OVERFLOW,
+  IPC_TIMEOUT,
+  ipcErrorCode,
+  type L4,
+  type L4Wait,
+  type Message,
+  NIL,
+  taskOf,
+  type ThreadId,
+} from '../l4/user.ts';
 import type { ObjectTable } from './objects.ts';
 
 /** One method as its interface declares it. All words are numbers; at most MAX_ARGUMENTS of them. */
@@ -94,7 +108,7 @@ function* invokeWords(
   message.untyped = method.words;
   message.typed = 0;
   setArguments(message, method.words, a0, a1, a2, a3, a4, a5, a6, a7);
-  l4.acceptor = method.maps === true ? COMPLETE_SPACE : 0;
+  l4.acceptor = method.maps === true ? ACCEPT_ALL : ACCEPT_UNTYPED;
   const error = yield* l4.call(server);
   if (error !== 0) return ipcErrno(error);
   return message.label;
@@ -123,14 +137,14 @@ function setArguments(
   if (words > 7) message.setWord(8, a7);
 }
 
-/** The errno of an IPC error word (offset << 4 | code << 1 | phase). */
+/** The errno of an IPC error word: how a caller sees a server that cannot be reached. */
 export function ipcErrno(error: number): number {
-  switch ((error >>> 1) & 7) {
-    case 1:
+  switch (ipcErrorCode(error)) {
+    case IPC_TIMEOUT:
       return ETIMEDOUT;
-    case 2:
-      return ECAP_DIED; // no such partner
-    case 4:
+    case IPC_NO_PARTNER:
+      return ECAP_DIED;
+    case IPC_OVERFLOW:
       return EOVERFLOW;
     default:
       return ECANCELED;
@@ -142,16 +156,14 @@ export function ipcErrno(error: number): number {
  * a handler must not keep it.
  */
 export class Call<O> {
-  from: ThreadId; // thread to be answered
-  task: number; // its task id
+  from: ThreadId = NIL; // thread to be answered
+  task = 0; // its task id
   object: O; // what the handle in the first word stands for; meaningful where the method is `on` a class
   readonly #words = new Float64Array(MAX_RESULTS);
   readonly #items = new Float64Array(2 * MAX_ITEMS); // send base, fpage
   #itemCount = 0;
 
-  constructor(from: ThreadId, object: O) {
-    this.from = from;
-    this.task = 0;
+  constructor(object: O) {
     this.object = object;
   }
 
@@ -174,9 +186,9 @@ export class Call<O> {
   }
 
   /** Forgets the previous request's results. */
-  begin(from: ThreadId): void {
+  begin(from: ThreadId, task: number): void {
     this.from = from;
-    this.task = taskOf(from);
+    this.task = task;
     this.#words.fill(0);
     this.#itemCount = 0;
   }
@@ -240,18 +252,18 @@ export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O
 export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(l4: L4, service: Service<M, O>): Generator<L4Wait, never> {
   const dispatcher = new Dispatcher(service);
   const message = l4.message;
-  l4.acceptor = 0;
+  l4.acceptor = ACCEPT_UNTYPED;
   let error = yield* l4.receive(ANY);
   for (;;) {
     if (error !== 0) {
-      error = yield* l4.receive(ANY); // the client was not waiting for its reply, or our wait was cancelled
+      error = yield* l4.receive(ANY); // our wait was cancelled, or a message did not fit
       continue;
     }
     const client = l4.from;
     const answer = dispatcher.dispatch(client, message);
     const label = typeof answer === 'number' ? answer : yield* answer;
     dispatcher.finish(message, label);
-    l4.acceptor = 0; // a handler may have called others
+    l4.acceptor = ACCEPT_UNTYPED; // a handler may have called others
     error = label === NO_REPLY ? yield* l4.receive(ANY) : yield* l4.replyWait(client, ANY);
   }
 }
@@ -276,13 +288,13 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
     this.#service = service;
     this.#server = Object.values<Method>(service.methods)[0]?.server ?? '';
     this.#needsHandle = [...routes.values()].every((route) => route.method.on !== undefined);
-    this.#call = new Call<O>(0 as ThreadId, service.nobody);
+    this.#call = new Call<O>(service.nobody);
   }
 
   /** Checks a request and starts its handler. Hot: allocates only where a trace sink listens. */
   dispatch(client: ThreadId, message: Message): number | Generator<L4Wait, number> {
     const call = this.#call;
-    call.begin(client);
+    call.begin(client, taskOf(client, message.wordBits));
     this.#results = 0;
     this.#traced = null;
     const route = this.#routes.get(message.label);
