@@ -19,13 +19,12 @@ import {
   ATTR_USER,
   ENTRY_INVALID,
   ENTRY_LEAF,
-  ENTRY_RESERVED,
   ENTRY_TABLE,
   type PageTableFormat,
 } from './format.ts';
-import { type Classifier, classifierOf, classify, ruleMatches, ruleOf } from './rules.ts';
+import { type Classification, classificationOf, classify, ruleMatches, ruleOf } from './rules.ts';
 
-const PERMISSIONS = READ | WRITE | EXEC;
+export const PERMISSIONS = READ | WRITE | EXEC;
 const KEYS = 1 << 13;
 const NO_ENTRY = -1;
 
@@ -50,20 +49,12 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
   const geometry = geometryOf(descriptor);
   const { levels, pageBits, shifts, masks, spans } = geometry;
   const field = frameFieldOf(descriptor);
-  const classifiers = classifiersOf(descriptor, options, geometry);
+  const classification = classificationFor(descriptor, options, geometry);
   const { accessedLo, dirtyLo } = adBitsOf(descriptor);
 
-  // kinds[level << 5 | pattern]: what the pattern makes of an entry. No match is reserved.
-  const kinds = new Uint8Array((levels + 1) << 5).fill(ENTRY_RESERVED);
-  classifiers.forEach((c, level) => {
-    kassert(c.patterns.length < 32, `paging: ${id} has too many patterns`);
-    c.patterns.forEach((pattern, i) => {
-      kinds[(level << 5) | i] = KIND[pattern.as];
-    });
-  });
-  const kind = (level: number, lo: number, hi: number): number => kinds[(level << 5) | classify(classifiers[level], lo, hi)];
+  const kind = (level: number, lo: number, hi: number): number => classify(classification, level, lo, hi) & 3;
 
-  const byKey = attributesByKey(descriptor, options, kind, levels, { accessedLo, dirtyLo });
+  const byKey = attributesByKey(descriptor, options, 'any');
   const attributes = (level: number, lo: number, hi: number): number => byKey[level][(lo & 0xfff) | ((hi >>> 31) << 12)];
 
   const { shift, loMask, hiMask, hiScale } = field;
@@ -113,8 +104,6 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
   };
 }
 
-const KIND = { invalid: ENTRY_INVALID, reserved: ENTRY_RESERVED, table: ENTRY_TABLE, leaf: ENTRY_LEAF } as const;
-
 export interface Geometry {
   readonly levels: number;
   readonly pageBits: number;
@@ -152,7 +141,7 @@ export interface FrameField {
 }
 
 /** The frame field: one run of bits, the same for pointers and leaves of every level. */
-function frameFieldOf(descriptor: LayoutDescriptor): FrameField {
+export function frameFieldOf(descriptor: LayoutDescriptor): FrameField {
   const parts = [...Object.values(descriptor.table), ...Object.values(descriptor.frame)];
   const [part] = parts[0];
   const same = (p: readonly AddressPart[]) => p.length === 1 && p[0].mask === part.mask && p[0].shl === part.shl;
@@ -164,19 +153,18 @@ function frameFieldOf(descriptor: LayoutDescriptor): FrameField {
   return { shift, width: 32 - shift + hiBits, loMask: lo | 0, hiMask: hi | 0, hiScale: 2 ** (32 - shift) };
 }
 
-/** Classifiers by level. [levels] is that of a root entry. */
-export function classifiersOf(descriptor: LayoutDescriptor, options: Options, geometry: Geometry): readonly Classifier[] {
+/** What entries are, by level; [levels] is a root entry. */
+export function classificationFor(descriptor: LayoutDescriptor, options: Options, geometry: Geometry): Classification {
   const { levels, names, pageBits } = geometry;
-  const list = names.map((name) => classifierOf(descriptor.classify[name], options));
-  if (list.length > levels) return list;
+  const lists = names.map((name) => descriptor.classify[name]);
+  if (lists.length > levels) return classificationOf(lists, options);
   // A format whose root is a pointer still has root entries, as a virtual page table. They are those of its top level;
   // only alignment is stricter, since a leaf then maps the whole space.
-  const field = frameFieldOf(descriptor);
-  const lowFrameBits = (2 ** pageBits - 1) * 2 ** field.shift;
-  const top = descriptor.classify[names[levels - 1]].map((pattern) =>
+  const lowFrameBits = (2 ** pageBits - 1) * 2 ** frameFieldOf(descriptor).shift;
+  const root = lists[levels - 1].map((pattern) =>
     pattern.fault === 'misaligned' ? { ...pattern, any: `0x${lowFrameBits.toString(16)}` as const } : pattern,
   );
-  return [...list, classifierOf(top, options)];
+  return classificationOf([...lists, root], options);
 }
 
 /** The accessed and dirty bits: what a read sets, and what a write sets beyond it. */
@@ -187,39 +175,40 @@ function adBitsOf(descriptor: LayoutDescriptor): { accessedLo: number; dirtyLo: 
   return { accessedLo, dirtyLo: setOn('w') & ~accessedLo };
 }
 
-const GRANTED: Readonly<Record<Grant, number>> = {
-  ur: READ | ATTR_USER,
-  uw: WRITE | ATTR_USER,
-  ux: EXEC | ATTR_USER,
-  sr: READ,
-  sw: WRITE,
-  sx: EXEC,
-};
+/** Whose permissions count: a mode's, or what either may do. */
+export type Mode = 'user' | 'super' | 'any';
 
-/** attributes[level][key]. */
-function attributesByKey(
-  descriptor: LayoutDescriptor,
-  options: Options,
-  kind: PageTableFormat['kind'],
-  levels: number,
-  ad: { readonly accessedLo: number; readonly dirtyLo: number },
-): readonly Uint8Array[] {
-  const grants = descriptor.perm.entry.filter((p) => inForce(p, options)).map((p) => ({ rule: ruleOf(p), bits: GRANTED[p.grant] }));
+/** What a grant contributes to the attributes. That user mode may use an entry is reported in every mode. */
+function grantedBy(grant: Grant, mode: Mode): number {
+  const user = grant[0] === 'u';
+  const counts = mode === 'any' || (mode === 'user') === user;
+  return (counts ? PERMISSION_OF[grant[1]] : 0) | (user ? ATTR_USER : 0);
+}
+const PERMISSION_OF: Readonly<Record<string, number>> = { r: READ, w: WRITE, x: EXEC };
+
+/** attributes[level][key] of table and leaf entries, as PageTableFormat.attributes describes them. */
+export function attributesByKey(descriptor: LayoutDescriptor, options: Options, mode: Mode): readonly Uint8Array[] {
+  const geometry = geometryOf(descriptor);
+  const classification = classificationFor(descriptor, options, geometry);
+  const grants = descriptor.perm.entry
+    .filter((pattern) => inForce(pattern, options))
+    .map((pattern) => ({ rule: ruleOf(pattern), bits: grantedBy(pattern.grant, mode) }));
+  const { accessedLo, dirtyLo } = adBitsOf(descriptor);
   for (const { rule } of grants) kassert(isKeyed(rule.maskLo, rule.maskHi), `paging: permission bits of ${descriptor.id}`);
-  kassert(isKeyed(ad.accessedLo | ad.dirtyLo, 0), `paging: accessed and dirty bits of ${descriptor.id}`);
+  kassert(isKeyed(accessedLo | dirtyLo, 0), `paging: accessed and dirty bits of ${descriptor.id}`);
   const globalLo = halves(descriptor.carried?.global ?? '0x0').lo;
   const all = PERMISSIONS | ATTR_USER | ATTR_ACCESSED | ATTR_DIRTY;
-  return Array.from({ length: levels + 1 }, (_, level) => {
+  return Array.from({ length: geometry.levels + 1 }, (_, level) => {
     const table = new Uint8Array(KEYS);
     for (let key = 0; key < KEYS; key++) {
       const lo = key & 0xfff;
       const hi = (key >>> 12) << 31;
       let bits = 0;
-      if (descriptor.perm.check === 'leaf' && kind(level, lo, 0) === ENTRY_TABLE) bits = all;
+      if (descriptor.perm.combine === 'leaf' && (classify(classification, level, lo & 0xff, 0) & 3) === ENTRY_TABLE) bits = all;
       else {
         for (const grant of grants) if (ruleMatches(grant.rule, lo, hi)) bits |= grant.bits;
-        if ((lo & ad.accessedLo) === ad.accessedLo) bits |= ATTR_ACCESSED;
-        if ((lo & ad.dirtyLo) === ad.dirtyLo) bits |= ATTR_DIRTY;
+        if ((lo & accessedLo) === accessedLo) bits |= ATTR_ACCESSED;
+        if ((lo & dirtyLo) === dirtyLo) bits |= ATTR_DIRTY;
       }
       if ((lo & globalLo) !== 0) bits |= ATTR_GLOBAL;
       table[key] = bits;

@@ -1,7 +1,26 @@
 /** Page-table formats: descriptors, the codec and the walks derived from them. The entry file of this room. */
 export { compileLayout } from './compile.ts';
-export type { FaultKind, LayoutDescriptor, Options } from './descriptor.ts';
+export type { FaultKind, LayoutDescriptor, Options, U64 } from './descriptor.ts';
 export * from './format.ts';
 export { LAYOUT_NAMES, layoutByName } from './registry.ts';
 export { SV32, SV39, SV48 } from './riscv.ts';
 export { VPTE_2006, VPTE_2006V, VPTE_32_NX, VPTE_64_NX } from './vpte.ts';
+export {
+  compileWalk,
+  type HardwareWalk,
+  WALK_ACCESS_FLAG,
+  WALK_BUS,
+  WALK_DIRTY_FLAG,
+  WALK_FAULTS,
+  WALK_HIT,
+  WALK_MISALIGNED,
+  WALK_NONCANONICAL,
+  WALK_NOT_LEAF,
+  WALK_NOT_PRESENT,
+  WALK_PROTECTION,
+  WALK_RESERVED,
+  type Walk,
+  type WalkMemory,
+  type WalkResult,
+} from './walk.ts';
+export { type ReferenceMemory, type ReferenceResult, type WalkRequest, walkReference } from './reference.ts';

@@ -2,15 +2,19 @@
  * Pattern lists, prepared for a hot path. Not the meaning of patterns: that is in `descriptor.ts`.
  *
  * Nearly every pattern of a real format asks for bits of the entry's lowest byte, or refuses if any of some upper bits
- * is set. So a list of patterns becomes, for each value of the lowest byte,
+ * is set. So the patterns of a level become, for each value of the lowest byte,
  *
- *   outcome    the pattern that matches if all the upper bits in question are zero
+ *   outcome    what the entry is if all the upper bits in question are zero
  *   doubtLo/Hi the upper bits in question
  *
  * An entry with a doubtful bit set is classified by going through the patterns, which is rare: most such bits are
  * reserved. The two ways agree by construction, whatever the patterns are.
+ *
+ *   outcome = | pattern that matches, 6 bits | ENTRY_*, 2 bits |      no match: one past the last pattern, ENTRY_RESERVED
  */
+import { kassert } from '../../base/assert.ts';
 import { type ClassPattern, halves, inForce, type Options, type Pattern } from './descriptor.ts';
+import { ENTRY_INVALID, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE } from './format.ts';
 
 /** A pattern in halves (signed), options already decided. */
 export interface Rule {
@@ -44,68 +48,90 @@ export function ruleMatches(rule: Rule, lo: number, hi: number): boolean {
   return !rule.hasAny || ((lo & rule.anyLo) | (hi & rule.anyHi)) !== 0;
 }
 
-/** A level's classification: which of `patterns` an entry matches. */
-export interface Classifier {
-  readonly patterns: readonly ClassPattern[]; // those in force
-  readonly rules: readonly Rule[];
-  readonly outcome: Uint8Array; // by lowest byte: index of a pattern, or patterns.length where none matches
-  readonly doubtLo: Int32Array; // by lowest byte
+/** What entries are, on every level. The arrays are indexed by level << 8 | lowest byte of the entry. */
+export interface Classification {
+  readonly patterns: readonly (readonly ClassPattern[])[]; // by level, those in force
+  readonly rules: readonly (readonly Rule[])[];
+  readonly outcome: Uint8Array;
+  readonly doubtLo: Int32Array;
   readonly doubtHi: Int32Array;
 }
 
-/** Index of the first pattern that matches, patterns.length where none does. Goes through the list. */
-export function firstMatch(rules: readonly Rule[], lo: number, hi: number): number {
-  for (let i = 0; i < rules.length; i++) if (ruleMatches(rules[i], lo, hi)) return i;
-  return rules.length;
+/** @param lists the patterns of each level, level 0 first */
+export function classificationOf(lists: readonly (readonly ClassPattern[])[], options: Options): Classification {
+  const patterns = lists.map((list) => list.filter((pattern) => inForce(pattern, options)));
+  const classification = {
+    patterns,
+    rules: patterns.map((list) => list.map(ruleOf)),
+    outcome: new Uint8Array(lists.length << 8),
+    doubtLo: new Int32Array(lists.length << 8),
+    doubtHi: new Int32Array(lists.length << 8),
+  };
+  for (let level = 0; level < lists.length; level++) {
+    kassert(patterns[level].length < 64, 'paging: too many patterns');
+    for (let byte = 0; byte < 256; byte++) prepare(classification, level, byte);
+  }
+  return classification;
 }
 
-const BYTE = 0xff;
-
-export function classifierOf(all: readonly ClassPattern[], options: Options): Classifier {
-  const patterns = all.filter((pattern) => inForce(pattern, options));
-  const rules = patterns.map(ruleOf);
-  const outcome = new Uint8Array(256);
-  const doubtLo = new Int32Array(256);
-  const doubtHi = new Int32Array(256);
-  for (let byte = 0; byte < 256; byte++) {
-    // Until a pattern is certain to match, each one that might match adds the bits that would make it.
-    let lo = 0;
-    let hi = 0;
-    let found = rules.length;
-    for (let i = 0; i < rules.length && found === rules.length; i++) {
-      const rule = rules[i];
-      if ((byte & rule.maskLo & BYTE) !== (rule.valueLo & BYTE)) continue; // cannot match
-      const wantsLo = rule.valueLo & ~BYTE;
-      if (wantsLo !== 0 || rule.valueHi !== 0) {
-        // It needs a set upper bit: one such bit known to be zero is enough to rule it out.
-        if ((wantsLo & lo) !== 0 || (rule.valueHi & hi) !== 0) continue;
-        if (rule.valueHi !== 0) hi |= highestBit(rule.valueHi);
-        else lo |= highestBit(wantsLo);
-        continue;
-      }
-      if (rule.hasAny && (byte & rule.anyLo) === 0) {
-        lo |= rule.anyLo & ~BYTE;
-        hi |= rule.anyHi;
-        continue;
-      }
-      lo |= rule.maskLo & ~BYTE; // upper bits that must be zero
+/**
+ * Fills in one slot. Until a pattern is certain to match, each one that might match adds to the doubtful bits what it
+ * takes to rule it out.
+ */
+function prepare(c: Classification, level: number, byte: number): void {
+  const rules = c.rules[level];
+  let lo = 0;
+  let hi = 0;
+  let found = rules.length;
+  for (let i = 0; i < rules.length && found === rules.length; i++) {
+    const rule = rules[i];
+    if ((byte & rule.maskLo) !== (rule.valueLo & BYTE)) continue; // cannot match
+    const wantsLo = rule.valueLo & ~BYTE;
+    const wantsHi = rule.valueHi;
+    if (wantsLo !== 0 || wantsHi !== 0) {
+      // It needs certain upper bits set: one of them known to be zero rules it out.
+      if ((wantsLo & lo) !== 0 || (wantsHi & hi) !== 0) continue;
+      if (wantsHi !== 0) hi |= highestBit(wantsHi);
+      else lo |= highestBit(wantsLo);
+    } else if (rule.hasAny && (byte & rule.anyLo) === 0) {
+      lo |= rule.anyLo;
+      hi |= rule.anyHi;
+    } else {
+      // It matches as soon as the upper bits it looks at are zero.
+      lo |= rule.maskLo & ~BYTE;
       hi |= rule.maskHi;
       found = i;
     }
-    outcome[byte] = found;
-    doubtLo[byte] = lo;
-    doubtHi[byte] = hi;
   }
-  return { patterns, rules, outcome, doubtLo, doubtHi };
+  const slot = (level << 8) | byte;
+  c.outcome[slot] = outcomeOf(c, level, found);
+  c.doubtLo[slot] = lo;
+  c.doubtHi[slot] = hi;
+}
+
+const BYTE = 0xff;
+const KIND = { invalid: ENTRY_INVALID, reserved: ENTRY_RESERVED, table: ENTRY_TABLE, leaf: ENTRY_LEAF } as const;
+
+function outcomeOf(c: Classification, level: number, pattern: number): number {
+  const patterns = c.patterns[level];
+  return (pattern << 2) | (pattern < patterns.length ? KIND[patterns[pattern].as] : ENTRY_RESERVED);
 }
 
 function highestBit(bits: number): number {
   return 1 << (31 - Math.clz32(bits));
 }
 
-/** Index of the pattern that the entry matches, patterns.length where none does. Hot. */
-export function classify(c: Classifier, lo: number, hi: number): number {
-  const byte = lo & BYTE;
-  if (((lo & c.doubtLo[byte]) | (hi & c.doubtHi[byte])) === 0) return c.outcome[byte];
-  return firstMatch(c.rules, lo, hi);
+/** The outcome for an entry of `level`. Hot. */
+export function classify(c: Classification, level: number, lo: number, hi: number): number {
+  const slot = (level << 8) | (lo & BYTE);
+  if (((lo & c.doubtLo[slot]) | (hi & c.doubtHi[slot])) === 0) return c.outcome[slot];
+  return classifySlowly(c, level, lo, hi);
+}
+
+/** The same, by going through the patterns. */
+export function classifySlowly(c: Classification, level: number, lo: number, hi: number): number {
+  const rules = c.rules[level];
+  let i = 0;
+  while (i < rules.length && !ruleMatches(rules[i], lo, hi)) i++;
+  return outcomeOf(c, level, i);
 }
