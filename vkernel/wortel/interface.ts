@@ -64,6 +64,9 @@ export const WORTEL = defineInterface('wortel', {
     request: [],
     reply: ['taskServer', 'taskHandle', 'devaServer', 'devaHandle'],
   },
+  /** The next task the task server is to know: its id and its threads, as many ids as `threads` says. None: the master capability. */
+  getTaskCapabilityRequest: { label: label(WORTEL_MSG_GET_TASK_CAP_REQUEST), request: [], reply: ['task', 'threads'] },
+  getTaskCapabilityReply: { label: label(WORTEL_MSG_GET_TASK_CAP_REPLY), request: ['handle'], reply: [] },
   getFirstFreeThreadNumber: { label: label(WORTEL_MSG_GET_FIRST_FREE_THREAD_NO), request: [], reply: ['number'] },
 });
 
