@@ -1,0 +1,51 @@
+/**
+ * A pipe: bytes written at one end, read at the other, at most CAPACITY in between.
+ *
+ * There is one program, so nobody else can fill an empty pipe or drain a full one: where Linux would put the caller
+ * to sleep for ever, the answer here is EAGAIN, with O_NONBLOCK or without.
+ *
+ * Invariants: 0 <= length <= CAPACITY; readers and writers count the open descriptions of each end.
+ */
+import { EAGAIN, EPIPE } from '../../../hostkernel/base/errno.ts';
+import { kassert } from '../../../hostkernel/base/assert.ts';
+
+export const CAPACITY = 65536; // bytes
+export const PIPE_BUF = 4096; // bytes: a write of up to this many is all or nothing
+
+export class Pipe {
+  readers = 0;
+  writers = 0;
+  length = 0; // bytes waiting
+  #ring: Uint8Array | null = null; // made by the first write
+  #head = 0; // offset in the ring of the oldest byte
+
+  /** @returns bytes read into the whole of `into` or fewer; 0: empty and no writer; -EAGAIN: empty */
+  read(into: Uint8Array): number {
+    if (into.length === 0) return 0;
+    if (this.length === 0 || this.#ring === null) return this.writers === 0 ? 0 : -EAGAIN;
+    const n = Math.min(into.length, this.length);
+    const first = Math.min(n, CAPACITY - this.#head);
+    into.set(this.#ring.subarray(this.#head, this.#head + first), 0);
+    into.set(this.#ring.subarray(0, n - first), first);
+    this.#head = (this.#head + n) % CAPACITY;
+    this.length -= n;
+    return n;
+  }
+
+  /** @returns bytes taken; -EPIPE: no reader; -EAGAIN: full, or a short write that does not fit whole */
+  write(from: Uint8Array): number {
+    if (this.readers === 0) return -EPIPE;
+    const room = CAPACITY - this.length;
+    if (from.length === 0) return 0;
+    if (room === 0 || (from.length <= PIPE_BUF && from.length > room)) return -EAGAIN;
+    this.#ring ??= new Uint8Array(CAPACITY);
+    const n = Math.min(from.length, room);
+    const tail = (this.#head + this.length) % CAPACITY;
+    const first = Math.min(n, CAPACITY - tail);
+    this.#ring.set(from.subarray(0, first), tail);
+    this.#ring.set(from.subarray(first, n), 0);
+    this.length += n;
+    kassert(this.length <= CAPACITY, 'pipe: length');
+    return n;
+  }
+}
