@@ -1,0 +1,64 @@
+/**
+ * pmap(9): what the machine-independent VM asks of whatever holds the real translations. hardware.ts implements it on
+ * the page tables of the machine. A pmap is a cache: the VM may drop any translation at any time, and makes it again on
+ * the next fault.
+ *
+ *   vm_fault, vm_map  ->  Pmap (one a space), PmapSystem (all of them)  ->  page tables, TLB
+ *                                            |
+ *                                            +-> PageSource: frames for tables, what became of a page's A and D bits
+ */
+
+import type { Access, HostFrame, VirtualPage } from '../base/units.ts';
+
+/** What a pmap needs from the page allocator above it. Frame 0 is never a page: it stands for none. */
+export interface PageSource {
+  /** Frames that could be allocated now. */
+  readonly freeFrames: number;
+  /** A zeroed frame for a page table, or 0. */
+  allocateTable(): HostFrame;
+  /** Takes a table frame back. */
+  freeTable(frame: HostFrame): void;
+  /** A real PTE of `frame` is gone or was cleaned; it had been used, and if `modified` written through. */
+  foldReferenced(frame: HostFrame, modified: boolean): void;
+}
+
+/** The real translations of one address space. Ranges are half open, in virtual pages. */
+export interface Pmap {
+  /** Real PTEs in this pmap. */
+  readonly mapped: number;
+
+  /**
+   * Makes `page` translate to `frame` with `rights`, in place of whatever it translated to. `access` is the access that
+   * follows: its accessed (and for a write its modified) bit is set now. WRITE implies READ where hardware has no
+   * write-only pages. Hot: allocates no objects.
+   * @returns whether it was done; false: no frame for a page table, and nothing has changed
+   */
+  enter(page: VirtualPage, frame: HostFrame, access: Access, rights: Access): boolean;
+
+  /** Drops the translations in [start, end). Their accessed and modified bits go to the pages. */
+  remove(start: VirtualPage, end: VirtualPage): void;
+
+  /** Takes away the rights not in `rights` from the translations in [start, end); never adds one. */
+  protect(start: VirtualPage, end: VirtualPage, rights: Access): void;
+
+  /** The frame `page` translates to, or 0. */
+  extract(page: VirtualPage): HostFrame;
+
+  /** The rights `page` is mapped with, or 0. */
+  rights(page: VirtualPage): Access;
+
+  /** Drops everything, table pages included. The pmap must not be used again. */
+  destroy(): void;
+}
+
+/** What concerns the real PTEs of a frame, wherever they are. */
+export interface PmapSystem {
+  /** Drops every real PTE of `frame`, in all pmaps. Afterwards nobody can reach it without a fault. */
+  removeAll(frame: HostFrame): void;
+
+  /** Moves the accessed and modified bits of all real PTEs of `frame` into the page: reads and clears them. */
+  harvest(frame: HostFrame): void;
+
+  /** Whether any real PTE maps `frame`. */
+  isMapped(frame: HostFrame): boolean;
+}
