@@ -1,0 +1,220 @@
+/**
+ * vm_object: what can be mapped. Memory that nobody has written yet reads as zero and has no frame; a frame is given
+ * when a page is first touched, and taken back when the object loses its last reference. Who sees a page at which
+ * address is not known here (map.ts has the one way, pmap/ the other).
+ *
+ *   map entry -> VmObject -> Radix -> frame -> VmPages.owner, index -> back to the object and the page
+ *
+ * Invariants (VmObjects.assertInvariants):
+ *   O1  a resident frame is owned by this object, under the index it is stored at
+ *   O2  0 <= index < sizePages
+ *   O3  every resident frame of the machine is a page of exactly one live object
+ *   O4  a live object has references, and its id leads to it
+ */
+
+import { kassert } from '../base/assert.ts';
+import { type HostFrame, type ObjectPage, PAGE_SIZE } from '../base/units.ts';
+import type { Machine } from '../machine/index.ts';
+import type { PmapSystem } from '../pmap/index.ts';
+import type { VmCounters } from './counters.ts';
+import { NO_FRAME, PAGE_RESIDENT, PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
+import { Radix, RadixPool } from './radix.ts';
+
+/** The largest object, in pages: what a virtual page table over anonymous memory can name. */
+export const MAX_OBJECT_PAGES = 2 ** 31 - 1;
+
+/** All objects of the machine, and what they have in common. */
+export class VmObjects {
+  readonly machine: Machine;
+  readonly pages: VmPages;
+  readonly pmaps: PmapSystem;
+  readonly counters: VmCounters;
+  readonly radixPool = new RadixPool();
+  readonly #objects: (VmObject | null)[] = [null]; // by id; id 0 means none
+  readonly #freeIds: number[] = [];
+
+  constructor(machine: Machine, pages: VmPages, pmaps: PmapSystem, counters: VmCounters) {
+    this.machine = machine;
+    this.pages = pages;
+    this.pmaps = pmaps;
+    this.counters = counters;
+  }
+
+  /** An object of `sizePages` pages without content, with one reference: the caller's. */
+  create(sizePages: number): VmObject {
+    const id = this.#freeIds.pop() ?? this.#objects.length;
+    const object = new VmObject(this, id, sizePages);
+    this.#objects[id] = object;
+    return object;
+  }
+
+  /** For VmObject.release: the id may be given out again. */
+  forget(id: number): void {
+    this.#objects[id] = null;
+    this.#freeIds.push(id);
+  }
+
+  /** The live objects with their references; for invariants that span objects and maps. */
+  *live(): Generator<VmObject> {
+    for (const object of this.#objects) if (object !== null) yield object;
+  }
+
+  assertInvariants(): void {
+    let resident = 0;
+    let nodes = 0;
+    for (const object of this.live()) {
+      kassert(object.references > 0 && this.#objects[object.id] === object, 'vm_object O4');
+      resident += object.residentPages;
+      nodes += object.assertInvariants();
+    }
+    kassert(resident === this.pages.count(PAGE_RESIDENT), 'vm_object O3');
+    kassert(nodes === this.radixPool.live, 'radix X2');
+  }
+}
+
+/** Anonymous memory or a memory image. Made by VmObjects.create; lives while it has references. */
+export class VmObject {
+  /** Owner of its frames in VmPages; given out again after the last release. */
+  readonly id: number;
+  readonly #all: VmObjects;
+  readonly #resident: Radix;
+  #sizePages: number;
+  #references = 1;
+
+  constructor(all: VmObjects, id: number, sizePages: number) {
+    kassert(Number.isInteger(sizePages) && sizePages >= 0 && sizePages <= MAX_OBJECT_PAGES, 'vm_object: size');
+    this.#all = all;
+    this.id = id;
+    this.#sizePages = sizePages;
+    this.#resident = new Radix(all.radixPool);
+  }
+
+  /** Pages the object has, resident or not. */
+  get sizePages(): number {
+    return this.#sizePages;
+  }
+
+  /** Pages that have a frame. */
+  get residentPages(): number {
+    return this.#resident.size;
+  }
+
+  /** Map entries and other holders. */
+  get references(): number {
+    return this.#references;
+  }
+
+  reference(): void {
+    kassert(this.#references > 0, 'vm_object: referenced after its end');
+    this.#references++;
+  }
+
+  /** Gives one reference back. With the last one the object ends and its frames are free. */
+  release(): void {
+    kassert(this.#references > 0, 'vm_object: released too often');
+    this.#references--;
+    if (this.#references > 0) return;
+    this.discard(0, this.#sizePages);
+    this.#all.forget(this.id);
+  }
+
+  /** The frame of page `index`, or 0: not resident. Hot. */
+  lookup(index: ObjectPage): HostFrame {
+    return this.#resident.get(index);
+  }
+
+  /** The frame of page `index` < sizePages, zero-filled if it had none; 0: no frame is free. Hot: allocates no objects. */
+  fill(index: ObjectPage): HostFrame {
+    const found = this.#resident.get(index);
+    if (found !== NO_FRAME) return found;
+    kassert(index >= 0 && index < this.#sizePages, 'vm_object O2');
+    const frame = this.#all.pages.allocate(this.id, index);
+    if (frame === NO_FRAME) return NO_FRAME;
+    this.#resident.insert(index, frame);
+    this.#all.counters.zeroFills++;
+    return frame;
+  }
+
+  /** Forgets the content of the pages [start, end): their real PTEs go, their frames are free, they read as zero. */
+  discard(start: number, end: number): void {
+    const { pages, pmaps } = this.#all;
+    for (let index = this.#resident.next(start); index >= 0 && index < end; index = this.#resident.next(index)) {
+      const frame = this.#resident.get(index as ObjectPage);
+      pmaps.removeAll(frame);
+      this.#resident.remove(index as ObjectPage);
+      pages.release(frame);
+    }
+  }
+
+  /** Makes the object `sizePages` long. What is cut off is lost, and an access to it is an access beyond the object. */
+  resize(sizePages: number): void {
+    kassert(Number.isInteger(sizePages) && sizePages >= 0 && sizePages <= MAX_OBJECT_PAGES, 'vm_object: size');
+    this.discard(sizePages, this.#sizePages);
+    this.#sizePages = sizePages;
+  }
+
+  /**
+   * Copies content out, as a file is read. Pages without a frame read as zero and get none.
+   * @param offset bytes
+   * @returns bytes copied: less than asked for at the end of the object
+   */
+  read(offset: number, into: Uint8Array): number {
+    const total = this.#clamp(offset, into.length);
+    for (let done = 0; done < total; ) {
+      const at = (offset + done) % PAGE_SIZE;
+      const count = Math.min(total - done, PAGE_SIZE - at);
+      const frame = this.#resident.get(Math.floor((offset + done) / PAGE_SIZE) as ObjectPage);
+      if (frame === NO_FRAME) into.fill(0, done, done + count);
+      else into.set(this.#bytes(frame, at, count), done);
+      done += count;
+    }
+    return total;
+  }
+
+  /**
+   * Copies content in, as a file is written. The size does not change.
+   * @param offset bytes
+   * @returns bytes copied: less than given at the end of the object, or where no frame is free
+   */
+  write(offset: number, from: Uint8Array): number {
+    const total = this.#clamp(offset, from.length);
+    let done = 0;
+    while (done < total) {
+      const at = (offset + done) % PAGE_SIZE;
+      const count = Math.min(total - done, PAGE_SIZE - at);
+      const frame = this.fill(Math.floor((offset + done) / PAGE_SIZE) as ObjectPage);
+      if (frame === NO_FRAME) break;
+      this.#bytes(frame, at, count).set(from.subarray(done, done + count));
+      this.#all.pages.flags[frame] |= PG_REFERENCED | PG_DIRTY;
+      this.#all.machine.hart.invalidateCode(frame);
+      done += count;
+    }
+    return done;
+  }
+
+  /** Panics if a resident page is not what the page says of itself; returns the radix nodes in use. */
+  assertInvariants(): number {
+    const { pages } = this.#all;
+    let resident = 0;
+    for (let index = this.#resident.next(0); index >= 0; index = this.#resident.next(index + 1)) {
+      const frame = this.#resident.get(index as ObjectPage);
+      kassert(pages.state[frame] === PAGE_RESIDENT, 'vm_object O1');
+      kassert(pages.owner[frame] === this.id && pages.index[frame] === index, 'vm_object O1');
+      kassert(index < this.#sizePages, 'vm_object O2');
+      resident++;
+    }
+    kassert(resident === this.#resident.size, 'vm_object O1: count');
+    return this.#resident.assertInvariants();
+  }
+
+  /** How many of `length` bytes at `offset` are inside the object. */
+  #clamp(offset: number, length: number): number {
+    return Math.max(0, Math.min(length, this.#sizePages * PAGE_SIZE - offset));
+  }
+
+  #bytes(frame: HostFrame, at: number, count: number): Uint8Array {
+    const { ram } = this.#all.machine;
+    const first = ram.base + frame * PAGE_SIZE + at;
+    return ram.u8.subarray(first, first + count);
+  }
+}

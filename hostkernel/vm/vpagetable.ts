@@ -1,0 +1,141 @@
+/**
+ * The walk of a virtual page table, made once for each real PTE: from the root in the map entry, over table pages that
+ * are pages of the entry's own object, to the page of the object behind an address. The format of the entries is data
+ * (machine/paging). What is done with the result is fault.ts.
+ *
+ *   root --check--> table page --load slot, mark A (M)--> check --> table page --> ... --> frame + rest of the index
+ *   level: levels        levels - 1                                                 0, or where an entry is a leaf
+ *
+ * The walk never passes through a virtual page table itself: table frames are pages of the object. So it makes at most
+ * `levels` steps, whatever the tables say, and needs nothing but the object.
+ *
+ * Where this is stricter than its model: an index the table cannot express is refused instead of wrapping, and rights
+ * are intersected over the root and all levels instead of taken from the last entry.
+ * Source: DragonFly BSD vm_fault_vpagetable(), 2006 to 2020.
+ */
+
+import { type Access, EXEC, type ObjectPage, READ, WRITE } from '../base/units.ts';
+import {
+  ATTR_DIRTY,
+  ENTRY_INVALID,
+  ENTRY_LEAF,
+  ENTRY_RESERVED,
+  ENTRY_TABLE,
+  type Machine,
+  type PageTableFormat,
+} from '../machine/index.ts';
+import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, type RefusalReason, type VmCounters } from './counters.ts';
+import type { VmObject } from './object.ts';
+import { NO_FRAME, PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
+
+const ALL = READ | WRITE | EXEC;
+
+/** The walker, with the result of its last walk. One serves all spaces: a walk is never interrupted. */
+export class VpagetableWalker {
+  /** After FAULT_OK: page of the object; not yet compared with its size. */
+  page = 0;
+  /** After FAULT_OK: rights the table grants to the real PTE. */
+  rights: Access = 0;
+  /** After a refusal. */
+  reason: RefusalReason = 'none';
+  /** Level of the entry looked at last. */
+  level = 0;
+  /** Entries loaded. */
+  references = 0;
+  readonly #machine: Machine;
+  readonly #pages: VmPages;
+  readonly #counters: VmCounters;
+
+  constructor(machine: Machine, pages: VmPages, counters: VmCounters) {
+    this.#machine = machine;
+    this.#pages = pages;
+    this.#counters = counters;
+  }
+
+  /**
+   * Walks for `index`. Hot: no allocation, no exception.
+   * @param rootLo lower half of the root VPTE; `rootHi` the upper. The root is never written.
+   * @param index  virtual page index, an integer >= 0: already relative to the mapping, with its offset added
+   * @param access READ, WRITE or EXEC. For a write the entries on the way are marked modified, for the rest accessed
+   * @returns FAULT_OK with `page` and `rights`; FAULT_INVALID, FAULT_PROTECTION or FAULT_NO_MEMORY with `reason`
+   */
+  walk(object: VmObject, format: PageTableFormat, rootLo: number, rootHi: number, index: number, access: Access): number {
+    this.#counters.walks++;
+    this.references = 0;
+    const result = this.#walk(object, format, rootLo, rootHi, index, access);
+    this.#counters.walkReferences += this.references;
+    if (result === FAULT_INVALID || result === FAULT_PROTECTION) this.#counters.walkRefusals++;
+    return result;
+  }
+
+  #walk(object: VmObject, format: PageTableFormat, rootLo: number, rootHi: number, index: number, access: Access): number {
+    let level = format.levels;
+    let lo = rootLo;
+    let hi = rootHi;
+    let rights = ALL;
+    let frame = (rootHi >>> 0) * 4294967296 + (rootLo >>> 0); // where the root is no entry
+    let attributes = ALL | ATTR_DIRTY;
+    this.level = level;
+    if (index >= format.span(level)) return this.#refuse('excess-index');
+    for (let isEntry = format.rootIsEntry; ; isEntry = true) {
+      if (isEntry) {
+        const kind = format.kind(level, lo, hi);
+        if (kind <= ENTRY_RESERVED) return this.#refuse(kind === ENTRY_INVALID ? 'not-valid' : 'reserved');
+        attributes = format.attributes(level, lo, hi);
+        if ((attributes & access) !== access) return this.#refuse(missingRight(access & ~attributes));
+        rights &= attributes;
+        frame = format.frame(level, lo, hi);
+        if (kind === ENTRY_LEAF) break;
+      }
+      if (frame >= object.sizePages) return this.#refuse('beyond-object');
+      const table = object.fill(frame as ObjectPage);
+      if (table === NO_FRAME) return this.#refuse('no-frames');
+      level--;
+      this.level = level;
+      const word = this.#pages.word(table) + (format.index(level, index) << (format.entryShift - 2));
+      lo = this.#machine.ram.i32[word];
+      hi = format.entryBytes === 8 ? this.#machine.ram.i32[word + 1] : 0;
+      this.references++;
+      this.#pages.flags[table] |= PG_REFERENCED;
+      const marks = markBits(format, level, lo, hi, access);
+      if ((lo & marks) !== marks) {
+        this.#machine.ram.i32[word] = lo | marks;
+        this.#pages.flags[table] |= PG_DIRTY;
+        this.#machine.hart.invalidateCode(table);
+        this.#counters.walkUpdates++;
+      }
+    }
+    // Mapped without write until the entry is modified, so that the first write faults and marks it.
+    if ((access & WRITE) === 0 && (attributes & ATTR_DIRTY) === 0) rights &= ~WRITE;
+    const span = format.span(level);
+    this.page = frame + (index - Math.floor(index / span) * span);
+    this.rights = rights;
+    return FAULT_OK;
+  }
+
+  #refuse(reason: RefusalReason): number {
+    this.reason = reason;
+    if (reason === 'no-frames') return FAULT_NO_MEMORY;
+    return reason === 'beyond-object' ? FAULT_PROTECTION : FAULT_INVALID;
+  }
+}
+
+/**
+ * The accessed and modified bits that `access` sets in an entry just loaded, as a mask of its lower half.
+ *
+ * A write marks what it may write through; any other access marks every valid entry, even one that then forbids
+ * execution. Formats with marks in leaves only are marked as their hardware does it: when the leaf permits the access.
+ */
+function markBits(format: PageTableFormat, level: number, lo: number, hi: number, access: Access): number {
+  const kind = format.kind(level, lo, hi);
+  if (kind !== ENTRY_LEAF && !(kind === ENTRY_TABLE && format.checksEveryLevel)) return 0;
+  const isWrite = (access & WRITE) !== 0;
+  const need = !format.checksEveryLevel ? access : isWrite ? WRITE : READ;
+  if ((format.attributes(level, lo, hi) & need) !== need) return 0;
+  return isWrite ? format.accessedLo | format.dirtyLo : format.accessedLo;
+}
+
+function missingRight(missing: Access): RefusalReason {
+  if ((missing & WRITE) !== 0) return 'no-write';
+  return (missing & READ) !== 0 ? 'no-read' : 'no-exec';
+}
