@@ -49,7 +49,7 @@ export const WORTEL = defineInterface('wortel', {
 
   /**
    * The next capability physmem is to make for `task`, told by the map items:
-   *   fpages of memory      a container whose pages are this memory, in the order of the items
+   *   fpages of memory      a container whose pages are this memory, at their distance from the first fpage
    *   one nil fpage         a memory control with `frames` guaranteed pages
    *   none                  the master control: the last request
    */

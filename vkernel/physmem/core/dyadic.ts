@@ -1,0 +1,41 @@
+/**
+ * Dyadic intervals: the length is a power of two, the start a multiple of it. Two of them are disjoint or nested.
+ *
+ *   span(1, 7) = [1,2) [2,4) [4,6) [6,7)        the greedy cut into largest pieces, left to right
+ *   xspan                                       the same, with pieces aligned at a second place too
+ *
+ * Cuts are loops over `spanPiece`, so that they allocate nothing:
+ *   for (let at = from; at < to; at += piece) { piece = spanPiece(at, to); ... }
+ */
+
+const HALF_WORD = 2 ** 31;
+
+/** Size of the piece of span(from, to) that starts at `from`. @param from >= 0 @param to > from, to - from < 2^31 */
+export function spanPiece(from: number, to: number): number {
+  const fits = floorPowerOfTwo(to - from);
+  const low = (from % HALF_WORD) | 0;
+  const alignment = low === 0 ? HALF_WORD : low & -low;
+  return alignment < fits ? alignment : fits;
+}
+
+/** The piece of span(from, to) at `from` that is also aligned at `other`: what one map item can carry. */
+export function xspanPiece(from: number, to: number, other: number): number {
+  const fits = floorPowerOfTwo(to - from);
+  const low = (from % HALF_WORD) | 0 | ((other % HALF_WORD) | 0);
+  const alignment = low === 0 ? HALF_WORD : low & -low;
+  return alignment < fits ? alignment : fits;
+}
+
+/** Largest power of two <= n, for 1 <= n < 2^31. */
+export function floorPowerOfTwo(n: number): number {
+  return 2 ** (31 - Math.clz32(n));
+}
+
+/** log2 of a power of two below 2^32. */
+export function log2(powerOfTwo: number): number {
+  return 31 - Math.clz32(powerOfTwo);
+}
+
+export function isPowerOfTwo(n: number): boolean {
+  return n > 0 && (n & (n - 1)) === 0;
+}
