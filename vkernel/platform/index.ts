@@ -1,0 +1,119 @@
+/**
+ * The vkernel as a host process: memory image, kernel region, guest address spaces, console. Entry file of this room.
+ *
+ * Above it nobody knows the host. What the host's frames and traps look like is handed on from here.
+ */
+import { EINVAL } from '../../hostkernel/base/errno.ts';
+import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
+import type { Host } from '../../hostkernel/kern/host.ts';
+import { SYS_read, SYS_write } from '../../hostkernel/kern/host.ts';
+import type { PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
+import { GuestSpace, guestUserEnd, type SpaceCounters } from './guest-space.ts';
+import { MemoryImage } from './image.ts';
+import { BOUNCE_BYTES, KernelRegion } from './kernel-region.ts';
+import { LeafRegistry } from './page-table.ts';
+
+export {
+  CAUSE_BREAKPOINT,
+  CAUSE_ECALL,
+  CAUSE_FETCH_PAGE_FAULT,
+  CAUSE_ILLEGAL,
+  CAUSE_LOAD_PAGE_FAULT,
+  CAUSE_STORE_PAGE_FAULT,
+  type Host,
+  type HostBody,
+  type HostWait,
+  RUN_PREEMPTED,
+  TF_ACCESS,
+  TF_BUDGET,
+  TF_PC,
+  TF_SIZE,
+  TF_TRAPNO,
+  TF_TVAL,
+  VF_CLEAN,
+  VF_FCSR,
+  VF_FLAGS,
+  VF_SIZE,
+} from '../../hostkernel/kern/host.ts';
+export { compileLayout, layoutByName, type PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
+export { GuestSpace, type SpaceCounters } from './guest-space.ts';
+export { MemoryImage } from './image.ts';
+export { KernelRegion, VEXTFRAME_OFFSET } from './kernel-region.ts';
+export { LeafRegistry, PageTable, SLOT_BITS, TableNode } from './page-table.ts';
+
+export interface PlatformOptions {
+  /** Format of the virtual page tables: what the host was told to walk. */
+  readonly format: PageTableFormat;
+  /** Size of the memory image, bytes; a multiple of the page size. */
+  readonly memoryBytes: number;
+  /** Frames kept for page tables at the start of the image; without it 1/32 of the image, at least 64. */
+  readonly reservedFrames?: number;
+}
+
+export class Platform {
+  readonly image: MemoryImage;
+  readonly region: KernelRegion;
+  readonly leaves: LeafRegistry;
+  readonly format: PageTableFormat;
+  readonly xlen: 32 | 64;
+  readonly userEnd: number; // bytes, of guest address spaces
+  readonly counters: SpaceCounters = { invalidations: 0, skipped: 0, cacheMisses: 0 };
+  #nextSpace = 1;
+
+  /** Sets up image, window and kernel region. @returns the platform, or -errno of the host call that failed */
+  static create(host: Host, options: PlatformOptions): Platform | number {
+    const frames = options.memoryBytes / PAGE_SIZE;
+    if (!Number.isInteger(frames)) return -EINVAL;
+    const reserved = options.reservedFrames ?? Math.max(64, Math.floor(frames / 32));
+    const image = MemoryImage.create(host, { frames, reserved });
+    if (typeof image === 'number') return image;
+    const leaves = new LeafRegistry();
+    const region = KernelRegion.create(image, options.format, leaves);
+    if (typeof region === 'number') return region;
+    return new Platform(host, image, region, leaves, options.format);
+  }
+
+  private constructor(host: Host, image: MemoryImage, region: KernelRegion, leaves: LeafRegistry, format: PageTableFormat) {
+    this.image = image;
+    this.region = region;
+    this.leaves = leaves;
+    this.format = format;
+    this.xlen = host.xlen;
+    this.userEnd = guestUserEnd(host, format);
+  }
+
+  /** A new guest space. It takes no frames before something is mapped in it or a hart runs in it. */
+  createSpace(): GuestSpace {
+    return new GuestSpace(this.#nextSpace++, this.image, this.format, this.leaves, this.counters);
+  }
+
+  /** Writes to the host's descriptor 1 or 2. @returns bytes written, or -errno if nothing was */
+  consoleWrite(fd: 1 | 2, bytes: Uint8Array): number {
+    const { image, region } = this;
+    let done = 0;
+    while (done < bytes.length) {
+      const run = bytes.subarray(done, done + BOUNCE_BYTES);
+      image.host.memory.write(region.bounce, run);
+      const written = image.syscall(SYS_write, fd, region.bounce, run.length);
+      if (written <= 0) return done > 0 || written === 0 ? done : written;
+      done += written;
+    }
+    return done;
+  }
+
+  /** Reads from the host's descriptor 0. @returns what came; empty at the end of the file or on an error */
+  consoleRead(max: number): Uint8Array {
+    const { image, region } = this;
+    const want = Math.max(0, Math.min(max, BOUNCE_BYTES));
+    const got = want === 0 ? 0 : image.syscall(SYS_read, 0, region.bounce, want);
+    if (got <= 0) return new Uint8Array(0);
+    const bytes = new Uint8Array(got);
+    image.host.memory.read(region.bounce, bytes);
+    return bytes;
+  }
+
+  assertInvariants(): void {
+    this.image.assertInvariants();
+    this.region.assertInvariants();
+  }
+}
