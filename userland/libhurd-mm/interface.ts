@@ -1,49 +1,62 @@
 /**
- * What a task's memory manager offers to the rest of the task, above all to the system calls of a Linux program.
+ * What a program's personality sees of the memory manager: mmap and its kin, and what can back a mapping.
  *
- * Flags, protections and advice have Linux's values; results are >= 0 or -errno. Addresses and lengths are bytes and
- * come unchecked from the program: an implementation refuses what is not aligned, wraps or leaves user space.
- * Everything that changes mappings may wait for the physical memory server; what only looks does not.
+ * Addresses and lengths are bytes. Results are addresses or 0, negative errnos where a call is refused; a refused call
+ * has changed nothing. PROT_* and MAP_* values are those of Linux.
  */
 import type { L4Wait } from '../../vkernel/l4/user.ts';
 
-/** A file as something that can be mapped. All calls are synchronous. */
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_SHARED_VALIDATE = 0x03;
+export const MAP_TYPE = 0x0f;
+export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_FIXED_NOREPLACE = 0x100000;
+export const MREMAP_MAYMOVE = 1;
+export const MREMAP_FIXED = 2;
+export const MADV_DONTNEED = 4;
+export const MADV_FREE = 8;
+export const MS_ASYNC = 1;
+export const MS_INVALIDATE = 2;
+export const MS_SYNC = 4;
+
+/** A file as something to map. Synchronous: the file system of a guest lives in the server's own memory. */
 export interface FileBacking {
-  readonly size: number; // bytes, now
-  /** Reads into the whole of `into`. @returns bytes, fewer only at the end of the file; or -errno */
-  read(offset: number, into: Uint8Array): number;
-  /** Absent: the file cannot be written through a mapping. */
-  write?(offset: number, from: Uint8Array): number;
-  /** Identity of the bytes: equal keys may share cached pages. A changed file has another key. */
+  /** Identity: mappings of the same file share its cached pages. */
   readonly key: object;
+  /** Bytes, now. */
+  readonly size: number;
+  /** Reads from byte `offset`; a short count only at the end of the file. @returns bytes, or -errno */
+  read(offset: number, into: Uint8Array): number;
+  /** Writes at byte `offset`, inside the file. Absent: the file cannot be written. @returns bytes, or -errno */
+  write?(offset: number, from: Uint8Array): number;
 }
 
 export interface MapRequest {
   readonly addr: number;
   readonly len: number;
-  readonly prot: number; // PROT_*
-  readonly flags: number; // MAP_*
+  readonly prot: number;
+  readonly flags: number;
   readonly file: FileBacking | null; // null: anonymous
-  readonly offset: number; // bytes into `file`, page aligned
+  readonly offset: number; // bytes into the file
 }
 
+/** The memory of one task, as one of its threads uses it. */
 export interface TaskMemory {
-  /** mmap(2). @returns the address or -errno */
-  mmap(request: MapRequest): Generator<L4Wait, number, void>;
-  munmap(addr: number, len: number): Generator<L4Wait, number, void>;
-  mprotect(addr: number, len: number, prot: number): Generator<L4Wait, number, void>;
-  mremap(addr: number, oldLen: number, newLen: number, flags: number, newAddr: number): Generator<L4Wait, number, void>;
-  madvise(addr: number, len: number, advice: number): Generator<L4Wait, number, void>;
-  /** Writes shared file pages back. */
-  msync(addr: number, len: number, flags: number): Generator<L4Wait, number, void>;
-  /** Declares where the heap begins, after a program has been loaded. It is empty then. */
-  startBreak(addr: number): void;
-  /** brk(2). @returns the new break; the old one if it cannot be had */
-  brk(addr: number): Generator<L4Wait, number, void>;
-  /** Removes every mapping of the program, heap too: execve(2). */
-  clear(): Generator<L4Wait, number, void>;
-  /** PROT_* of the mapping at an address, or -1 where nothing is mapped. */
-  protectionAt(addr: number): number;
-  /** Bytes the program has mapped, for /proc and limits. */
-  readonly mappedBytes: number;
+  mmap(request: MapRequest): Generator<L4Wait, number>;
+  munmap(addr: number, len: number): Generator<L4Wait, number>;
+  mprotect(addr: number, len: number, prot: number): Generator<L4Wait, number>;
+  mremap(addr: number, oldLen: number, newLen: number, flags: number, newAddr: number): Generator<L4Wait, number>;
+  madvise(addr: number, len: number, advice: number): Generator<L4Wait, number>;
+  msync(addr: number, len: number, flags: number): Generator<L4Wait, number>;
+  /** Moves the program break; 0 or an impossible address moves nothing. @returns the break */
+  brk(addr: number): Generator<L4Wait, number>;
+  /** Where the break starts: the end of a new program's data, rounded up. */
+  setBreak(addr: number): void;
+  /** Releases all of the program's memory: it ends, or another takes its place. */
+  reset(): Generator<L4Wait, void>;
 }

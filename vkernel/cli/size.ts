@@ -15,7 +15,8 @@ export function parseSize(text: string): number | null {
 
 /** `bytes` for a person: `256 MiB`, `12 KiB`. */
 export function showSize(bytes: number): string {
-  if (bytes >= 1024 ** 3 && bytes % 1024 ** 2 === 0) return `${bytes % 1024 ** 3 === 0 ? bytes / 1024 ** 3 : (bytes / 1024 ** 3).toFixed(1)} GiB`;
+  if (bytes >= 1024 ** 3 && bytes % 1024 ** 2 === 0)
+    return `${bytes % 1024 ** 3 === 0 ? bytes / 1024 ** 3 : (bytes / 1024 ** 3).toFixed(1)} GiB`;
   if (bytes >= 1024 ** 2) return `${Math.round(bytes / 1024 ** 2)} MiB`;
   return `${Math.round(bytes / 1024)} KiB`;
 }

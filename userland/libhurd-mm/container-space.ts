@@ -1,0 +1,72 @@
+/**
+ * Which pages of the task's container are in use: a range allocator over container page numbers.
+ *
+ * Free ranges are kept by start and joined with their neighbours, so a long-lived task does not run out of names.
+ * Source: libhurd-mm memory.c kept a counter that only grew; a task leaked its name space there.
+ *
+ * Invariant: free ranges are disjoint, not adjacent, ordered by start; the last one reaches CONTAINER_PAGES.
+ */
+import { kassert } from '../../hostkernel/base/assert.ts';
+
+/** Pages of a container we use: 2^29, so that a page number and a flag fit a word. */
+const CONTAINER_PAGES = 2 ** 29;
+
+interface FreeRange {
+  start: number; // container page
+  pages: number;
+}
+
+export class ContainerSpace {
+  readonly #free: FreeRange[] = [{ start: 0, pages: CONTAINER_PAGES }];
+  used = 0; // pages
+
+  /**
+   * Takes `pages` pages whose start is congruent to `near` modulo `alignment` (a power of two), lowest first.
+   * @returns the first container page, or -1
+   */
+  take(pages: number, alignment: number, near: number): number {
+    for (let i = 0; i < this.#free.length; i += 1) {
+      const range = this.#free[i] as FreeRange;
+      const skip = (((near - range.start) % alignment) + alignment) % alignment;
+      if (range.pages < skip + pages) continue;
+      const start = range.start + skip;
+      const rest = range.start + range.pages - (start + pages);
+      const pieces: FreeRange[] = [];
+      if (skip > 0) pieces.push({ start: range.start, pages: skip });
+      if (rest > 0) pieces.push({ start: start + pages, pages: rest });
+      this.#free.splice(i, 1, ...pieces);
+      this.used += pages;
+      return start;
+    }
+    return -1;
+  }
+
+  /** Gives back pages that were taken. */
+  giveBack(start: number, pages: number): void {
+    let low = 0;
+    let high = this.#free.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#free[middle] as FreeRange).start < start) low = middle + 1;
+      else high = middle;
+    }
+    const before = this.#free[low - 1];
+    const after = this.#free[low];
+    kassert(before === undefined || before.start + before.pages <= start, 'container-space: given back twice');
+    kassert(after === undefined || start + pages <= after.start, 'container-space: given back twice');
+    this.used -= pages;
+    const joinsBefore = before !== undefined && before.start + before.pages === start;
+    const joinsAfter = after !== undefined && start + pages === after.start;
+    if (joinsBefore && joinsAfter) {
+      before.pages += pages + after.pages;
+      this.#free.splice(low, 1);
+    } else if (joinsBefore) {
+      before.pages += pages;
+    } else if (joinsAfter) {
+      after.start = start;
+      after.pages += pages;
+    } else {
+      this.#free.splice(low, 0, { start, pages });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * The pager thread of a task: receives the page faults of the task's other threads and answers each with a mapping.
+ *
+ *   thread --fault(address, access)--> kernel --message--> pager: MemoryManager.fault
+ *   thread <--goes on-- kernel <--empty message-- pager       the mapping is there already
+ *
+ * A fault that cannot be resolved is answered with an errno as label: the kernel then raises an exception in a program's
+ * thread and fails the access of a server's. The pager itself always goes back to its loop.
+ * Source: libhurd-mm pager.c of hurd-l4.
+ */
+import { EIO } from '../../hostkernel/base/errno.ts';
+import { type Access, PAGE_SIZE } from '../../hostkernel/base/units.ts';
+import { ACCEPT_UNTYPED, accessOf, ANYLOCAL, type L4, type L4Wait, LABEL_PAGE_FAULT, NIL, type ThreadId } from '../../vkernel/l4/user.ts';
+import type { MemoryManager } from './memory-manager.ts';
+
+/** The same fault this often in a row cannot be helped: the store is broken, or physmem is. */
+const REPEATS = 64;
+
+/** Serves faults until the thread is deleted. */
+export function* pager(l4: L4, memory: MemoryManager): Generator<L4Wait, never> {
+  const { message } = l4;
+  let client: ThreadId = NIL;
+  let lastThread: ThreadId = NIL;
+  let lastPage = -1;
+  let lastAccess: Access = 0;
+  let repeats = 0;
+  for (;;) {
+    l4.acceptor = ACCEPT_UNTYPED;
+    const error = client === NIL ? yield* l4.receive(ANYLOCAL) : yield* l4.replyWait(client, ANYLOCAL);
+    client = NIL;
+    const kind = message.label - LABEL_PAGE_FAULT;
+    if (error !== 0 || kind < 1 || kind > 7 || message.untyped !== 2) continue; // stray messages get no answer
+    const from = l4.from;
+    const va = message.word(1);
+    const access = accessOf(kind);
+    const page = Math.floor(va / PAGE_SIZE);
+    repeats = from === lastThread && page === lastPage && access === lastAccess ? repeats + 1 : 0;
+    lastThread = from;
+    lastPage = page;
+    lastAccess = access;
+    const errno = repeats >= REPEATS ? EIO : yield* memory.fault(l4, va, access);
+    if (errno !== 0) repeats = 0;
+    message.begin(errno);
+    client = from;
+  }
+}
