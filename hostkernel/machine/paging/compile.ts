@@ -1,31 +1,26 @@
 /**
- * From a descriptor to a PageTableFormat: index widths, classification, frame fields, attributes and encoders.
+ * From a descriptor to a PageTableFormat: the codec of its entries.
  *
- * Decoding is table-driven. The flags that attributes depend on sit in the lowest twelve bits of an entry and in its
- * topmost bit, so those 13 bits index a table:
- *
- *   key = | entry bit 63 | entry bits 11..0 |
- *
- * Encoding is the inverse, found once by search: all flag combinations are decoded, and for each set of attributes the
- * best one is kept. So a descriptor says nothing about encoding, and the two directions cannot drift apart.
+ * Decoding is table-driven, see `derive.ts`. Encoding is its inverse, found once by search: all combinations of flags
+ * are decoded, and for each set of attributes the best one is kept. So a descriptor says nothing about encoding, and
+ * the two directions cannot drift apart.
  */
 import { kassert } from '../../base/assert.ts';
-import { EXEC, READ, WRITE } from '../../base/units.ts';
-import { type AddressPart, type Grant, halves, inForce, type LayoutDescriptor, type Options, type Pattern } from './descriptor.ts';
 import {
-  ATTR_ACCESSED,
-  ATTR_DIRTY,
-  ATTR_GLOBAL,
-  ATTR_USER,
-  ENTRY_INVALID,
-  ENTRY_LEAF,
-  ENTRY_TABLE,
-  type PageTableFormat,
-} from './format.ts';
-import { type Classification, classificationOf, classify, ruleMatches, ruleOf } from './rules.ts';
+  adBitsOf,
+  attributesByKey,
+  classificationFor,
+  type FrameField,
+  frameFieldOf,
+  geometryOf,
+  KEYS,
+  keyOf,
+  PERMISSIONS,
+} from './derive.ts';
+import { halves, inForce, type LayoutDescriptor, type Options, type Pattern } from './descriptor.ts';
+import { ATTR_USER, ENTRY_INVALID, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat } from './format.ts';
+import { classify } from './rules.ts';
 
-export const PERMISSIONS = READ | WRITE | EXEC;
-const KEYS = 1 << 13;
 const NO_ENTRY = -1;
 
 const compiled = new WeakMap<LayoutDescriptor, PageTableFormat>();
@@ -55,15 +50,17 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
   const kind = (level: number, lo: number, hi: number): number => classify(classification, level, lo, hi) & 3;
 
   const byKey = attributesByKey(descriptor, options, 'any');
-  const attributes = (level: number, lo: number, hi: number): number => byKey[level][(lo & 0xfff) | ((hi >>> 31) << 12)];
+  const attributes = (level: number, lo: number, hi: number): number => byKey[level][keyOf(lo, hi)];
 
   const { shift, loMask, hiMask, hiScale } = field;
-  const narrow = shifts.filter((low, level) => low + 32 - Math.clz32(masks[level]) <= 32).length; // levels indexed by bits below 32
   const frame = (_level: number, lo: number, hi: number): number => ((lo & loMask) >>> shift) + (hi & hiMask) * hiScale;
 
   const flags = searchFlags(descriptor, options, { kind, attributes, levels, field });
   const frameLo = (n: number): number => (n << shift) & loMask;
   const frameHi = (n: number): number => Math.floor(n / hiScale) & hiMask;
+
+  // A division by a power of two is exact, and & takes the whole part modulo 2^32.
+  const wideIndex = (level: number, page: number): number => (page / spans[level]) & masks[level];
 
   return {
     id,
@@ -76,7 +73,7 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
     vaBits: descriptor.va.bits,
     userEnd: 2 ** (descriptor.va.rule === 'sign' ? descriptor.va.bits - 1 : descriptor.va.bits),
     frameBits: field.width,
-    rootIsEntry: descriptor.root.kind === 'value' || descriptor.arch !== 'vpte',
+    rootIsEntry: kind(levels, 0, 0) === ENTRY_INVALID, // a mapping without a root must refuse every access
     hasPermissions: permissionsVary(byKey),
     hasAccessed: accessedLo !== 0,
     hasDirty: dirtyLo !== 0,
@@ -84,142 +81,20 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
     checksEveryLevel: descriptor.perm.check === 'each',
     accessedLo,
     dirtyLo,
-    // Both are exact: >>> works modulo 2^32, a division by a power of two does not round.
-    index:
-      pageBits <= 32
-        ? (level, page) => (page >>> shifts[level]) & masks[level]
-        : (level, page) => (level < narrow ? page >>> shifts[level] : page / spans[level]) & masks[level],
+    index: pageBits <= 32 ? (level, page) => (page >>> shifts[level]) & masks[level] : wideIndex,
     span: (level) => spans[level],
     kind,
     frame,
     attributes,
     leafLo: (level, n, attrs) => {
-      const found = flags.leaf[(level << 7) | attrs];
+      const found = flags.leaf[(level << 7) | (attrs & 127)];
       kassert(found !== NO_ENTRY, 'paging: the format has no such leaf');
       return frameLo(n) | (found & 0xfff);
     },
-    leafHi: (level, n, attrs) => frameHi(n) | ((flags.leaf[(level << 7) | attrs] >>> 12) << 31),
+    leafHi: (level, n, attrs) => frameHi(n) | ((flags.leaf[(level << 7) | (attrs & 127)] >>> 12) << 31),
     tableLo: (n) => frameLo(n) | (flags.table & 0xfff),
     tableHi: (n) => frameHi(n) | ((flags.table >>> 12) << 31),
   };
-}
-
-export interface Geometry {
-  readonly levels: number;
-  readonly pageBits: number;
-  readonly names: readonly string[]; // by level, the leaf first; a root entry's last, where the descriptor has one
-  readonly shifts: readonly number[]; // of the index in the page number
-  readonly masks: readonly number[];
-  readonly spans: readonly number[]; // pages; [levels] is the whole space
-}
-
-export function geometryOf(descriptor: LayoutDescriptor): Geometry {
-  const fromLeaf = descriptor.levels.toReversed();
-  const tables = fromLeaf.filter((level) => level.bits > 0);
-  let shift = 0;
-  for (const level of tables) {
-    kassert(level.lo === 12 + shift, `paging: levels of ${descriptor.id}`);
-    shift += level.bits;
-  }
-  kassert(shift === descriptor.va.bits - 12, `paging: index bits of ${descriptor.id}`);
-  return {
-    levels: tables.length,
-    pageBits: shift,
-    names: fromLeaf.map((level) => level.name),
-    shifts: tables.map((level) => level.lo - 12),
-    masks: tables.map((level) => 2 ** level.bits - 1),
-    spans: [...tables.map((level) => 2 ** (level.lo - 12)), 2 ** shift],
-  };
-}
-
-export interface FrameField {
-  readonly shift: number; // of its lowest bit in the entry
-  readonly width: number;
-  readonly loMask: number; // signed
-  readonly hiMask: number; // signed
-  readonly hiScale: number; // what bit 0 of the upper half is worth, in frames
-}
-
-/** The frame field: one run of bits, the same for pointers and leaves of every level. */
-export function frameFieldOf(descriptor: LayoutDescriptor): FrameField {
-  const parts = [...Object.values(descriptor.table), ...Object.values(descriptor.frame)];
-  const [part] = parts[0];
-  const same = (p: readonly AddressPart[]) => p.length === 1 && p[0].mask === part.mask && p[0].shl === part.shl;
-  kassert(parts.every(same), `paging: ${descriptor.id} has more than one frame field`);
-  const { lo, hi } = halves(part.mask);
-  const shift = 12 - part.shl;
-  kassert(lo === 2 ** 32 - 2 ** shift && shift >= 0 && (hi & (hi + 1)) === 0, `paging: frame field of ${descriptor.id}`);
-  const hiBits = 32 - Math.clz32(hi);
-  return { shift, width: 32 - shift + hiBits, loMask: lo | 0, hiMask: hi | 0, hiScale: 2 ** (32 - shift) };
-}
-
-/** What entries are, by level; [levels] is a root entry. */
-export function classificationFor(descriptor: LayoutDescriptor, options: Options, geometry: Geometry): Classification {
-  const { levels, names, pageBits } = geometry;
-  const lists = names.map((name) => descriptor.classify[name]);
-  if (lists.length > levels) return classificationOf(lists, options);
-  // A format whose root is a pointer still has root entries, as a virtual page table. They are those of its top level;
-  // only alignment is stricter, since a leaf then maps the whole space.
-  const lowFrameBits = (2 ** pageBits - 1) * 2 ** frameFieldOf(descriptor).shift;
-  const root = lists[levels - 1].map((pattern) =>
-    pattern.fault === 'misaligned' ? { ...pattern, any: `0x${lowFrameBits.toString(16)}` as const } : pattern,
-  );
-  return classificationOf([...lists, root], options);
-}
-
-/** The accessed and dirty bits: what a read sets, and what a write sets beyond it. */
-function adBitsOf(descriptor: LayoutDescriptor): { accessedLo: number; dirtyLo: number } {
-  const setOn = (letter: string) =>
-    descriptor.ad.set.reduce((bits, update) => (update.on.includes(letter) ? bits | halves(update.set).lo : bits), 0);
-  const accessedLo = setOn('r');
-  return { accessedLo, dirtyLo: setOn('w') & ~accessedLo };
-}
-
-/** Whose permissions count: a mode's, or what either may do. */
-export type Mode = 'user' | 'super' | 'any';
-
-/** What a grant contributes to the attributes. That user mode may use an entry is reported in every mode. */
-function grantedBy(grant: Grant, mode: Mode): number {
-  const user = grant[0] === 'u';
-  const counts = mode === 'any' || (mode === 'user') === user;
-  return (counts ? PERMISSION_OF[grant[1]] : 0) | (user ? ATTR_USER : 0);
-}
-const PERMISSION_OF: Readonly<Record<string, number>> = { r: READ, w: WRITE, x: EXEC };
-
-/** attributes[level][key] of table and leaf entries, as PageTableFormat.attributes describes them. */
-export function attributesByKey(descriptor: LayoutDescriptor, options: Options, mode: Mode): readonly Uint8Array[] {
-  const geometry = geometryOf(descriptor);
-  const classification = classificationFor(descriptor, options, geometry);
-  const grants = descriptor.perm.entry
-    .filter((pattern) => inForce(pattern, options))
-    .map((pattern) => ({ rule: ruleOf(pattern), bits: grantedBy(pattern.grant, mode) }));
-  const { accessedLo, dirtyLo } = adBitsOf(descriptor);
-  for (const { rule } of grants) kassert(isKeyed(rule.maskLo, rule.maskHi), `paging: permission bits of ${descriptor.id}`);
-  kassert(isKeyed(accessedLo | dirtyLo, 0), `paging: accessed and dirty bits of ${descriptor.id}`);
-  const globalLo = halves(descriptor.carried?.global ?? '0x0').lo;
-  const all = PERMISSIONS | ATTR_USER | ATTR_ACCESSED | ATTR_DIRTY;
-  return Array.from({ length: geometry.levels + 1 }, (_, level) => {
-    const table = new Uint8Array(KEYS);
-    for (let key = 0; key < KEYS; key++) {
-      const lo = key & 0xfff;
-      const hi = (key >>> 12) << 31;
-      let bits = 0;
-      if (descriptor.perm.combine === 'leaf' && (classify(classification, level, lo & 0xff, 0) & 3) === ENTRY_TABLE) bits = all;
-      else {
-        for (const grant of grants) if (ruleMatches(grant.rule, lo, hi)) bits |= grant.bits;
-        if ((lo & accessedLo) === accessedLo) bits |= ATTR_ACCESSED;
-        if ((lo & dirtyLo) === dirtyLo) bits |= ATTR_DIRTY;
-      }
-      if ((lo & globalLo) !== 0) bits |= ATTR_GLOBAL;
-      table[key] = bits;
-    }
-    return table;
-  });
-}
-
-/** Whether a key holds all these bits. */
-function isKeyed(lo: number, hi: number): boolean {
-  return (lo & ~0xfff) === 0 && (hi & 0x7fff_ffff) === 0;
 }
 
 function permissionsVary(byKey: readonly Uint8Array[]): boolean {

@@ -39,7 +39,7 @@ export interface PageTableFormat {
   readonly vaBits: number;
   readonly userEnd: number; //   first byte address beyond user space, used as MMU format: 2^32, 2^38, 2^47 (sign rule: half)
   readonly frameBits: number; // width of the frame field
-  readonly rootIsEntry: boolean; // as a virtual-page-table format. false: the root is a bare frame number, never checked
+  readonly rootIsEntry: boolean; // as a virtual-page-table format. false: a zero entry is valid, so the root is a bare frame number
   readonly hasPermissions: boolean; // false: every valid entry grants everything
   readonly hasAccessed: boolean;
   readonly hasDirty: boolean;

@@ -68,7 +68,7 @@ export function walkReference(layout: LayoutDescriptor, memory: ReferenceMemory,
     let address: U64 | null = null;
     let entry = request.root;
     if (layout.root.kind === 'pointer' || i > 0) {
-      const index = Number(shiftRight(va, lo).lo) % 2 ** bits;
+      const index = shiftRight(va, lo).lo % 2 ** bits;
       address = add(table, { lo: index * layout.entryBytes, hi: 0 });
       entry = memory.read(address);
       refs.push(address);

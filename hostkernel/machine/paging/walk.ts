@@ -10,7 +10,7 @@
  */
 import { kassert } from '../../base/assert.ts';
 import { type Access, WRITE } from '../../base/units.ts';
-import { attributesByKey, classificationFor, frameFieldOf, geometryOf, PERMISSIONS } from './compile.ts';
+import { attributesByKey, classificationFor, frameFieldOf, geometryOf, keyOf, PERMISSIONS } from './derive.ts';
 import { type FaultKind, type Hex, halves, inForce, type LayoutDescriptor, type Options } from './descriptor.ts';
 import { ATTR_USER, ENTRY_LEAF, ENTRY_RESERVED, type PageTableFormat } from './format.ts';
 import { type Classification, classify } from './rules.ts';
@@ -162,7 +162,7 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
         i32[word] = lo;
       }
       if (isLeaf || combines) {
-        granted &= attributes[level][(lo & 0xfff) | ((hi >>> 31) << 12)] | ~RIGHTS;
+        granted &= attributes[level][keyOf(lo, hi)] | ~RIGHTS;
         if ((isLeaf || checksEach) && (granted & access) !== access) return refuse(WALK_PROTECTION, level, references);
       }
       if (!isLeaf) {
@@ -182,7 +182,7 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
       }
       result.frame = ((lo & frameLo) >>> frameShift) + (hi & frameHi) * hiScale;
       result.pageShift = pageShifts[level];
-      result.attributes = granted & attributes[level][(lo & 0xfff) | ((hi >>> 31) << 12)];
+      result.attributes = granted & attributes[level][keyOf(lo, hi)];
       result.level = level;
       result.references = references;
       if (level > 0) result.frame += (((vaLo >>> 12) | (vaHi << 20)) & offsetLo[level]) >>> 0;
