@@ -53,7 +53,8 @@ export const VMSPACE_CTL_RUN = 1;
 export const RUN_PREEMPTED = -516;
 
 /**
- * struct trapframe: the registers of a guest, in the vkernel's memory. Offsets in bytes, little endian, 8-byte aligned.
+ * struct trapframe: the registers of a guest, in the vkernel's memory. Offsets in bytes, little endian.
+ * 8-byte aligned, and within one page.
  *
  *     0  pc u64 |  8*i  xi u64, i = 1..31 | 256  trapno u32 | 260  access u32 | 264  tval u64
  *   272  flags u32 (0) | 276 unused | 280  budget u64 | 288
@@ -70,7 +71,7 @@ export const TF_BUDGET = 280; // instructions this RUN may execute, 0 = no limit
 export const TF_SIZE = 288;
 
 /**
- * struct vextframe: the floating-point registers of a guest. Offsets in bytes, 8-byte aligned.
+ * struct vextframe: the floating-point registers of a guest. Placed as a trapframe is.
  *
  *     0  f0..f31 u64 each | 256  fcsr u32 | 260  flags u32 | 264
  */
@@ -78,7 +79,7 @@ export const VF_F = 0; // fi lies at VF_F + 8 * i
 export const VF_FCSR = 256;
 export const VF_FLAGS = 260;
 export const VF_SIZE = 264;
-/** Out: this RUN changed floating-point state, and the frame holds it. Cleared by a RUN that did not. */
+/** Out: a RUN changed floating-point state, and the frame holds it. RUN never clears it: that is the caller's. */
 export const VF_DIRTY = 1;
 /** In: nobody but RUN has written this frame since the last RUN with it. The caller's bit: RUN leaves it as it is. */
 export const VF_CLEAN = 2;

@@ -30,13 +30,15 @@ export interface Host {
 
   /**
    * Makes system call `nr`. Arguments are integers as a register holds them: -1 is all ones; fractions are cut off.
+   * All are whole values, in 32-bit processes too: a length or offset is one argument, and in bytes.
+   * @param a6 only vmspace_mmap has as many
    * @returns a value >= 0, or -errno; -ENOSYS for a number nobody serves. exit and exit_group do not return.
    */
-  syscall(nr: number, a0?: number, a1?: number, a2?: number, a3?: number, a4?: number, a5?: number): number;
+  syscall(nr: number, a0?: number, a1?: number, a2?: number, a3?: number, a4?: number, a5?: number, a6?: number): number;
 
   /**
    * vmspace_ctl(id, VMSPACE_CTL_RUN, tf, vf). Hot: the same call as through `syscall`, without its argument passing.
-   * @param tf address of a struct trapframe, vf of a struct vextframe; 8-byte aligned
+   * @param tf address of a struct trapframe, vf of a struct vextframe: 8-byte aligned, each within one page
    * @returns 0 and a trap in `tf`; -errno (then nothing ran); or RUN_PREEMPTED: `yield`, then repeat the call
    */
   run(id: number, tf: number, vf: number): number;

@@ -1,0 +1,241 @@
+/**
+ * GuestRunner: vmspace_ctl(RUN), how a vkernel runs a guest.
+ *
+ *                       enter                          execute                        leave
+ *   struct trapframe  ----------> hart: x1..x31, pc  -----------> trap or budget  ------------> struct trapframe
+ *   struct vextframe  -(unless clean and still loaded)-> f, fcsr            -(if changed)-> struct vextframe
+ *
+ * A guest page fault that the guest's map and virtual page table resolve does not leave: `execute` goes on. For a
+ * TypeScript program all three happen within the call. A RISC-V caller is a thread that enters, is then scheduled as
+ * the guest (kernel.ts) and leaves at its trap; its own registers wait in GuestRun.caller.
+ * Source: DragonFly BSD vmspace_ctl, vkernel_trap. The frames and the budget are ours.
+ */
+
+import { EFAULT, EINVAL, ENOENT } from '../base/errno.ts';
+import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
+import { type Hart, TRAP_BUDGET, TRAP_ECALL, TRAP_FETCH_PAGE, TRAP_LOAD_PAGE, TRAP_STORE_PAGE } from '../machine/index.ts';
+import { FAULT_OK, type VmSpace } from '../vm/index.ts';
+import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
+import type { HostKernel } from './kernel.ts';
+import type { HartLwp, Process } from './process.ts';
+import type { GuestSpace } from './space-group.ts';
+
+const TWO32 = 2 ** 32;
+const MAX_BUDGET = 2 ** 30; // instructions in one go of the hart
+/** Virtual time of a RUN besides its instructions, ns. */
+const RUN_NS = 200;
+
+export class GuestRunner {
+  readonly #kernel: HostKernel;
+  readonly #hart: Hart;
+  readonly #words: Int32Array; // the machine's memory
+  #fpProcess: Process | null = null; // whose vextframe at #fpVf the hart's floating-point registers equal
+  #fpVf = 0;
+  #left = 0; // instructions of the budget of the RUN in progress
+
+  constructor(kernel: HostKernel) {
+    this.#kernel = kernel;
+    this.#hart = kernel.machine.hart;
+    this.#words = kernel.machine.ram.i32;
+  }
+
+  /** The hart's floating-point registers have been overwritten by somebody else. */
+  forgetExtended(): void {
+    this.#fpProcess = null;
+  }
+
+  /** vmspace_ctl(RUN) of a TypeScript program: see sys-vmspace.ts for the contract. Hot: allocates nothing. */
+  runForBody(process: Process, id: number, tf: number, vf: number): number {
+    const { group } = process;
+    if (group === null) return -EINVAL;
+    const guest = group.find(id);
+    if (guest === null) return -ENOENT;
+    const kernel = this.#kernel;
+    if (kernel.sliceLeft <= 0 && kernel.contended) return RUN_PREEMPTED;
+    const refused = this.#enter(process, tf, vf);
+    if (refused !== 0) return refused;
+
+    guest.runners++;
+    this.#hart.activate(guest.space.context, process.xlen);
+    const cause = this.#execute(guest.space);
+    guest.runners--;
+    kernel.counters.runs++;
+    kernel.machine.clock.charge(RUN_NS);
+    const preempted = cause === TRAP_BUDGET && this.#left > 0;
+    const result = this.#leave(process, tf, vf, cause);
+    return result === 0 && preempted ? RUN_PREEMPTED : result;
+  }
+
+  /**
+   * vmspace_ctl(RUN) of a RISC-V program: from here on the thread is the guest.
+   * @returns 0, or -errno and the caller's registers are as they were
+   */
+  enterFromHart(lwp: HartLwp, id: number, tf: number, vf: number): number {
+    const { process } = lwp;
+    if (process.group === null) return -EINVAL;
+    const guest = process.group.find(id);
+    if (guest === null) return -ENOENT;
+    const { run } = lwp;
+    run.caller.save(this.#hart);
+    this.forgetExtended();
+    const refused = this.#enter(process, tf, vf);
+    if (refused !== 0) {
+      run.caller.load(this.#hart);
+      return refused;
+    }
+    guest.runners++;
+    this.#hart.activate(guest.space.context, process.xlen);
+    run.guest = guest;
+    run.tf = tf;
+    run.vf = vf;
+    run.left = this.#left;
+    this.#kernel.counters.runs++;
+    this.#kernel.machine.clock.charge(RUN_NS);
+    return 0;
+  }
+
+  /** Ends the RUN of a RISC-V program with trap `cause`: its own registers return, the result is in a0. */
+  leaveToHart(lwp: HartLwp, guest: GuestSpace, cause: number): void {
+    const { run } = lwp;
+    this.#left = run.left;
+    const result = this.#leave(lwp.process, run.tf, run.vf, cause);
+    guest.runners--;
+    run.guest = null;
+    this.forgetExtended();
+    run.caller.load(this.#hart);
+    this.#hart.activate(lwp.process.space.context, lwp.process.xlen);
+    this.#hart.x[20] = result;
+    this.#hart.x[21] = lwp.process.xlen === 32 ? 0 : result >> 31;
+  }
+
+  /**
+   * Loads the frames into the hart. Each is located just before its use: the fault of one may move the other.
+   * @returns 0; -EINVAL a frame is misaligned or crosses a page; -EFAULT it cannot be read
+   */
+  #enter(process: Process, tf: number, vf: number): number {
+    if (!isPlaced(tf, TF_SIZE) || !isPlaced(vf, VF_SIZE)) return -EINVAL;
+    const tfAt = this.#locate(process.space, tf, READ);
+    if (tfAt < 0) return -EFAULT;
+    this.#loadTrapframe(tfAt >>> 2);
+    const vfAt = this.#locate(process.space, vf, READ);
+    if (vfAt < 0) return -EFAULT;
+    const flags = this.#words[(vfAt + VF_FLAGS) >>> 2];
+    if ((flags & VF_CLEAN) === 0 || this.#fpProcess !== process || this.#fpVf !== vf) {
+      this.#loadExtended(vfAt >>> 2);
+      this.#fpProcess = process;
+      this.#fpVf = vf;
+    }
+    this.#hart.fpDirty = false;
+    return 0;
+  }
+
+  /** Runs the guest until something happens that is not ours to resolve. @returns the cause; TRAP_BUDGET also at the end of the slice */
+  #execute(space: VmSpace): number {
+    const hart = this.#hart;
+    const kernel = this.#kernel;
+    for (;;) {
+      let budget = this.#left < MAX_BUDGET ? this.#left : MAX_BUDGET;
+      if (kernel.contended && kernel.sliceLeft < budget) budget = kernel.sliceLeft;
+      if (budget <= 0) return TRAP_BUDGET;
+      const before = hart.retired;
+      const cause = hart.run(budget);
+      const done = hart.retired - before;
+      this.#left -= done;
+      kernel.sliceLeft -= done + 1; // a trap costs one, so that a slice ends
+      if (cause === TRAP_BUDGET) continue;
+      if (!isPageFault(cause)) return cause;
+      kernel.counters.guestFaults++;
+      if (space.fault(hart.tval, hart.access) !== FAULT_OK) return cause;
+    }
+  }
+
+  /** Writes the hart back to the frames, the extended one if it changed. @returns 0, or -EFAULT */
+  #leave(process: Process, tf: number, vf: number, cause: number): number {
+    const tfAt = this.#locate(process.space, tf, WRITE);
+    if (tfAt < 0) return this.#lost();
+    this.#storeTrapframe(tfAt >>> 2, cause, process.xlen);
+    if (!this.#hart.fpDirty) return 0;
+    const vfAt = this.#locate(process.space, vf, WRITE);
+    if (vfAt < 0) return this.#lost();
+    this.#storeExtended(vfAt >>> 2);
+    this.#words[(vfAt + VF_FLAGS) >>> 2] |= VF_DIRTY;
+    return 0;
+  }
+
+  /** A frame could not be written: the hart's state belongs to no frame. */
+  #lost(): number {
+    this.forgetExtended();
+    return -EFAULT;
+  }
+
+  /** Offset into the machine's memory of a frame that lies within a page, or -1. */
+  #locate(space: VmSpace, va: number, access: Access): number {
+    const at = space.context.lookup(va, access);
+    if (at >= 0) return at;
+    return space.fault(va, access) === FAULT_OK ? space.context.lookup(va, access) : -1;
+  }
+
+  /** @param at word index of a struct trapframe */
+  #loadTrapframe(at: number): void {
+    const words = this.#words;
+    const hart = this.#hart;
+    const x = hart.x;
+    for (let i = 2; i < 64; i++) x[i] = words[at + i];
+    hart.pcLo = words[at] & ~1;
+    hart.pcHi = words[at + 1];
+    const budget = at + (TF_BUDGET >>> 2);
+    const limit = (words[budget + 1] >>> 0) * TWO32 + (words[budget] >>> 0);
+    this.#left = limit === 0 ? Infinity : limit;
+  }
+
+  #storeTrapframe(at: number, cause: number, xlen: 32 | 64): void {
+    const words = this.#words;
+    const hart = this.#hart;
+    const x = hart.x;
+    for (let i = 2; i < 64; i++) words[at + i] = x[i];
+    let pcLo = hart.pcLo;
+    let pcHi = hart.pcHi;
+    if (cause === TRAP_ECALL) {
+      pcLo = (pcLo + 4) | 0;
+      if (pcLo >= 0 && pcLo < 4) pcHi = (pcHi + 1) | 0; // carried
+    }
+    words[at] = pcLo;
+    words[at + 1] = pcHi;
+    if (xlen === 32) for (let i = 1; i < 64; i += 2) words[at + i] = 0;
+
+    const fault = isPageFault(cause);
+    words[at + (TF_TRAPNO >>> 2)] = cause === TRAP_BUDGET ? 0 : cause;
+    words[at + (TF_ACCESS >>> 2)] = fault ? hart.access : 0;
+    words[at + (TF_TVAL >>> 2)] = fault ? hart.tvalLo : 0;
+    words[at + (TF_TVAL >>> 2) + 1] = fault ? hart.tvalHi : 0;
+    if (this.#left === Infinity) return;
+    const budget = at + (TF_BUDGET >>> 2);
+    words[budget] = this.#left;
+    words[budget + 1] = this.#left / TWO32;
+  }
+
+  /** @param at word index of a struct vextframe */
+  #loadExtended(at: number): void {
+    const words = this.#words;
+    const f = this.#hart.f;
+    for (let i = 0; i < 64; i++) f[i] = words[at + i];
+    this.#hart.fcsr = words[at + (VF_FCSR >>> 2)] & 0xff;
+  }
+
+  #storeExtended(at: number): void {
+    const words = this.#words;
+    const f = this.#hart.f;
+    for (let i = 0; i < 64; i++) words[at + i] = f[i];
+    words[at + (VF_FCSR >>> 2)] = this.#hart.fcsr;
+  }
+}
+
+/** Whether `cause` is a page fault: address and access are in the hart. */
+export function isPageFault(cause: number): boolean {
+  return cause === TRAP_LOAD_PAGE || cause === TRAP_STORE_PAGE || cause === TRAP_FETCH_PAGE;
+}
+
+/** Whether a frame of `size` bytes at `va` is 8-byte aligned and stays within a page. */
+function isPlaced(va: number, size: number): boolean {
+  return (va & 7) === 0 && (va & PAGE_MASK) <= PAGE_SIZE - size;
+}

@@ -1,0 +1,146 @@
+/**
+ * System calls on the address spaces of guests: vmspace_create .. vmspace_pwrite.
+ *
+ * `id` is a key the vkernel chooses, most often the address of its own record: 1 .. 2^53-1. Common errors of all calls but
+ * vmspace_create: -EINVAL the process never created a space; -ENOENT no space has this id.
+ * Source: DragonFly BSD vm_vmspace.c. vmspace_pread and vmspace_pwrite never worked there; here they do what they were
+ * meant to.
+ */
+
+import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP } from '../base/errno.ts';
+import { VMSPACE_CTL_RUN } from './abi.ts';
+import { COPY_BYTES } from './copy.ts';
+import type { Process } from './process.ts';
+import { type GuestSpace, SpaceGroup } from './space-group.ts';
+import { mapInto, rootOf } from './sys-mman.ts';
+import type { SyscallArgs } from './syscall-args.ts';
+
+/**
+ * vmspace_create(id, type, data): a new space over the whole user range, empty, sharing nothing.
+ * @param args id: the key; type, data: 0
+ * @returns 0; or
+ *   -EOPNOTSUPP  vm.vkernel_enable is off
+ *   -EINVAL      id is 0 or 2^53 and more; type or data is not 0 (all unchecked in DragonFly)
+ *   -EEXIST      the id is in use
+ *   -ENOMEM      no frame for its page table
+ */
+export function sysVmspaceCreate(p: Process, args: SyscallArgs): number {
+  const id = args.unsigned(0);
+  if (!p.kernel.vm.vkernelEnable) return -EOPNOTSUPP;
+  if (id === 0 || id >= 2 ** 53 || args.unsigned(1) !== 0 || args.unsigned(2) !== 0) return -EINVAL;
+  if (p.group !== null && p.group.find(id) !== null) return -EEXIST;
+  const space = p.kernel.createSpace(p.xlen);
+  if (space === null) return -ENOMEM;
+  p.group ??= new SpaceGroup();
+  p.group.add(id, space);
+  return 0;
+}
+
+/** vmspace_destroy(id): real PTEs, mappings, and the space. @returns 0; or -EBUSY a thread runs in it */
+export function sysVmspaceDestroy(p: Process, args: SyscallArgs): number {
+  const guest = findGuest(p, args);
+  if (typeof guest === 'number') return guest;
+  if (guest.runners > 0) return -EBUSY;
+  p.group?.destroy(guest);
+  return 0;
+}
+
+/**
+ * vmspace_ctl(id, VMSPACE_CTL_RUN, tf, vf): runs the calling thread as the guest, from the registers in the frames, until
+ * something happens that the guest's map and virtual page table do not resolve.
+ *
+ * Then `tf` holds the registers and the trap: a RISC-V cause in trapno, for a page fault also address and access; 0 when
+ * the budget is spent. After an ecall pc is past the instruction. `vf` is written if floating-point state has changed.
+ * @param args id; cmd; tf, vf: addresses of the frames (abi.ts)
+ * @returns 0; or
+ *   -EOPNOTSUPP    cmd is not RUN
+ *   -EINVAL        a frame is not 8-byte aligned or crosses a page
+ *   -EFAULT        a frame cannot be read, and nothing ran; or not be written, and the guest's registers are lost. The
+ *                  caller's registers are as before in both cases
+ *   RUN_PREEMPTED  to TypeScript programs: another process is due; `yield`, then call again
+ * Source: DragonFly BSD vmspace_ctl. Alignment, budget and FP frame are ours.
+ */
+export function sysVmspaceCtl(p: Process, args: SyscallArgs): number {
+  const guest = findGuest(p, args);
+  if (typeof guest === 'number') return guest;
+  if (args.int(1) !== VMSPACE_CTL_RUN || args.unsigned(1) !== VMSPACE_CTL_RUN) return -EOPNOTSUPP;
+  return p.kernel.runGuest(p, guest.id, args.unsigned(2), args.unsigned(3));
+}
+
+/** vmspace_mmap(id, addr, len, prot, flags, fd, offset): mmap in the guest's space. The descriptor is the caller's. @returns as mmap */
+export function sysVmspaceMmap(p: Process, args: SyscallArgs): number {
+  const guest = findGuest(p, args);
+  return typeof guest === 'number' ? guest : mapInto(p, guest.space, args, 1);
+}
+
+/** vmspace_munmap(id, addr, len): munmap in the guest's space. @returns as munmap */
+export function sysVmspaceMunmap(p: Process, args: SyscallArgs): number {
+  const guest = findGuest(p, args);
+  return typeof guest === 'number' ? guest : guest.space.munmap(args.unsigned(1), args.unsigned(2));
+}
+
+/** vmspace_mcontrol(id, addr, len, behav, value): mcontrol in the guest's space. @returns as mcontrol */
+export function sysVmspaceMcontrol(p: Process, args: SyscallArgs): number {
+  const guest = findGuest(p, args);
+  if (typeof guest === 'number') return guest;
+  const { space } = guest;
+  return space.mcontrol(args.unsigned(1), args.unsigned(2), args.int(3), rootOf(space.vpteFormat, args, 4));
+}
+
+/**
+ * vmspace_pread(id, buf, n, flags, off): copies n bytes at address `off` of the guest to `buf`, as the guest would read them.
+ * @param args id; buf: address; n: bytes; flags: 0; off: address in the guest
+ * @returns bytes copied, up to the first page the guest could not read: possibly 0; or
+ *   -EINVAL  flags is not 0
+ *   -EFAULT  buf is not writable
+ */
+export function sysVmspacePread(p: Process, args: SyscallArgs): number {
+  const guest = findGuest(p, args);
+  if (typeof guest === 'number') return guest;
+  if (args.unsigned(3) !== 0) return -EINVAL;
+  const from = args.unsigned(4);
+  const to = args.unsigned(1);
+  return copyPieces(args.unsigned(2), (done, piece) => {
+    const n = guest.space.copyIn(from + done, piece);
+    return p.space.copyOut(to + done, piece.subarray(0, n)) === n ? n : -EFAULT;
+  });
+}
+
+/**
+ * vmspace_pwrite(id, buf, n, flags, off): copies n bytes at `buf` to address `off` of the guest, as the guest would write them.
+ * @param args id; buf: address; n: bytes; flags: 0; off: address in the guest
+ * @returns bytes copied, up to the first page the guest could not write: possibly 0; or
+ *   -EINVAL  flags is not 0
+ *   -EFAULT  buf is not readable
+ */
+export function sysVmspacePwrite(p: Process, args: SyscallArgs): number {
+  const guest = findGuest(p, args);
+  if (typeof guest === 'number') return guest;
+  if (args.unsigned(3) !== 0) return -EINVAL;
+  const from = args.unsigned(1);
+  const to = args.unsigned(4);
+  return copyPieces(args.unsigned(2), (done, piece) => {
+    const n = p.space.copyIn(from + done, piece);
+    return n === 0 ? -EFAULT : guest.space.copyOut(to + done, piece.subarray(0, n));
+  });
+}
+
+/** The space that argument 0 names, or -errno. */
+function findGuest(p: Process, args: SyscallArgs): GuestSpace | number {
+  if (p.group === null) return -EINVAL;
+  return p.group.find(args.unsigned(0)) ?? -ENOENT;
+}
+
+/** Moves `length` bytes piece by piece until one comes back short. An error after the first piece is a short count. */
+function copyPieces(length: number, move: (done: number, piece: Uint8Array) => number): number {
+  const buffer = new Uint8Array(Math.min(length, COPY_BYTES));
+  let done = 0;
+  while (done < length) {
+    const piece = buffer.subarray(0, Math.min(buffer.length, length - done));
+    const n = move(done, piece);
+    if (n < 0) return done > 0 ? done : n;
+    done += n;
+    if (n < piece.length) break;
+  }
+  return done;
+}
