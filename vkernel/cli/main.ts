@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+/** The command `vkernel`. Parses the command line; each command is a module of its own, loaded when it is wanted. */
+import { Command, CommanderError, Option } from 'commander';
+import { LAYOUT_NAMES } from '../../hostkernel/machine/paging/index.ts';
+import { DEFAULT_MEMORY, type MachineOptions, machineOptions, type RawOptions } from './options.ts';
+import { complain, EXIT_USAGE } from './report.ts';
+import { ClosedOutput } from './terminal.ts';
+
+const SIGPIPE = 13;
+
+function machineFlags(command: Command): Command {
+  const hardware = LAYOUT_NAMES.filter((name) => !name.startsWith('vpte')).join(', ');
+  return command
+    .addOption(new Option('-m, --memory <SIZE>', 'RAM of the machine: 64M, 1G, ... up to 4G less 64K').default(DEFAULT_MEMORY))
+    .option('--mmu <LAYOUT>', `page tables of the hardware: ${hardware}`)
+    .option('--vpte <LAYOUT>', `virtual page tables: ${LAYOUT_NAMES.join(', ')}`)
+    .option('--stats', 'counters on standard error at the end')
+    .option('--trace <EVENTS>', 'print events: fault,walk,map,unmap,ipc,rpc,syscall,switch')
+    .option('--json', 'counters and events as JSON');
+}
+
+/** Runs `body` with checked options. @returns the exit status */
+async function withOptions(raw: RawOptions, body: (options: MachineOptions) => Promise<number>): Promise<number> {
+  const options = machineOptions(raw);
+  return typeof options === 'string' ? complain(options, EXIT_USAGE) : body(options);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  let status = 0;
+  const program = new Command('vkernel')
+    .description('Boots the Hurd memory stack in a virtual kernel, on a host kernel and a RISC-V machine of its own.')
+    .version('0.1.0')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'vkernel: ')) });
+
+  machineFlags(program.command('demo').description('boot, run a demonstration program, show what happened')).action(
+    async (raw: RawOptions) => {
+      status = await withOptions(raw, async (options) => (await import('./demo.ts')).demoCommand(options));
+    },
+  );
+
+  machineFlags(program.command('run').description('run a static riscv64 or riscv32 Linux program as a guest process'))
+    .option('--root <DIR>', 'directory the program sees as its file system; read only, changes stay in memory')
+    .argument('<PROGRAM>', 'the program: a path inside --root, or of this machine without it')
+    .argument('[ARGS...]', 'its arguments')
+    .passThroughOptions()
+    .action(async (path: string, args: string[], raw: RawOptions) => {
+      status = await withOptions(raw, async (options) => (await import('./run.ts')).runCommand(path, args, options));
+    });
+
+  machineFlags(program.command('host').description('run a static RISC-V program directly on the host kernel'))
+    .argument('<PROGRAM>', 'the program, a path of this machine')
+    .argument('[ARGS...]', 'its arguments')
+    .passThroughOptions()
+    .action(async (path: string, args: string[], raw: RawOptions) => {
+      status = await withOptions(raw, async (options) => (await import('./host.ts')).hostCommand(path, args, options));
+    });
+
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    if (error instanceof ClosedOutput) return 128 + SIGPIPE;
+    throw error;
+  }
+  return status;
+}
+
+process.exitCode = await main(process.argv.slice(2));

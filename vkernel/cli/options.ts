@@ -1,0 +1,52 @@
+/** Options every command that starts a machine understands. */
+import { TRACE_KINDS, type TraceKind } from '../../hostkernel/base/trace.ts';
+import { parseSize } from './size.ts';
+
+export interface MachineOptions {
+  readonly memory: number; // bytes of RAM
+  readonly mmu: string | undefined;
+  readonly vpte: string | undefined;
+  readonly root: string | undefined;
+  readonly stats: boolean;
+  readonly json: boolean;
+  readonly trace: readonly TraceKind[];
+}
+
+/** What commander hands over. */
+export interface RawOptions {
+  readonly memory?: string;
+  readonly mmu?: string;
+  readonly vpte?: string;
+  readonly root?: string;
+  readonly stats?: boolean;
+  readonly json?: boolean;
+  readonly trace?: string;
+}
+
+export const DEFAULT_MEMORY = '256M';
+const LEAST_MEMORY = 16 * 1024 ** 2;
+const MOST_MEMORY = 4 * 1024 ** 3 - 64 * 1024;
+
+/** Checks the options. @returns them, or one line that says which is wrong */
+export function machineOptions(raw: RawOptions): MachineOptions | string {
+  const text = raw.memory ?? DEFAULT_MEMORY;
+  const memory = parseSize(text);
+  if (memory === null) return `-m: '${text}' is no size; write 64M, 1G or 65536K`;
+  if (memory < LEAST_MEMORY) return `-m: ${text} is too little; a machine has at least 16M`;
+  if (memory > MOST_MEMORY) return `-m: ${text} is too much; a machine has at most 4G less 64K (4194240K)`;
+  const trace: TraceKind[] = [];
+  for (const name of raw.trace === undefined ? [] : raw.trace.split(',')) {
+    const kind = TRACE_KINDS.find((known) => known === name);
+    if (kind === undefined) return `--trace: no event '${name}'; there are ${TRACE_KINDS.join(', ')}`;
+    trace.push(kind);
+  }
+  return {
+    memory,
+    mmu: raw.mmu,
+    vpte: raw.vpte,
+    root: raw.root,
+    stats: raw.stats ?? false,
+    json: raw.json ?? false,
+    trace,
+  };
+}

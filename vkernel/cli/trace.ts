@@ -1,0 +1,38 @@
+/** Trace events on standard error: one readable line each, or one JSON object a line. */
+import type { TraceEvents, TraceKind, Tracer } from '../../hostkernel/base/trace.ts';
+import { errnoName } from '../../hostkernel/base/errno.ts';
+import type { MachineOptions } from './options.ts';
+import { TERMINAL } from './terminal.ts';
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+const prot = (access: number): string =>
+  `${(access & 1) !== 0 ? 'r' : '-'}${(access & 2) !== 0 ? 'w' : '-'}${(access & 4) !== 0 ? 'x' : '-'}`;
+const l4Rights = (rights: number): string =>
+  `${(rights & 4) !== 0 ? 'r' : '-'}${(rights & 2) !== 0 ? 'w' : '-'}${(rights & 1) !== 0 ? 'x' : '-'}`;
+
+/** A global thread id as number:task, for either word size. */
+const thread = (id: number): string => (id > 0xffff_ffff ? `${Math.floor(id / 2 ** 32)}:${id % 2 ** 32}` : `${id >>> 14}:${id & 0x3fff}`);
+
+const TEXT: { readonly [K in TraceKind]: (event: TraceEvents[K]) => string } = {
+  fault: (e) => `${e.layer} space ${e.space} ${prot(e.access)} ${hex(e.va)} pc ${hex(e.pc)}: ${e.result}`,
+  walk: (e) => `space ${e.space} ${prot(e.access)} ${hex(e.va)}: ${e.references} references, ${e.result}`,
+  map: (e) => `space ${e.space} ${hex(e.va)} -> frame ${e.frame}, ${e.pages} pages, ${l4Rights(e.rights)}`,
+  unmap: (e) => `space ${e.space} ${hex(e.va)} -> frame ${e.frame}, ${e.pages} pages, ${l4Rights(e.rights)}`,
+  ipc: (e) => `${thread(e.from)} -> ${thread(e.to)} label ${e.label}, ${e.untyped} + ${e.typed} words`,
+  rpc: (e) => `${thread(e.client)} ${e.server}.${e.method}(${e.args.map(hex).join(', ')}) = ${e.errno === 0 ? 0 : errnoName(e.errno)}`,
+  syscall: (e) => `${e.process} ${e.name}(${e.args.map(hex).join(', ')}) = ${e.result < 0 ? `-${errnoName(-e.result)}` : hex(e.result)}`,
+  switch: (e) => `${thread(e.from)} -> ${thread(e.to)}`,
+};
+
+/** Turns on the events the user asked for. */
+export function listen(tracer: Tracer, options: MachineOptions): void {
+  const encoder = new TextEncoder();
+  for (const kind of options.trace) {
+    const text = TEXT[kind] as (event: object) => string; // the event of this kind
+    const sink = (event: object): void => {
+      const line = options.json ? JSON.stringify({ kind, ...event }) : `${kind.padEnd(7)} ${text(event)}`;
+      TERMINAL.write(2, encoder.encode(`${line}\n`));
+    };
+    Object.assign(tracer, { [kind]: sink });
+  }
+}
