@@ -11,6 +11,7 @@
  * Slot 0 is no frame's: the hart puts an instruction there that lies on two pages.
  */
 
+import { kassert } from '../../base/assert.ts';
 import type { HostFrame } from '../../base/units.ts';
 import type { CodeFrames } from '../mmu.ts';
 import { OP_NEXT_PAGE } from './opcodes.ts';
@@ -26,13 +27,15 @@ const REACH = 6;
 
 /**
  * Invariants:
- *   I1  frameOf[slotOf[frame] / SLOT_WORDS] === frame for every frame that has code
+ *   I1  frameOf[slot / SLOT_WORDS] === frame for every frame that has a slot, and it has it for one width
  *   I2  guards are in place
  */
 export class CodeCache implements CodeFrames {
   readonly records: Int32Array;
-  /** Per frame: word index of its slot, 0 if it has none. */
-  readonly slotOf: Int32Array;
+  /** Per frame: word index of its slot if that is decoded for RV64, else 0. */
+  readonly slots64: Int32Array;
+  /** The same for RV32. A frame is decoded for one of them at a time. */
+  readonly slots32: Int32Array;
   /** Per slot: the frame, -1 if free. */
   readonly frameOf: Int32Array;
   /** Slots given to frames since power-on: what a benchmark reports. */
@@ -41,46 +44,58 @@ export class CodeCache implements CodeFrames {
 
   constructor(frames: number) {
     this.records = new Int32Array(SLOTS * SLOT_WORDS);
-    this.slotOf = new Int32Array(frames);
+    this.slots64 = new Int32Array(frames);
+    this.slots32 = new Int32Array(frames);
     this.frameOf = new Int32Array(SLOTS).fill(-1);
     this.#guard(0);
   }
 
   has(frame: number): boolean {
-    return this.slotOf[frame] !== 0;
+    return (this.slots64[frame] | this.slots32[frame]) !== 0;
   }
 
   drop(frame: HostFrame): void {
-    const slot = this.slotOf[frame];
+    const slot = this.slots64[frame] | this.slots32[frame];
     if (slot === 0) return;
     this.records.fill(0, slot, slot + 4096);
-    this.slotOf[frame] = 0;
+    this.slots64[frame] = 0;
+    this.slots32[frame] = 0;
     this.frameOf[slot / SLOT_WORDS] = -1;
   }
 
   /**
-   * Gives `frame`, which has none, a slot; if all are taken, some other frame loses its code.
+   * Gives `frame` an empty slot for code of `xlen`; if all are taken, some other frame loses its code.
    * @returns the slot's word index
    */
-  claim(frame: HostFrame): number {
+  claim(frame: HostFrame, xlen: 32 | 64): number {
     this.claims++;
+    this.drop(frame);
     this.#hand = (this.#hand % (SLOTS - 1)) + 1;
     const number = this.#hand;
     const slot = number * SLOT_WORDS;
     const owner = this.frameOf[number];
     if (owner >= 0) this.drop(owner as HostFrame);
     this.#guard(slot);
-    this.slotOf[frame] = slot;
+    (xlen === 64 ? this.slots64 : this.slots32)[frame] = slot;
     this.frameOf[number] = frame;
     return slot;
   }
 
   /** Forgets what was decoded from bytes [offset, offset + bytes) of `frame`, after a store to them. */
   touch(frame: HostFrame, offset: number, bytes: number): void {
-    const slot = this.slotOf[frame];
+    const slot = this.slots64[frame] | this.slots32[frame];
     if (slot === 0) return;
     const start = Math.max(0, (offset & ~1) - REACH);
     this.records.fill(0, slot + start, slot + Math.min(4096, (offset + bytes + 1) & ~1));
+  }
+
+  assertInvariants(): void {
+    for (let frame = 0; frame < this.slots64.length; frame++) {
+      const slot = this.slots64[frame] | this.slots32[frame];
+      if (slot === 0) continue;
+      kassert(this.frameOf[slot / SLOT_WORDS] === frame && (this.slots64[frame] === 0 || this.slots32[frame] === 0), 'code cache I1');
+      kassert(this.records[slot + 4096] === OP_NEXT_PAGE && this.records[slot + 4098] === OP_NEXT_PAGE, 'code cache I2');
+    }
   }
 
   #guard(slot: number): void {

@@ -1,21 +1,35 @@
 /**
  * Hart: one RISC-V processor in user mode, RV32 or RV64 with I, M, A, F, D, C, Zicsr (floating point and counters) and
  * Zifencei. Supervisor work is TypeScript: `run` ends at every trap. The instructions themselves are interpret64.ts
- * and interpret32.ts.
+ * and interpret32.ts; what they leave to others is in memory.ts, integer.ts, float.ts and csr.ts.
  */
 
+import { panic } from '../../base/assert.ts';
 import { READ, type Access, type HostFrame } from '../../base/units.ts';
 import type { Clock } from '../clock.ts';
 import type { Mmu, TranslationContext } from '../mmu.ts';
-import type { CodeCache } from './code-cache.ts';
+import type { Ram } from '../ram.ts';
 import { TRAP_BUDGET } from './causes.ts';
+import type { CodeCache } from './code-cache.ts';
+import { interpret32 } from './interpret32.ts';
+import { interpret64 } from './interpret64.ts';
+import { F0 } from './memory.ts';
 
 const TWO_32 = 4294967296;
 
+/** Budget beyond which the interpreter is called more than once: its counter is an i32. */
+const LONGEST_RUN = 2 ** 30;
+
 export class Hart {
   readonly mmu: Mmu;
+  readonly ram: Ram;
   readonly code: CodeCache;
-  /** 64 words in the machine's memory: x[2i] is the lower half of register i, x[2i + 1] the upper. x0 stays 0. */
+  /** The machine's memory as words. */
+  readonly words: Int32Array;
+  /**
+   * 64 words in the machine's memory: x[2i] is the lower half of register i, x[2i + 1] the upper; x0 stays 0. With
+   * xlen 32 upper halves are neither read nor written.
+   */
   readonly x: Int32Array;
   /** 64 words in the machine's memory: f0 to f31, a 32-bit value boxed in ones. */
   readonly f: Int32Array;
@@ -24,22 +38,32 @@ export class Hart {
   fpDirty = false;
   pcLo = 0;
   pcHi = 0;
-  /** Instructions retired since power-on. One that traps does not retire. */
+  /** Instructions retired since power-on. One that traps does not retire, ecall and ebreak included. */
   retired = 0;
   /** Of the last trap: address of a page fault, bits of an illegal instruction. */
   tvalLo = 0;
   tvalHi = 0;
   /** Of the last page fault: READ, WRITE or EXEC. */
   access: Access = READ;
-  context: TranslationContext | null = null;
   xlen: 32 | 64 = 64;
   clock: Clock | null = null;
+  /** Budget the interpreter has left over: for `interpret32` and `interpret64` only. */
+  left = 0;
+  /** Bits of the instruction in the scratch slot of the code cache, 0 if there is none. */
+  scratchBits = 0;
+  #context: TranslationContext | null = null;
+  #reservedOffset = -1;
+  #reservedBytes = 0;
+  #reservedLo = 0;
+  #reservedHi = 0;
 
   constructor(mmu: Mmu, code: CodeCache) {
     this.mmu = mmu;
+    this.ram = mmu.ram;
     this.code = code;
+    this.words = mmu.ram.i32;
     this.x = new Int32Array(mmu.ram.memory.buffer, 0, 64);
-    this.f = new Int32Array(mmu.ram.memory.buffer, 512, 64);
+    this.f = new Int32Array(mmu.ram.memory.buffer, F0 * 4, 64);
   }
 
   /** The program counter as a number: exact below 2^53. */
@@ -60,10 +84,19 @@ export class Hart {
 
   /** Makes `context` the address space, and `xlen` the width of registers. Ends a reservation. */
   activate(context: TranslationContext, xlen: 32 | 64): void {
-    this.context = context;
-    this.xlen = xlen;
+    this.#context = context;
+    this.#reservedOffset = -1;
+    if (this.xlen !== xlen) {
+      this.xlen = xlen;
+      this.scratchBits = 0;
+    }
     context.setNarrow(xlen === 32);
     context.useBlock();
+  }
+
+  /** The address space. Only the interpreter asks, so there is one. */
+  activeContext(): TranslationContext {
+    return this.#context ?? panic('hart: no address space');
   }
 
   /** The kernel has changed the contents of `frame`: what was decoded from it is forgotten. */
@@ -71,7 +104,46 @@ export class Hart {
     this.code.drop(frame);
   }
 
-  run(_budget: number): number {
-    return TRAP_BUDGET;
+  /**
+   * Executes until a trap, but at most `budget` instructions. Hot to enter and to leave: allocates nothing.
+   *
+   * A trap is precise: registers and pc are those of the trapping instruction, which has had no effect. Running in
+   * pieces gives what running at once gives.
+   * @param budget instructions, 0 or more
+   * @returns TRAP_*: why it ended
+   */
+  run(budget: number): number {
+    let remaining = budget;
+    for (;;) {
+      const piece = remaining < LONGEST_RUN ? remaining : LONGEST_RUN;
+      const cause = this.xlen === 64 ? interpret64(this, piece) : interpret32(this, piece);
+      this.retired += piece - this.left;
+      if (cause !== TRAP_BUDGET) {
+        this.#reservedOffset = -1;
+        return cause;
+      }
+      remaining -= piece;
+      if (!(remaining > 0)) return cause;
+    }
+  }
+
+  /** Virtual nanoseconds, when `unsettled` instructions of this run are not in `retired` yet. */
+  time(unsettled: number): number {
+    return (this.clock === null ? this.retired : this.clock.now()) + unsettled;
+  }
+
+  /** LR: reserves `bytes` bytes at a byte offset of memory, which hold (lo, hi). */
+  reserve(offset: number, bytes: number, lo: number, hi: number): void {
+    this.#reservedOffset = offset;
+    this.#reservedBytes = bytes;
+    this.#reservedLo = lo;
+    this.#reservedHi = hi;
+  }
+
+  /** SC: ends the reservation. Whether it was for exactly these bytes, and they still hold what was read. */
+  endReservation(offset: number, bytes: number, lo: number, hi: number): boolean {
+    const holds = this.#reservedOffset === offset && this.#reservedBytes === bytes && this.#reservedLo === lo && this.#reservedHi === hi;
+    this.#reservedOffset = -1;
+    return holds;
   }
 }
