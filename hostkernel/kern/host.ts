@@ -8,6 +8,7 @@
 
 import type { Access } from '../base/units.ts';
 
+export * from '../vm/mman.ts';
 export * from './abi.ts';
 
 /** What a TypeScript program yields: nothing. A `yield` gives the processor to the next process. */
