@@ -1,0 +1,300 @@
+/**
+ * The reference: each page of each container is absent or names a cell. A shared copy names the same cell, a logical
+ * copy clones it, a write changes it. It knows no frames. `Twins` does everything on the core too, and compares.
+ */
+
+import { expect } from 'vitest';
+import { EEXIST, ENOENT, ENOMEM, ESRCH } from '../../../hostkernel/base/errno.ts';
+import type { Container } from '../../../vkernel/physmem/core/container.ts';
+import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
+import { UNBOUND } from '../../../vkernel/physmem/core/frame.ts';
+import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
+import { ALL_OR_NONE, COPY_SHARED, FORCE_WRITE, MAP_READ, MAP_WRITE, SQUASH } from '../../../vkernel/physmem/interface.ts';
+import { Machine, type MachineOptions, P } from './machine.ts';
+
+interface Cell {
+  value: number;
+}
+
+class ModelControl {
+  limit: number;
+  used = 0;
+  readonly parent: ModelControl | null;
+  constructor(parent: ModelControl | null, limit: number) {
+    this.parent = parent;
+    this.limit = limit;
+  }
+}
+
+class ModelContainer {
+  readonly pages: (Cell | null)[];
+  readonly control: ModelControl;
+  constructor(control: ModelControl, size: number) {
+    this.control = control;
+    this.pages = Array.from({ length: size }, () => null);
+  }
+
+  /** Length of the run of pages from `from` on that are present (or absent), at most `count`. */
+  run(from: number, count: number, present: boolean): number {
+    let n = 0;
+    while (n < count && (this.pages[from + n] !== null) === present) n += 1;
+    return n;
+  }
+
+  set(page: number, cell: Cell | null): void {
+    const before = this.pages[page];
+    this.control.used += (cell === null ? 0 : 1) - (before === null ? 0 : 1);
+    this.pages[page] = cell;
+  }
+
+  /** The longest prefix of [from, from + count) whose absent (without squash: whose) pages fit the limit. */
+  admitted(from: number, count: number, squash: boolean): number {
+    let room = this.control.limit - this.control.used;
+    for (let n = 0; n < count; n += 1) {
+      if (squash && this.pages[from + n] !== null) continue;
+      if (room === 0) return n;
+      room -= 1;
+    }
+    return count;
+  }
+}
+
+/** span(0, length), by the definition. */
+function spanOfLength(length: number): { at: number; size: number }[] {
+  const pieces: { at: number; size: number }[] = [];
+  for (let at = 0; at < length; ) {
+    let size = 1;
+    while (at % (size * 2) === 0 && at + size * 2 <= length) size *= 2;
+    pieces.push({ at, size });
+    at += size;
+  }
+  return pieces;
+}
+
+interface Slot {
+  real: Container;
+  model: ModelContainer;
+}
+interface ControlSlot {
+  readonly real: MemoryControl;
+  readonly model: ModelControl;
+}
+
+export class Twins {
+  readonly machine: Machine;
+  readonly size: number; // pages of each container that are used
+  readonly slots: Slot[] = [];
+  readonly controls: ControlSlot[] = [];
+
+  constructor(options: MachineOptions, size: number) {
+    this.machine = new Machine(options);
+    this.size = size;
+    const root = this.machine.physmem.root;
+    this.controls.push({ real: root, model: new ModelControl(null, root.limit) });
+  }
+
+  addControl(parent: number, pages: number): number {
+    const { real, model } = this.controls[parent];
+    const child = this.machine.physmem.splitControl(real, pages);
+    expect(child !== null).toBe(pages <= model.limit - model.used);
+    if (child === null) return -1;
+    model.limit -= pages;
+    this.controls.push({ real: child, model: new ModelControl(model, pages) });
+    return this.controls.length - 1;
+  }
+
+  absorb(index: number, pages: number): void {
+    const { real, model } = this.controls[index];
+    if (model.parent === null) return;
+    const error = this.machine.physmem.absorbControl(real, pages);
+    expect(error).toBe(pages <= model.limit - model.used ? 0 : ENOMEM);
+    if (error !== 0) return;
+    model.limit -= pages;
+    model.parent.limit += pages;
+  }
+
+  /** Destroys a control; its containers and those of its descendants are made anew, empty, from the root. */
+  destroyControl(index: number): void {
+    const { real, model } = this.controls[index];
+    if (model.parent === null) return;
+    expect(this.machine.physmem.destroyControl(real)).toBe(0);
+    const dead = this.controls.filter((slot) => isBelow(slot.model, model));
+    model.parent.limit += dead.reduce((sum, slot) => sum + slot.model.limit, 0);
+    for (const slot of dead) this.controls.splice(this.controls.indexOf(slot), 1);
+    this.slots.forEach((slot, i) => {
+      if (dead.some((each) => each.model === slot.model.control)) this.#renew(i, 0);
+    });
+  }
+
+  addContainer(control: number): number {
+    const { real, model } = this.controls[control];
+    this.slots.push({ real: this.machine.create(real), model: new ModelContainer(model, this.size) });
+    return this.slots.length - 1;
+  }
+
+  destroy(index: number, control: number): void {
+    const { real, model } = this.slots[index];
+    this.machine.physmem.destroy(real);
+    for (let page = 0; page < this.size; page += 1) model.set(page, null);
+    this.#renew(index, control);
+  }
+
+  allocate(index: number, page: number, count: number, flags: number): void {
+    const { real, model } = this.slots[index];
+    const [error, done] = this.#expectAllocate(model, page, count, flags);
+    expect(this.machine.allocate(real, page, count, flags)).toBe(error);
+    expect(this.machine.physmem.amount).toBe(done * P);
+  }
+
+  deallocate(index: number, page: number, count: number, flags: number): void {
+    const { real, model } = this.slots[index];
+    const isWhole = model.run(page, count, true) === count;
+    const refused = (flags & ALL_OR_NONE) !== 0 && !isWhole;
+    let removed = 0;
+    for (let i = page; !refused && i < page + count; i += 1) {
+      if (model.pages[i] !== null) removed += 1;
+      model.set(i, null);
+    }
+    expect(this.machine.deallocate(real, page, count, flags)).toBe(refused ? ENOENT : 0);
+    expect(this.machine.physmem.amount).toBe(removed * P);
+  }
+
+  copy(from: number, page: number, to: number, toPage: number, count: number, flags: number): void {
+    const source = this.slots[from];
+    const target = this.slots[to];
+    const [error, done] = this.#expectCopy(source.model, page, target.model, toPage, count, flags);
+    expect(this.machine.copy(source.real, page, target.real, toPage, count, flags)).toBe(error);
+    expect(this.machine.physmem.amount).toBe(done * P);
+  }
+
+  write(index: number, page: number, value: number): void {
+    const { real, model } = this.slots[index];
+    const cell = model.pages[page];
+    expect(this.machine.write(real, page, value)).toBe(cell === null ? ENOENT : 0);
+    if (cell !== null) cell.value = value;
+  }
+
+  read(index: number, page: number): void {
+    const { real, model } = this.slots[index];
+    const cell = model.pages[page];
+    expect(this.machine.read(real, page)).toBe(cell === null ? -ENOENT : cell.value);
+  }
+
+  /** Maps a range; how far it must come is where the first page is absent. */
+  map(index: number, page: number, count: number, write: boolean, force: boolean): void {
+    const { real, model } = this.slots[index];
+    const flags = MAP_READ | (write ? MAP_WRITE : 0) | (force ? FORCE_WRITE : 0);
+    const { error, items } = this.machine.map(real, flags, page, count);
+    const present = model.run(page, count, true);
+    const mapped = items.reduce((sum, item) => sum + item.pages, 0);
+    if (items.length < 31) {
+      expect(error).toBe(present < count ? ENOENT : 0);
+      expect(mapped).toBe(present);
+    } else expect(mapped).toBeLessThanOrEqual(present);
+    let next = page;
+    for (const item of items) {
+      expect(item.page).toBe(next);
+      expect(item.frame % item.pages === 0 && item.page % item.pages === 0).toBe(true);
+      if (write && force) expect(item.rights & MAP_WRITE).toBe(MAP_WRITE);
+      next += item.pages;
+    }
+  }
+
+  /** The client forgets a translation by itself: physmem is not told. */
+  unmapLocally(index: number, page: number): void {
+    this.machine.translations.get(this.slots[index].real)?.delete(page);
+  }
+
+  /** Everything that must hold between operations. */
+  check(): void {
+    const { machine } = this;
+    assertInvariants(machine.physmem);
+    for (const { real, model } of this.slots) {
+      for (let page = 0; page < this.size; page += 1) {
+        const cell = model.pages[page];
+        if (machine.peek(real, page) !== (cell?.value ?? null)) {
+          expect.fail(`page ${page} holds ${machine.peek(real, page)}, should be ${cell?.value ?? 'absent'}`);
+        }
+      }
+      this.#checkTranslations(real);
+    }
+    for (const [container, table] of machine.translations) {
+      if (!container.alive) expect(table.size).toBe(0);
+    }
+    for (const { real, model } of this.controls) expect([real.limit, real.used]).toEqual([model.limit, model.used]);
+  }
+
+  /** Destroys everything; all memory must be free again, in the blocks it came in. */
+  tearDown(): void {
+    const { physmem } = this.machine;
+    for (const child of physmem.root.children) physmem.destroyControl(child);
+    for (const container of physmem.root.containers) physmem.destroy(container);
+    assertInvariants(physmem);
+    expect(this.machine.use).toBe(0);
+    expect(physmem.root.limit).toBe(physmem.receivedPages - physmem.fixedPages);
+    for (const table of this.machine.translations.values()) expect(table.size).toBe(0);
+  }
+
+  /** A live translation points at the page its container designates, and is writable only where one group is. */
+  #checkTranslations(container: Container): void {
+    for (const [page, translation] of this.machine.translations.get(container) ?? []) {
+      const entry = container.entries.at(page);
+      if (entry === null || entry.frame.address === UNBOUND) expect.fail(`page ${page} is gone, and still mapped`);
+      else if (entry.frame.address + entry.offset + page - entry.start !== translation.frame) expect.fail(`page ${page} is stale`);
+      else if ((translation.rights & ~entry.frame.granted) !== 0) expect.fail(`page ${page}: rights are not recorded`);
+    }
+  }
+
+  #expectAllocate(model: ModelContainer, page: number, count: number, flags: number): [error: number, done: number] {
+    const squash = (flags & SQUASH) !== 0;
+    const all = (flags & ALL_OR_NONE) !== 0;
+    const free = squash ? count : model.run(page, count, false);
+    const fits = model.admitted(page, count, squash);
+    if (all && free < count) return [EEXIST, 0];
+    if (all && fits < count) return [ENOMEM, 0];
+    let done = 0;
+    for (const piece of spanOfLength(fits)) {
+      if (piece.at + piece.size > free) return [EEXIST, done];
+      for (let i = 0; i < piece.size; i += 1) model.set(page + piece.at + i, { value: 0 });
+      done += piece.size;
+    }
+    return [fits < count ? ENOMEM : 0, done];
+  }
+
+  #expectCopy(
+    source: ModelContainer,
+    page: number,
+    target: ModelContainer,
+    toPage: number,
+    count: number,
+    flags: number,
+  ): [error: number, done: number] {
+    if (source === target && Math.abs(page - toPage) < count) return [EEXIST, 0];
+    const squash = (flags & SQUASH) !== 0;
+    const present = source.run(page, count, true);
+    const free = squash ? count : target.run(toPage, count, false);
+    const fits = target.admitted(toPage, count, squash);
+    const possible = Math.min(present, free, fits);
+    let error = 0;
+    if (possible < count) {
+      if (possible === present) error = present === 0 ? ENOENT : ESRCH;
+      else error = possible === free ? EEXIST : ENOMEM;
+    }
+    if (error !== 0 && (flags & ALL_OR_NONE) !== 0) return [error, 0];
+    for (let i = 0; i < possible; i += 1) {
+      const cell = source.pages[page + i];
+      if (cell !== null) target.set(toPage + i, (flags & COPY_SHARED) === 0 ? { value: cell.value } : cell);
+    }
+    return [error, possible];
+  }
+
+  #renew(index: number, control: number): void {
+    const { real, model } = this.controls[control];
+    this.slots[index] = { real: this.machine.create(real), model: new ModelContainer(model, this.size) };
+  }
+}
+
+function isBelow(control: ModelControl, ancestor: ModelControl): boolean {
+  for (let at: ModelControl | null = control; at !== null; at = at.parent) if (at === ancestor) return true;
+  return false;
+}

@@ -1,0 +1,175 @@
+/**
+ * A stub of the machine under physmem's core: one number per page of guest memory, and clients whose translations are
+ * kept exactly as a TLB would: what a flush does not reach stays usable.
+ */
+
+import { PAGE_SIZE, type GuestFrame } from '../../../hostkernel/base/units.ts';
+import type { Container } from '../../../vkernel/physmem/core/container.ts';
+import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
+import { UNBOUND } from '../../../vkernel/physmem/core/frame.ts';
+import { type MapSink, Physmem } from '../../../vkernel/physmem/core/physmem.ts';
+import { FORCE_WRITE, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
+
+export const P = PAGE_SIZE;
+
+/** Pages as free memory arrives: [first frame, pages]. */
+export type MemoryRun = readonly [frame: number, pages: number];
+
+export interface MachineOptions {
+  readonly memory: readonly MemoryRun[];
+  readonly copyPages?: number;
+  readonly wordBits?: 32 | 64;
+}
+
+export interface Item {
+  readonly frame: number;
+  readonly pages: number;
+  readonly page: number;
+  readonly rights: number;
+}
+
+/** A reply with room for 31 items. */
+export class Items implements MapSink {
+  readonly items: Item[] = [];
+  readonly capacity: number;
+
+  constructor(capacity = 31) {
+    this.capacity = capacity;
+  }
+
+  get room(): number {
+    return this.capacity - this.items.length;
+  }
+
+  item(frame: GuestFrame, pages: number, page: number, rights: number): void {
+    this.items.push({ frame, pages, page, rights });
+  }
+
+  get pages(): number {
+    return this.items.reduce((sum, item) => sum + item.pages, 0);
+  }
+}
+
+interface Translation {
+  readonly frame: number;
+  rights: number;
+}
+
+export class Machine {
+  readonly physmem: Physmem;
+  readonly contents = new Map<number, number>(); // page value by frame; garbage until zeroed
+  readonly retired: (Container | MemoryControl)[] = [];
+  flushes: { frame: number; pages: number; rights: number }[] = [];
+  /** What the client of a container may still use, by container page (clients map 1:1). */
+  readonly translations = new Map<Container, Map<number, Translation>>();
+
+  constructor(options: MachineOptions) {
+    this.physmem = new Physmem({
+      wordBits: options.wordBits ?? 64,
+      copyPages: options.copyPages ?? 1024,
+      memory: {
+        zero: (frame, pages) => {
+          for (let i = 0; i < pages; i += 1) this.contents.set(frame + i, 0);
+        },
+        copy: (to, from, pages) => {
+          for (let i = 0; i < pages; i += 1) this.contents.set(to + i, this.contents.get(from + i) ?? Number.NaN);
+        },
+      },
+      flush: (frame, pages, rights) => this.#flush(frame, pages, rights),
+      retired: (object) => this.retired.push(object),
+    });
+    for (const [frame, pages] of options.memory) this.physmem.receive(frame as GuestFrame, pages);
+    for (const [frame, pages] of options.memory) {
+      for (let i = 0; i < pages; i += 1) this.contents.set(frame + i, -777); // what the previous owner left
+    }
+  }
+
+  get use(): number {
+    return this.physmem.frames.boundPages;
+  }
+
+  create(control: MemoryControl = this.physmem.root): Container {
+    return this.physmem.create(control);
+  }
+
+  /** Maps for the client of `container` at the same page, and enters the items into its translations. */
+  map(container: Container, flags: number, page: number, pages = 1): { error: number; items: Item[] } {
+    const sink = new Items();
+    const error = this.physmem.map(container, flags, page * P, page * P, pages * P, sink);
+    const table = this.translations.get(container) ?? new Map<number, Translation>();
+    this.translations.set(container, table);
+    for (const item of sink.items) {
+      for (let i = 0; i < item.pages; i += 1) table.set(item.page + i, { frame: item.frame + i, rights: item.rights });
+    }
+    return { error, items: sink.items };
+  }
+
+  /** A client writes one page: with the translation it has, or a fault first. @returns 0, or the errno of the fault */
+  write(container: Container, page: number, value: number): number {
+    const hit = this.translations.get(container)?.get(page);
+    if (hit === undefined || (hit.rights & MAP_WRITE) === 0) {
+      const { error } = this.map(container, MAP_READ | MAP_WRITE | FORCE_WRITE, page);
+      if (error !== 0) return error;
+    }
+    const now = this.translations.get(container)?.get(page);
+    if (now === undefined || (now.rights & MAP_WRITE) === 0) throw new Error('a forced mapping is not writable');
+    this.contents.set(now.frame, value);
+    return 0;
+  }
+
+  /** A client reads one page, faulting if it must. @returns the value, or -errno */
+  read(container: Container, page: number): number {
+    const hit = this.translations.get(container)?.get(page);
+    if (hit === undefined || (hit.rights & MAP_READ) === 0) {
+      const { error } = this.map(container, MAP_READ, page);
+      if (error !== 0) return -error;
+    }
+    const now = this.translations.get(container)?.get(page);
+    return now === undefined ? Number.NaN : (this.contents.get(now.frame) ?? Number.NaN);
+  }
+
+  /** What physmem holds under a page, without mapping it: null where it is absent. */
+  peek(container: Container, page: number): number | null {
+    const entry = container.entries.at(page);
+    if (entry === null) return null;
+    if (entry.frame.address === UNBOUND) return 0;
+    return this.contents.get(entry.frame.address + entry.offset + page - entry.start) ?? Number.NaN;
+  }
+
+  /** Values of pages [from, from + pages), '-' where absent. */
+  values(container: Container, from: number, pages: number): (number | '-')[] {
+    return Array.from({ length: pages }, (_, i) => this.peek(container, from + i) ?? '-');
+  }
+
+  allocate(container: Container, page: number, pages: number, flags = 0): number {
+    return this.physmem.allocate(container, flags, page * P, pages * P);
+  }
+
+  deallocate(container: Container, page: number, pages: number, flags = 0): number {
+    return this.physmem.deallocate(container, page * P, pages * P, flags);
+  }
+
+  /** Copies pages. The argument order is the one of the request. */
+  copy(from: Container, page: number, to: Container, toPage: number, pages: number, flags = 0): number {
+    return this.physmem.copy(from, page * P, to, toPage * P, pages * P, flags);
+  }
+
+  /** Entries of a container, `pages@page`, in order. */
+  shape(container: Container): string {
+    return container.entries
+      .toArray()
+      .map((entry) => `${entry.pages}@${entry.start}`)
+      .join(' ');
+  }
+
+  #flush(frame: number, pages: number, rights: number): void {
+    this.flushes.push({ frame, pages, rights });
+    for (const table of this.translations.values()) {
+      for (const [page, translation] of table) {
+        if (translation.frame < frame || translation.frame >= frame + pages) continue;
+        translation.rights &= ~rights;
+        if (translation.rights === 0) table.delete(page);
+      }
+    }
+  }
+}
