@@ -14,7 +14,7 @@ import { listen } from './trace.ts';
 export function hostCommand(path: string, args: readonly string[], options: MachineOptions): number {
   const program = readProgram(path);
   if ('text' in program) return complain(program.text, program.status);
-  const formats = chooseFormats(program.image.xlen, options.mmu, options.vpte);
+  const formats = chooseFormats(program.image.xlen, options.mmu, options.vpte, 'host');
   if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
   const machine = Machine.create({ ramBytes: options.memory, console: TERMINAL });
   if (machine === null) return complain(`-m: ${showSize(options.memory)} of memory cannot be had`, EXIT_USAGE);

@@ -24,16 +24,17 @@ function format(name: string): PageTableFormat {
 const isHardware = (name: string): boolean => !name.startsWith('vpte');
 
 /**
- * Settles the formats for a program of `xlen` bits.
+ * Settles the formats for a program of `xlen` bits. A program of the host kernel may use virtual page tables narrower
+ * than itself; a guest's whole address space lies under one.
  * @returns the formats, or one line that says why the pair cannot work
  */
-export function chooseFormats(xlen: 32 | 64, mmu: string | undefined, vpte: string | undefined): Formats | string {
+export function chooseFormats(xlen: 32 | 64, mmu: string | undefined, vpte: string | undefined, use: 'host' | 'guest'): Formats | string {
   for (const [option, name] of [['--mmu', mmu] as const, ['--vpte', vpte] as const]) {
     if (name !== undefined && layoutByName(name) === null) return `${option}: no layout '${name}'; there are ${LAYOUT_NAMES.join(', ')}`;
   }
   if (mmu !== undefined && !isHardware(mmu)) return `--mmu: ${mmu} is a format of virtual page tables, no hart walks it`;
   for (const [option, name] of [['--mmu', mmu] as const, ['--vpte', vpte] as const]) {
-    if (name !== undefined && xlen === 64 && format(name).vaBits <= 32) {
+    if (name !== undefined && xlen === 64 && format(name).vaBits <= 32 && (use === 'guest' || option === '--mmu')) {
       return `${option}: ${name} resolves ${format(name).vaBits} address bits, too few for a 64-bit program`;
     }
   }
