@@ -255,8 +255,12 @@ export class MappingDatabase {
     }
   }
 
-  /** Tells the host of everything stale. Ends every operation that took something away. */
+  /**
+   * Tells the host of everything stale. Ends every operation that took something away. A slot that was cleared and
+   * entered again before this is read anew by the host after it: no guest runs in between.
+   */
   flush(): void {
+    if (this.#stale.length === 0) return;
     for (const guest of this.#stale) guest.flush();
     this.#stale.length = 0;
   }
@@ -352,8 +356,9 @@ export class MappingDatabase {
   }
 
   #noteStale(guest: GuestSpace): void {
-    const { length } = this.#stale;
-    if (guest.hosted && (length === 0 || this.#stale[length - 1] !== guest)) this.#stale.push(guest);
+    if (!guest.hosted || guest.flushQueued) return;
+    guest.flushQueued = true;
+    this.#stale.push(guest);
   }
 
   #ensure(guest: GuestSpace, page: number): TableNode | null {

@@ -82,6 +82,7 @@ export class Thread {
   prevReady: Thread | null = null;
   deadline = 0; //     virtual ns
   timerIndex = -1; //  in the timer queue; -1: no timer
+  timerAge = 0;
   sliceEnd = 0; //     virtual ns
   mustYield = false; // give others a turn before going on
 

@@ -10,8 +10,7 @@ import type { Thread } from './thread.ts';
 
 export class TimerQueue {
   readonly #heap: Thread[] = [];
-  readonly #order = new Map<Thread, number>(); // age of each entry: decides among equal deadlines
-  #age = 0;
+  #age = 0; // counts entries: the older one is first among equal deadlines
 
   get size(): number {
     return this.#heap.length;
@@ -26,7 +25,7 @@ export class TimerQueue {
     kassert(thread.timerIndex < 0, 'timer-queue I1');
     thread.deadline = deadline;
     thread.timerIndex = this.#heap.length;
-    this.#order.set(thread, this.#age++);
+    thread.timerAge = this.#age++;
     this.#heap.push(thread);
     this.#up(thread.timerIndex);
   }
@@ -37,7 +36,6 @@ export class TimerQueue {
     if (i < 0) return;
     const last = this.#heap.pop() as Thread;
     thread.timerIndex = -1;
-    this.#order.delete(thread);
     if (last === thread) return;
     this.#heap[i] = last;
     last.timerIndex = i;
@@ -55,7 +53,7 @@ export class TimerQueue {
 
   #before(a: Thread, b: Thread): boolean {
     if (a.deadline !== b.deadline) return a.deadline < b.deadline;
-    return (this.#order.get(a) as number) < (this.#order.get(b) as number);
+    return a.timerAge < b.timerAge;
   }
 
   #swap(i: number, j: number): void {

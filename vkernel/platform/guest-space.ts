@@ -48,6 +48,9 @@ export class GuestSpace {
   readonly #counters: SpaceCounters;
   #hosted = false; // the host has a vmspace for us
   #dead = false;
+  #closing = false;
+  /** For whoever collects spaces to flush: already on the list. */
+  flushQueued = false;
 
   // Pages to be invalidated: [#staleStart, #staleEnd).
   #staleStart = 0;
@@ -144,7 +147,7 @@ export class GuestSpace {
   /** Notes that the host must forget `page`, and forgets it here. */
   #stale(page: number): void {
     this.#forget(page);
-    if (!this.#hosted) return;
+    if (!this.#hosted || this.#closing) return;
     if (page === this.#staleEnd && this.#staleStart !== this.#staleEnd) this.#staleEnd = page + 1;
     else if (page < this.#staleStart || page >= this.#staleEnd) {
       this.flush();
@@ -160,6 +163,7 @@ export class GuestSpace {
 
   /** Tells the host what is stale. After this the frames may be used again. */
   flush(): void {
+    this.flushQueued = false;
     if (this.#staleStart === this.#staleEnd) return;
     const start = this.#staleStart;
     const len = (this.#staleEnd - start) * PAGE_SIZE;
@@ -195,8 +199,9 @@ export class GuestSpace {
     this.table.destroy();
   }
 
-  /** Forgets pending invalidations: only right before destroy(). */
-  dropStale(): void {
+  /** Announces destroy(): from now on nothing is invalidated, because the host is about to forget everything. */
+  close(): void {
+    this.#closing = true;
     this.#staleStart = this.#staleEnd;
   }
 
