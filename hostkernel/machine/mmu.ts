@@ -57,7 +57,7 @@ export class Mmu {
   walkReferences = 0;
   /** Grows whenever a context gets a block or becomes the hart's: the time scale of "not used for the longest time". */
   epoch = 0;
-  readonly #owners: (TranslationContext | null)[] = new Array<TranslationContext | null>(TLB_BLOCKS).fill(null);
+  readonly #owners: (TranslationContext | null)[] = Array.from({ length: TLB_BLOCKS }, () => null);
   readonly #walks = new Map<PageTableFormat, HardwareWalk>();
   readonly #writers: Uint32Array; // per frame: bit b is set if block b may hold a write tag of it
 

@@ -62,7 +62,7 @@ function related(format: Format): fc.Arbitrary<[bigint, bigint, bigint]> {
     fc.constantFrom(0, fieldMax(format), bias).chain((center) => fc.integer({ min: center - p - 3, max: center + 3 })),
     near.map((n) => bias + n),
   );
-  const relation = fc.constantFrom('free', 'near', 'product', 'quotient', 'mirror');
+  const relation = fc.constantFrom('free', 'near', 'product', 'quotient', 'mirror', 'midpoint');
   return fc
     .tuple(float(format), float(format), float(format), relation, near, target)
     .map(([a, b, c, kind, distance, wanted]): [bigint, bigint, bigint] => {
@@ -82,6 +82,14 @@ function related(format: Format): fc.Arbitrary<[bigint, bigint, bigint]> {
             BigInt.asUintN(format.width, (a ^ (1n << BigInt(format.width - 1))) + BigInt(Math.trunc(distance / 8))),
             withField(a, 2 * fieldOf(a) - bias),
           ];
+        case 'midpoint': {
+          // a and b odd integers (but for their exponents) with a product of p + 1 bits: between two numbers. c is far below.
+          const factor = BigInt.asUintN(4, a) | 17n;
+          const other = ((3n << BigInt(p - 1)) / factor) | 1n;
+          const first = withField(factor << BigInt(p - 5), bias + Math.trunc(distance / 8));
+          const second = withField(other << BigInt(p - other.toString(2).length), bias);
+          return [first, second, withField(c, fieldOf(first) - Math.abs(wanted - bias) - p)];
+        }
         default:
           return [a, b, c];
       }

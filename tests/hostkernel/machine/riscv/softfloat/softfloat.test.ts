@@ -3,11 +3,15 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
   f32Add,
+  f32Div,
+  f32FromF64,
   f32Madd,
   f32Max,
   f32Min,
+  f32Mul,
   f64Add,
   f64AddNative,
+  f64Div,
   f64DivNative,
   f64Eq,
   f64FmaNative,
@@ -76,6 +80,28 @@ describe('underflow', () => {
     expect(call3(f64Nmsub, 2 ** -600, 2 ** -600, 2 ** -1022)).toBe(2 ** -1022);
     expect(state.flags).toBe(NX);
   });
+  test('the same for singles, whatever rounds them', () => {
+    const almostTwo = 0x3fff_ffff;
+    const smallest = 0x0080_0000; // of the normal ones
+    const tied = [
+      () => f32Mul(smallest, 0x3f7f_ffff),
+      () => f32Div(0x00ff_ffff, 0x4000_0000),
+      () => f32Madd(almostTwo, smallest >> 1, 0),
+      () => f32FromF64(0xe000_0000 | 0, 0x380f_ffff),
+    ];
+    for (const operation of tied) {
+      state.flags = 0;
+      expect(operation()).toBe(smallest);
+      expect(state.flags).toBe(UF | NX);
+    }
+    state.flags = 0;
+    expect(f32FromF64(-1, 0x380f_ffff)).toBe(smallest);
+    expect(state.flags).toBe(NX);
+  });
+  test('a quotient that is rounded up to the smallest normal', () => {
+    expect(call2(f64Div, (2 - 2 ** -52) * 2 ** -1022, 2)).toBe(2 ** -1022);
+    expect(state.flags).toBe(UF | NX);
+  });
   test('an exact subnormal raises nothing', () => {
     expect(call2(f64Mul, 2 ** -1022, 0.5)).toBe(2 ** -1023);
     expect(state.flags).toBe(0);
@@ -93,6 +119,22 @@ describe('overflow', () => {
     state.rounding = mode;
     expect(call2(f64Add, Number.MAX_VALUE, Number.MAX_VALUE)).toBe(expected);
     expect(state.flags).toBe(OF | NX);
+  });
+});
+
+describe('one rounding, not two', () => {
+  test('a tiny addend decides what a product between two singles becomes', () => {
+    const [x, y] = [0x41f8_0000, 0x4984_2108]; // 31 * 1082401 = 2^25 - 1
+    const tiny = 0x2b80_0000; // 2^-40, lost in a double
+    expect(f32Madd(x, y, tiny)).toBe(0x4c00_0000);
+    expect(f32Madd(x, y, tiny | (1 << 31))).toBe(0x4bff_ffff);
+    expect(state.flags).toBe(NX);
+  });
+  test('and a product between two doubles', () => {
+    const [x, y] = [27, 667_199_944_795_629]; // 2^54 - 1
+    expect(call3(f64Madd, x, y, 2 ** -80)).toBe(2 ** 54);
+    expect(call3(f64Madd, x, y, -(2 ** -80))).toBe(2 ** 54 - 2);
+    expect(state.flags).toBe(NX);
   });
 });
 
