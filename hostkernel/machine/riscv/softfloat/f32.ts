@@ -57,7 +57,7 @@ export function roundDouble(value: number): number {
   const lo = words[8];
   const hi = words[9];
   const exponent = (hi >>> 20) & 0x7ff;
-  if (exponent === 0) return roundPack32(hi >>> 31, -1000, 0x4000_0000); // far below every single
+  // A subnormal double gets a leading one that it does not have: it is far below every single either way.
   const upper = 0x4000_0000 | ((hi & 0x000f_ffff) << 10) | (lo >>> 22); // the fraction's 20 + 10 topmost bits
   return roundPack32(hi >>> 31, exponent - 1023 + 126, upper | ((lo & 0x003f_ffff) !== 0 ? 1 : 0));
 }

@@ -135,7 +135,8 @@ export function f64SqrtNative(d: Float64Array, rd: number, ra: number): boolean 
  *   l + t = r              rounded to odd: if inexact, to the neighbour whose last bit is one
  *   s + r                  rounded to nearest            = x * y + z rounded to nearest (Boldo and Melquiond, theorem 4)
  *
- * The result is exact if and only if the last two sums are.
+ * The result is exact if and only if the last two sums are. It may cancel to zero, which is +0 as it has to be, but not into the
+ * subnormals: z can only cancel p if all parts are multiples of 2^-1006.
  */
 export function f64FmaNative(
   d: Float64Array,
@@ -171,7 +172,6 @@ export function f64FmaNative(
   const error = l - (r - rl) + (t - rl);
   if (error !== 0) r = toOdd(r, error);
   const sum = s + r;
-  if (!(Math.abs(sum) > MIN_NORMAL)) return false;
   if ((state.flags & NX) === 0 && (error !== 0 || !sumIsExact(s, r, sum))) state.flags |= NX;
   d[rd] = sum;
   return true;
