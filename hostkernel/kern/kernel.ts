@@ -9,8 +9,8 @@
  * TypeScript program is not interrupted; it gives way where a guest it runs has used up the slice.
  *
  * Invariants (assertInvariants):
- *   K1  every lwp in the queue belongs to a process without exit status, and is there once
- *   K2  a process with exit status has no spaces left
+ *   K1  every process that has not been taken apart has one lwp, in the queue or in its step
+ *   K2  a process that has been taken apart has an exit status and no guest spaces
  *   K3  the frames of RAM are free, or used by live processes (vm V1..V4)
  */
 
@@ -153,8 +153,10 @@ export class HostKernel {
     this.sliceLeft = this.#options.timeSlice ?? DEFAULT_TIME_SLICE;
     this.contended = this.#ready.length > 0;
     this.#lwp = lwp;
-    if (lwp.kind === 'hart') this.#stepHart(lwp);
-    else this.#stepBody(lwp);
+    if (lwp.process.exitStatus === null) {
+      if (lwp.kind === 'hart') this.#stepHart(lwp);
+      else this.#stepBody(lwp);
+    }
     this.#lwp = null;
     if (lwp.process.exitStatus === null) this.#ready.push(lwp);
     else this.#takeApart(lwp);
@@ -199,6 +201,11 @@ export class HostKernel {
     this.end(process, { signal, faultVa, access, pc, refusal: level < 0 ? reason : `virtual page table: ${reason} at level ${level}` });
   }
 
+  /** Ends `process` from outside, wherever it is: inside a RUN too. It is taken apart when its turn comes. */
+  kill(process: Process): void {
+    this.end(process, { signal: SIGKILL, faultVa: null, access: 0, pc: null, refusal: 'from outside' });
+  }
+
   /** Gives `process` its exit status. What it holds is given back at the end of its step. */
   end(process: Process, status: ExitStatus): void {
     if (process.exitStatus !== null) return;
@@ -212,11 +219,11 @@ export class HostKernel {
   }
 
   assertInvariants(): void {
-    for (const lwp of this.#ready) {
-      kassert(lwp.process.exitStatus === null && this.#ready.filter((other) => other.process === lwp.process).length === 1, 'kernel K1');
-    }
+    const alive = new Set(this.#ready.map((lwp) => lwp.process));
+    if (this.#lwp !== null) alive.add(this.#lwp.process);
+    kassert(alive.size === this.#ready.length + (this.#lwp === null ? 0 : 1), 'kernel K1');
     for (const process of this.#processes) {
-      kassert(process.exitStatus === null || process === this.#lwp?.process || process.group === null, 'kernel K2');
+      kassert(alive.has(process) || (process.exitStatus !== null && process.group === null), 'kernel K2');
       process.group?.assertInvariants();
     }
     this.vm.assertInvariants();
