@@ -81,8 +81,11 @@ export const PHYSMEM = defineInterface('physmem', {
   /** Where all page frames are: received = fixed + free + bound. */
   info: { label: 146, on: CONTROL, request: ['control'], reply: ['received', 'fixed', 'free', 'bound', 'charged', 'containers'] },
 
-  /** Moves `pages` of the control's unused limit to a new child. ENOMEM: it has not that many. */
-  controlSplit: { label: 160, on: CONTROL, request: ['control', 'pages'], reply: ['child'] },
+  /**
+   * Moves `pages` of the control's unused limit to a new child. With `task` that task gets a capability to the child
+   * too: `granted` is the handle it may use, which the caller has to tell it. ENOMEM: the control has not that many.
+   */
+  controlSplit: { label: 160, on: CONTROL, request: ['control', 'pages'], optional: ['task'], reply: ['child', 'granted'] },
 
   /** Takes back `pages` of unused limit from a child. ENOMEM: the child uses them. EPERM: the root has no parent. */
   controlAbsorb: { label: 161, on: CONTROL, request: ['child', 'pages'], reply: [] },

@@ -221,13 +221,18 @@ export class PhysmemServer {
         call.result(5, containersOf(physmem.root).length);
         return 0;
       },
-      controlSplit: (call, _control, pages) => {
+      controlSplit: (call, _control, pages, task) => {
         const child = physmem.splitControl(controlOf(call), pages);
         if (child === null) return ENOMEM;
         const handle = objects.grant(call.task, CONTROL, child);
-        if (handle === 0) physmem.destroyControl(child);
+        const granted = task === 0 || handle === 0 ? 0 : objects.grant(task, CONTROL, child);
+        if (handle === 0 || (task !== 0 && granted === 0)) {
+          physmem.destroyControl(child);
+          return ENOMEM;
+        }
         call.result(0, handle);
-        return handle === 0 ? ENOMEM : 0;
+        call.result(1, granted);
+        return 0;
       },
       controlAbsorb: (call, _child, pages) => physmem.absorbControl(controlOf(call), pages),
       controlDestroy: (call, handle) => {

@@ -1,0 +1,202 @@
+/** The server over a stub of the kernel and of wortel: bootstrap, requests as messages, and the accounts. */
+
+import { expect, test } from 'vitest';
+import { EBADF, ECAP_DIED, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM } from '../../../hostkernel/base/errno.ts';
+import { Tracer } from '../../../hostkernel/base/trace.ts';
+import { fpage, FPAGE_NIL, fpagesCovering, type L4Wait, type Message, type ThreadId, threadId } from '../../../vkernel/l4/user.ts';
+import { COPY_SHARED, FORCE_WRITE, MAP_READ, MAP_WRITE, PHYSMEM } from '../../../vkernel/physmem/interface.ts';
+import { physmemBody } from '../../../vkernel/physmem/server.ts';
+import { WORTEL } from '../../../vkernel/wortel/interface.ts';
+import { FakeKernel, type Reply } from '../cap/fake-l4.ts';
+
+const P = 4096;
+const WORTEL_THREAD = threadId(50, 1, 64);
+const CAPABILITY = 3;
+const ROOT_FS = threadId(58, 5, 64);
+const OTHER = threadId(59, 6, 64);
+
+/** What wortel gives: free memory, then capabilities. */
+interface Boot {
+  readonly memory: readonly number[]; // fpages
+  readonly requests: readonly { readonly task: number; readonly frames?: number; readonly pages?: readonly number[] | 'control' }[];
+}
+
+const USUAL: Boot = {
+  memory: [fpage(0, 18, 7), fpage(0x100000, 20, 7)], // 64 pages at 0, 256 at 1 MiB
+  requests: [
+    { task: 5, pages: 'control', frames: 100 },
+    { task: 6, pages: 'control', frames: 50 },
+    { task: 5, pages: fpagesCovering(0x203000, 5 * P, 7) },
+    { task: 5 },
+  ],
+};
+
+interface Booted {
+  readonly kernel: FakeKernel;
+  readonly server: Generator<L4Wait, void, void>;
+  readonly handles: number[]; // in the order of the requests
+  readonly labels: number[];
+  readonly ask: (from: ThreadId, method: { readonly label: number }, ...words: number[]) => Reply;
+  readonly info: () => readonly number[];
+}
+
+/** Boots a server, up to its first wait for requests. */
+function boot(script: Boot = USUAL): Booted {
+  const kernel = new FakeKernel();
+  const handles: number[] = [];
+  const labels: number[] = [];
+  const memory = [...script.memory];
+  const requests = [...script.requests];
+  kernel.onCall = (to, message) => {
+    expect(to).toBe(WORTEL_THREAD);
+    expect(message.label & 0xff).toBe(CAPABILITY);
+    const label = message.label - CAPABILITY;
+    labels.push(label);
+    if (label === WORTEL.getCapabilityReply.label) handles.push(message.word(1));
+    answer(message, label);
+  };
+  function answer(message: Message, label: number): void {
+    message.begin(0);
+    if (label === WORTEL.getMemory.label) message.appendMap(0, memory.shift() ?? FPAGE_NIL);
+    if (label !== WORTEL.getCapabilityRequest.label) return;
+    const request = requests.shift();
+    message.append(request?.task ?? 0);
+    message.append(request?.frames ?? 0);
+    if (request?.pages === 'control') message.appendMap(0, FPAGE_NIL);
+    else for (const page of request?.pages ?? []) message.appendMap(0, page);
+  }
+  const server = physmemBody({ wortel: WORTEL_THREAD, capability: CAPABILITY, tracer: new Tracer() })(kernel.l4);
+  server.next();
+  const ask = (from: ThreadId, method: { readonly label: number }, ...words: number[]): Reply =>
+    kernel.ask(server, from, method.label, words) ?? expect.fail('no reply');
+  const info = () => ask(ROOT_FS, PHYSMEM.info, handles[3]).words;
+  return { kernel, server, handles, labels, ask, info };
+}
+
+test('the bootstrap takes memory until nil, answers each request with a handle, and says it is up', () => {
+  const { handles, labels, info } = boot();
+  const { getMemory, getCapabilityRequest, getCapabilityReply, bootstrapFinal } = WORTEL;
+  const pairs = Array.from({ length: 4 }, () => [getCapabilityRequest.label, getCapabilityReply.label]).flat();
+  expect(labels).toEqual([getMemory.label, getMemory.label, getMemory.label, ...pairs, bootstrapFinal.label]);
+  expect(handles).toEqual([2 ** 32 + 1, 2 ** 33 + 1, 2 ** 32 + 2, 2 ** 32 + 3]);
+  // received = fixed (page 0) + free + bound (the module); charged: the module; containers
+  expect(info()).toEqual([64 + 256 + 5, 1, 63 + 256, 5, 5, 1]);
+});
+
+test('the guarantee of a task is its control’s limit, its module on top', () => {
+  const { ask, handles } = boot();
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, handles[0]).words).toEqual([105, 5, 105, 5, 0]);
+  expect(ask(OTHER, PHYSMEM.controlInfo, handles[1]).words).toEqual([50, 0, 50, 0, 0]);
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, handles[3]).words[0]).toBe(63 + 256 - 150);
+});
+
+test('a module is mapped where it lies, with its contents', () => {
+  const { ask, handles, kernel } = boot();
+  const reply = ask(ROOT_FS, PHYSMEM.map, handles[2], MAP_READ, 0x8000, 0, 5 * P);
+  expect(reply.label).toBe(0);
+  expect(reply.items.map((item) => item.fpage)).toEqual([
+    fpage(0x203000, 12, MAP_READ),
+    fpage(0x204000, 12, MAP_READ),
+    fpage(0x205000, 12, MAP_READ),
+    fpage(0x206000, 12, MAP_READ),
+    fpage(0x207000, 12, MAP_READ),
+  ]); // page-sized, because 0x8000 and 0x203000 agree in page alignment only
+  expect(reply.items.map((item) => item.base)).toEqual([0x8000, 0x9000, 0xa000, 0xb000, 0xc000]);
+  expect(kernel.memory.size).toBe(0);
+});
+
+test('life of a page: allocate, map cleared, copy, deallocate with a flush, and the accounts agree', () => {
+  const { ask, handles, kernel, info } = boot();
+  const before = info();
+  const [control] = handles;
+  const container = ask(ROOT_FS, PHYSMEM.create, control).words[0];
+  expect(ask(ROOT_FS, PHYSMEM.allocate, container, 0, 0, 4 * P)).toEqual({ label: 0, words: [4 * P], items: [] });
+  expect(kernel.memory.size).toBe(0);
+  const mapped = ask(ROOT_FS, PHYSMEM.map, container, MAP_READ | MAP_WRITE, 0x40000, 0, 4 * P);
+  expect(mapped.items.length).toBe(1);
+  expect([...kernel.memory.values()]).toEqual([0, 0, 0, 0]);
+
+  const copy = ask(ROOT_FS, PHYSMEM.create, control).words[0];
+  expect(ask(ROOT_FS, PHYSMEM.copy, container, 0, copy, 8 * P, 4 * P, 0)).toEqual({ label: 0, words: [4 * P], items: [] });
+  expect(kernel.unmapped).toEqual([mapped.items[0].fpage - MAP_READ]);
+  const forced = ask(ROOT_FS, PHYSMEM.map, copy, MAP_READ | MAP_WRITE | FORCE_WRITE, 0x80000, 8 * P, P);
+  expect(forced.items[0].fpage & 7).toBe(MAP_READ | MAP_WRITE);
+
+  expect(ask(ROOT_FS, PHYSMEM.deallocate, container, 0, 4 * P).words).toEqual([4 * P]);
+  expect(ask(ROOT_FS, PHYSMEM.deallocate, container, 0, 4 * P, 0).words).toEqual([0]);
+  expect(ask(ROOT_FS, PHYSMEM.destroy, copy).label).toBe(0);
+  expect(ask(ROOT_FS, PHYSMEM.destroy, container).label).toBe(0);
+  expect(info()).toEqual(before);
+});
+
+test('A10 A11 a container where a control is wanted, wrong words, unknown labels, forged handles', () => {
+  const { ask, handles, kernel, server } = boot();
+  const [control, , module] = handles;
+  expect(ask(ROOT_FS, PHYSMEM.create, module).label).toBe(EINVAL);
+  expect(ask(ROOT_FS, PHYSMEM.allocate, control, 0, 0, P).label).toBe(EINVAL);
+  expect(ask(ROOT_FS, PHYSMEM.allocate, module, 0, 0)).toEqual({ label: EINVAL, words: [0], items: [] });
+  expect(ask(ROOT_FS, PHYSMEM.allocate, module, 0, 0, 100)).toEqual({ label: EINVAL, words: [0], items: [] });
+  expect(ask(ROOT_FS, { label: 131 }, module).label).toBe(EOPNOTSUPP);
+  for (const label of [PHYSMEM.map.label, 131]) expect(kernel.ask(server, OTHER, label, [module, MAP_READ, 0, 0, P])).toBe(null);
+});
+
+test('the answer to the last message of the boot, when it comes, is no request', () => {
+  const { kernel, server, info } = boot();
+  expect(kernel.ask(server, WORTEL_THREAD, 0, [OTHER, 1, OTHER, 2])).toBe(null);
+  expect(info()[1]).toBe(1);
+});
+
+test('C14 the destination of a copy: no handle of the caller’s, wrong class, dead', () => {
+  const { ask, handles } = boot();
+  const [control, otherControl, module] = handles;
+  const foreign = ask(OTHER, PHYSMEM.create, otherControl).words[0];
+  for (const handle of [foreign, control, 0, module + 77, 2 ** 60]) {
+    expect(ask(ROOT_FS, PHYSMEM.copy, module, 0, handle, 0, P, 0)).toEqual({ label: EINVAL, words: [0], items: [] });
+  }
+  const child = ask(ROOT_FS, PHYSMEM.controlSplit, control, 3).words[0];
+  const doomed = ask(ROOT_FS, PHYSMEM.create, child).words[0];
+  ask(ROOT_FS, PHYSMEM.controlDestroy, child);
+  expect(ask(ROOT_FS, PHYSMEM.copy, module, 0, doomed, 0, P, COPY_SHARED).label).toBe(EBADF);
+  expect(ask(ROOT_FS, PHYSMEM.allocate, doomed, 0, 0, P).label).toBe(ECAP_DIED);
+});
+
+test('splitting, absorbing and destroying controls', () => {
+  const { ask, handles } = boot();
+  const [control, , , root] = handles;
+  const child = ask(ROOT_FS, PHYSMEM.controlSplit, control, 40).words[0];
+  expect(ask(ROOT_FS, PHYSMEM.controlSplit, control, 61)).toEqual({ label: ENOMEM, words: [0], items: [] });
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, child).words).toEqual([40, 0, 105, 5, 0]);
+  expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, child, 10).label).toBe(0);
+  expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, child, 31).label).toBe(ENOMEM);
+  expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, root, 0).label).toBe(EPERM);
+  expect(ask(ROOT_FS, PHYSMEM.controlDestroy, root).label).toBe(EPERM);
+  expect(ask(ROOT_FS, PHYSMEM.controlDestroy, child).label).toBe(0);
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, control).words[0]).toBe(105);
+});
+
+test('when a task dies all its pages are free and its guarantee returns; only the root may say so', () => {
+  const { ask, handles, info } = boot();
+  const [control, otherControl, , root] = handles;
+  const before = info();
+  const container = ask(OTHER, PHYSMEM.create, otherControl).words[0];
+  ask(OTHER, PHYSMEM.allocate, container, 0, 0, 32 * P);
+  ask(OTHER, PHYSMEM.map, container, MAP_READ, 0, 0, 32 * P);
+  expect(info()[3]).toBe(before[3] + 32);
+  expect(ask(ROOT_FS, PHYSMEM.taskDied, control, 6).label).toBe(EPERM);
+  const limit = ask(ROOT_FS, PHYSMEM.controlInfo, root).words[0];
+  expect(ask(ROOT_FS, PHYSMEM.taskDied, root, 6).label).toBe(0);
+  expect(info()).toEqual(before);
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, root).words[0]).toBe(limit + 50);
+});
+
+test('a hole is ENOENT, and what was mapped before it comes along', () => {
+  const { ask, handles } = boot();
+  const reply = ask(ROOT_FS, PHYSMEM.map, handles[2], MAP_READ, 0, 3 * P, 4 * P);
+  expect([reply.label, reply.items.map((item) => item.fpage)]).toEqual([ENOENT, [fpage(0x206000, 13, MAP_READ)]]);
+});
+
+test('a guarantee that cannot be given ends the boot with a line, and the shutdown call', () => {
+  const { kernel, labels } = boot({ memory: [fpage(0x100000, 16, 7)], requests: [{ task: 5, pages: 'control', frames: 17 }] });
+  expect(kernel.printed).toEqual(['physmem: cannot make the capability for task 5\n']);
+  expect(labels.at(-1)).toBe(WORTEL.shutdown.label);
+});
