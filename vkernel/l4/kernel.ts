@@ -195,9 +195,7 @@ function waitReport(state: KernelState): string[] {
     const name = threadName(thread.id, state.wordBits);
     if (thread.state === SENDING) lines.push(`${name} waits to send to ${threadName((thread.sendTo as Thread).id, state.wordBits)}`);
     else if (thread.state === RECEIVING) {
-      const what =
-        thread.kernelIpc === KERNEL_IPC_NONE ? '' : thread.kernelIpc === KERNEL_IPC_START ? ' to start it' : ' to answer its fault';
-      lines.push(`${name} waits for ${threadName(thread.waitFor, state.wordBits)}${what}`);
+      lines.push(`${name} waits for ${threadName(thread.waitFor, state.wordBits)}${WAITS[thread.kernelIpc]}`);
     } else lines.push(`${name} is ${thread.halted ? 'halted' : STATE_NAMES[thread.state]}`);
   }
   return lines;
