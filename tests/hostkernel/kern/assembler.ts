@@ -80,3 +80,16 @@ export function syscall(nr: number, ...args: readonly number[]): number[] {
 export function exitA0(): number[] {
   return [...li(A7, 93), ECALL];
 }
+
+export function fld(rd: number, offset: number, rs1: number): number {
+  return iType(0x07, 3, rd, rs1, offset);
+}
+
+export function fsd(rs2: number, offset: number, rs1: number): number {
+  return (((offset & 0xfe0) << 20) | (rs2 << 20) | (rs1 << 15) | (3 << 12) | ((offset & 0x1f) << 7) | 0x27) >>> 0;
+}
+
+/** A doubleword load, of 64-bit programs. */
+export function ld(rd: number, offset: number, rs1: number): number {
+  return iType(0x03, 3, rd, rs1, offset);
+}
