@@ -170,6 +170,8 @@ export class MappingDatabase {
     if ((want & ~parentRights) !== 0) {
       const coveredBySource = (want & ~(this.#rights[source] as number)) === 0;
       if (coveredBySource && !this.#isAncestor(node, source)) {
+        this.#harvestBelow(node); // what happened so far is the business of those it came from
+        this.#harvest(node);
         this.#unlink(node);
         this.#link(node, source);
       } else want = before | (granted & parentRights);
