@@ -1,4 +1,50 @@
+/** `vkernel demo`: the boot as a log a newcomer can follow, a guest program, and what it cost. */
+import { Tracer } from '../../hostkernel/base/trace.ts';
+import { layoutByName, Machine } from '../../hostkernel/machine/index.ts';
+import { bootStack } from '../index.ts';
+import { chooseFormats } from './layouts.ts';
 import type { MachineOptions } from './options.ts';
-export function demoCommand(_options: MachineOptions): number {
-  return 0;
+import { complain, EXIT_FAILURE, EXIT_USAGE, print, printStats, statsTable } from './report.ts';
+import { packagedProgram, shellStatus } from './run.ts';
+import { showSize } from './size.ts';
+import { TERMINAL } from './terminal.ts';
+import { listen } from './trace.ts';
+
+const NODES = '5000';
+
+/** Boots, runs the demonstration program, accounts for every frame. @returns the exit status */
+export function demoCommand(options: MachineOptions): number {
+  const narrow = [options.mmu, options.vpte].some((name) => (layoutByName(name ?? '')?.va.bits ?? 64) <= 32);
+  const xlen = narrow ? 32 : 64;
+  const formats = chooseFormats(xlen, options.mmu, options.vpte, 'guest');
+  if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
+  const machine = Machine.create({ ramBytes: options.memory, console: TERMINAL });
+  if (machine === null) return complain(`-m: ${showSize(options.memory)} of memory cannot be had`, EXIT_USAGE);
+  const tracer = new Tracer();
+  listen(tracer, options);
+  const name = `sorter-rv${xlen}`;
+  print(`machine   one rv${xlen} hart, ${showSize(options.memory)} of RAM`);
+  const result = bootStack({
+    machine,
+    xlen,
+    ...formats,
+    tracer,
+    log: (who, text) => print(`${who.padEnd(9)} ${text}`),
+    process: {
+      program: `/bin/${name}`,
+      argv: [name, NODES],
+      env: [],
+      provider: null,
+      files: [{ path: `/bin/${name}`, mode: 0o755, bytes: packagedProgram(name) }],
+      report: (line) => print(`posix     ${line}`),
+    },
+  });
+  const status = shellStatus(name, result);
+  print('\nWhat it took:');
+  print(statsTable(result.stats));
+  if (options.stats) printStats(result.stats, options.json);
+  const { framesHeld, framesReturned, hostFramesLost } = result.stats;
+  const accounted = result.report !== null && framesHeld === framesReturned && hostFramesLost === 0;
+  print(accounted ? '\nEvery frame is accounted for.' : '\nFrames are missing.');
+  return status === 0 && !accounted ? EXIT_FAILURE : status;
 }

@@ -1,4 +1,102 @@
+/** `vkernel run PROGRAM`: a Linux program as a guest process of a virtual kernel. */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { isatty } from 'node:tty';
+import { errnoText } from '../../hostkernel/base/errno.ts';
+import { Tracer } from '../../hostkernel/base/trace.ts';
+import { Machine } from '../../hostkernel/machine/index.ts';
+import { bootStack, exitStatus, type StackResult } from '../index.ts';
+import { directoryProvider } from '../posix/node/provider.ts';
+import { FileSystem } from '../posix/vfs/filesystem.ts';
+import { byteString, type FileProvider } from '../posix/vfs/provider.ts';
+import { chooseFormats } from './layouts.ts';
 import type { MachineOptions } from './options.ts';
-export function runCommand(_path: string, _args: readonly string[], _options: MachineOptions): number {
-  return 0;
+import { readProgram, type Refusal } from './program-file.ts';
+import { complain, EXIT_FAILURE, EXIT_USAGE, printStats } from './report.ts';
+import { showSize } from './size.ts';
+import { TERMINAL } from './terminal.ts';
+import { listen } from './trace.ts';
+
+/** What a program finds in its environment. Fixed: the same command gives the same run. */
+const ENVIRONMENT = [
+  'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  'HOME=/root',
+  'USER=root',
+  'SHELL=/bin/sh',
+  'TERM=xterm',
+];
+
+/** The program, where the guest finds it. */
+interface Found {
+  readonly path: string; // inside the guest's file system
+  readonly xlen: 32 | 64;
+  readonly provider: FileProvider | null;
+  readonly files: readonly { readonly path: string; readonly mode: number; readonly bytes: Uint8Array }[];
+}
+
+/** Runs the program to its end. @returns the exit status for the shell */
+export function runCommand(path: string, args: readonly string[], options: MachineOptions): number {
+  const found = options.root === undefined ? outside(path) : inside(options.root, path);
+  if ('text' in found) return complain(found.text, found.status);
+  const formats = chooseFormats(found.xlen, options.mmu, options.vpte, 'guest');
+  if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
+  const machine = Machine.create({ ramBytes: options.memory, console: TERMINAL });
+  if (machine === null) return complain(`-m: ${showSize(options.memory)} of memory cannot be had`, EXIT_USAGE);
+  const tracer = new Tracer();
+  listen(tracer, options);
+  const result = bootStack({
+    machine,
+    xlen: found.xlen,
+    ...formats,
+    tracer,
+    log: () => undefined,
+    terminals: [isatty(0), isatty(1), isatty(2)],
+    process: {
+      program: found.path,
+      argv: [path, ...args],
+      env: ENVIRONMENT,
+      provider: found.provider,
+      files: found.files,
+      report: (line) => void complain(line, 0),
+    },
+  });
+  if (options.stats) printStats(result.stats, options.json);
+  return shellStatus(path, result);
+}
+
+/** The exit status a shell would give; a death or a refusal is explained in one line. */
+export function shellStatus(path: string, result: StackResult): number {
+  if (result.report === null) return complain(result.failure ?? 'the system stopped early', EXIT_FAILURE);
+  const { exit } = result.report;
+  if (exit.kind === 'signal') return complain(`${path}: killed by ${exit.text}`, exitStatus(exit));
+  if (exit.kind === 'refused') return complain(exit.refusal.text, exitStatus(exit));
+  return exitStatus(exit);
+}
+
+/** A program of this machine, put into an otherwise empty file system. */
+function outside(path: string): Found | Refusal {
+  const program = readProgram(path);
+  if ('text' in program) return program;
+  const inner = `/bin/${basename(path)}`;
+  return { path: inner, xlen: program.image.xlen, provider: null, files: [{ path: inner, mode: 0o755, bytes: program.bytes }] };
+}
+
+/** A program inside `--root`. What is wrong with it the guest's own loader says; only its width is needed here. */
+function inside(root: string, path: string): Found | (Omit<Refusal, 'status'> & { readonly status: number }) {
+  const provider = directoryProvider(root);
+  if (typeof provider === 'number') return { text: `--root: ${root}: ${errnoText(-provider)}`, status: EXIT_USAGE };
+  const fs = new FileSystem({ provider, now: () => ({ seconds: 0, nanoseconds: 0 }) });
+  const inode = fs.lookup(fs.root, byteString(path), true);
+  const head = new Uint8Array(5);
+  const readable = typeof inode !== 'number' && inode.kind === 'file' && inode.contents.read(0, head, 0, 5) === 5;
+  return { path, xlen: readable && head[0] === 0x7f && head[4] === 1 ? 32 : 64, provider, files: [] };
+}
+
+/** The built program `name` of this package. */
+export function packagedProgram(name: string): Uint8Array {
+  try {
+    return readFileSync(new URL(`../../userland/programs/elf/${name}`, import.meta.url));
+  } catch {
+    return readFileSync(new URL(`../../../userland/programs/elf/${name}`, import.meta.url)); // from dist/
+  }
 }

@@ -141,7 +141,10 @@ function changeThread(kernel: KernelState, thread: Thread, request: ThreadContro
   if (moves) migrate(kernel, thread, space);
   if (utcb >= 0) thread.utcb = utcb;
   if (activates) activate(kernel, thread, pager);
-  else if (pager !== NIL) thread.pager = pager;
+  else if (pager !== NIL) {
+    thread.pager = pager;
+    if (thread.kernelIpc === KERNEL_IPC_START) thread.waitFor = pager; // the start message comes from the new one
+  }
   return 0;
 }
 

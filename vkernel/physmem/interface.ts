@@ -83,7 +83,8 @@ export const PHYSMEM = defineInterface('physmem', {
 
   /**
    * Moves `pages` of the control's unused limit to a new child. With `task` that task gets a capability to the child
-   * too: `granted` is the handle it may use, which the caller has to tell it. ENOMEM: the control has not that many.
+   * too: `granted` is the handle it may use, which the caller has to tell it.
+   * ENOMEM: the control has not that many. EINVAL: no task id.
    */
   controlSplit: { label: 160, on: CONTROL, request: ['control', 'pages'], optional: ['task'], reply: ['child', 'granted'] },
 

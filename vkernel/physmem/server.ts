@@ -16,7 +16,18 @@ import type { Tracer } from '../../hostkernel/base/trace.ts';
 import { type GuestFrame, PAGE_SHIFT, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { HANDLES_32, HANDLES_64, ObjectTable } from '../cap/objects.ts';
 import { type Call, type Handlers, invoke, serve } from '../cap/rpc.ts';
-import { fpage, FPAGE_NIL, fpageBase, fpageSize, type L4, type L4Body, type L4Wait, type Message, type ThreadId } from '../l4/user.ts';
+import {
+  fpage,
+  FPAGE_NIL,
+  fpageBase,
+  fpageSize,
+  isVersion,
+  type L4,
+  type L4Body,
+  type L4Wait,
+  type Message,
+  type ThreadId,
+} from '../l4/user.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
 import { Container } from './core/container.ts';
 import { MemoryControl, principalAccount, sumOf } from './core/control.ts';
@@ -222,6 +233,7 @@ export class PhysmemServer {
         return 0;
       },
       controlSplit: (call, _control, pages, task) => {
+        if (task !== 0 && !isVersion(task, this.#l4.wordBits)) return EINVAL;
         const child = physmem.splitControl(controlOf(call), pages);
         if (child === null) return ENOMEM;
         const handle = objects.grant(call.task, CONTROL, child);

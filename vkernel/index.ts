@@ -1,0 +1,190 @@
+/**
+ * The whole system as one call: machine, host kernel, virtual kernel, the Hurd servers, one guest program.
+ *
+ *   Machine -> HostKernel -> process `vkernel` -> Platform -> L4Kernel -> sigma0, wortel -> physmem, task, root -> guest
+ *
+ * The package's entry: the command line, tests and benches boot through it. Nothing here imports node:*.
+ */
+import { kassert } from '../hostkernel/base/assert.ts';
+import { errnoText } from '../hostkernel/base/errno.ts';
+import type { Tracer } from '../hostkernel/base/trace.ts';
+import { PAGE_SIZE } from '../hostkernel/base/units.ts';
+import { describeExit, type ExitStatus, type Host, type HostBody, HostKernel, type HostWait } from '../hostkernel/kern/index.ts';
+import type { Machine, PageTableFormat } from '../hostkernel/machine/index.ts';
+import { L4Kernel, Platform, type RunResult, threadId, USER_BASE } from './l4/index.ts';
+import type { L4Body } from './l4/user.ts';
+import { physmemBody } from './physmem/server.ts';
+import type { ProcessOptions } from './posix/interface.ts';
+import { type RootReport, rootTask } from './posix/root.ts';
+import { taskServer } from './task/server.ts';
+import { type BootLog, wortel } from './wortel/server.ts';
+
+export { exitStatus, type ProcessExit } from './posix/interface.ts';
+export type { FrameAccount, RootReport } from './posix/root.ts';
+
+export interface StackOptions {
+  readonly machine: Machine;
+  /** Width of the guest program, and so of the whole vkernel. */
+  readonly xlen: 32 | 64;
+  readonly mmu64: PageTableFormat;
+  readonly mmu32: PageTableFormat;
+  readonly vpte64: PageTableFormat;
+  readonly vpte32: PageTableFormat;
+  readonly tracer: Tracer;
+  /** The boot log, a line a call. */
+  readonly log: BootLog;
+  /** The guest program and its file system. */
+  readonly process: Omit<ProcessOptions, 'hart' | 'pager' | 'memory' | 'onExit' | 'tracer' | 'streams'>;
+  /** Which of descriptors 0, 1, 2 are terminals; none by default. All three are the machine's console. */
+  readonly terminals?: readonly [boolean, boolean, boolean];
+  /** Pages mapped at once around a fault where resident: a power of two up to 16. Default 16. */
+  readonly faultAround?: number;
+  /** Fresh anonymous pages brought in by one fault: a power of two up to 16. Default 1. */
+  readonly cluster?: number;
+  /** A further TypeScript thread in the guest's address space. */
+  readonly companion?: L4Body;
+}
+
+/** What happened, layer by layer. Counts repeat exactly for the same program and options. */
+export interface StackResult {
+  /** null: the system did not come up, or stopped before the program ended; `failure` says why. */
+  readonly report: RootReport | null;
+  readonly failure: string | null;
+  readonly stats: StackStats;
+}
+
+export interface StackStats {
+  readonly instructions: number; // retired by the guest program
+  readonly virtualMicroseconds: number;
+  readonly tlbMisses: number;
+  readonly tlbWalkReferences: number;
+  readonly hostFaults: number;
+  readonly hostSyscalls: number;
+  readonly zeroFills: number;
+  readonly vpteWalks: number;
+  readonly vpteReferences: number;
+  readonly guestFaults: number;
+  readonly guestSyscalls: number;
+  readonly ipcs: number;
+  readonly maps: number;
+  readonly unmaps: number;
+  readonly invalidations: number;
+  readonly framesImage: number; // pages of the guest's memory
+  readonly framesReceived: number; // by physmem
+  readonly framesHeld: number; // by the guest at its end
+  readonly framesReturned: number; // of those, when its control was destroyed
+  readonly hostFramesLost: number; // not free again when all processes had ended
+}
+
+/** Share of RAM that becomes the guest's memory; the rest is for the host's page tables. */
+const IMAGE_SHARE = 7 / 8;
+/** A 32-bit vkernel maps all guest memory into its own 4 GiB, beside its kernel region. */
+const IMAGE_MAX_32 = 2 ** 30; // bytes
+
+const PHYSMEM_CAPABILITY = 1; // at wortel
+const TASK_SERVER_PAGES = 64;
+const ROOT_PAGES = 64;
+
+/** Boots, runs the program to its end, shuts down. */
+export function bootStack(options: StackOptions): StackResult {
+  const { machine, tracer, xlen } = options;
+  const kernel = new HostKernel({ ...options, log: (line) => options.log('host', line) });
+  const freeAtStart = kernel.vm.freeFrames;
+  const ramBytes = machine.ram.frames * PAGE_SIZE;
+  const share = Math.floor((ramBytes * IMAGE_SHARE) / PAGE_SIZE) * PAGE_SIZE;
+  const imageBytes = xlen === 32 ? Math.min(share, IMAGE_MAX_32) : share;
+  const boot: Boot = { options, imageBytes, l4: null, platform: null, report: null, failure: null };
+  options.log('host', `RAM ${machine.ram.frames} frames, page tables ${(xlen === 64 ? options.mmu64 : options.mmu32).id}`);
+  const process = kernel.spawnBody('vkernel', vkernelBody(boot), xlen);
+  kernel.run();
+  const status = process.exitStatus as ExitStatus;
+  if ('signal' in status) boot.failure = `the vkernel was ${describeExit(status)}`;
+  kernel.assertInvariants();
+  return {
+    report: boot.report,
+    failure: boot.report === null ? (boot.failure ?? 'the system stopped early') : null,
+    stats: gather(boot, kernel, freeAtStart),
+  };
+
+  function gather(done: Boot, host: HostKernel, free: number): StackStats {
+    const l4 = done.l4?.counters;
+    const report = done.report;
+    return {
+      instructions: l4?.instructions ?? 0,
+      virtualMicroseconds: Math.floor((done.l4?.now ?? 0) / 1000),
+      tlbMisses: machine.mmu.walks,
+      tlbWalkReferences: machine.mmu.walkReferences,
+      hostFaults: host.vm.counters.faults,
+      hostSyscalls: host.counters.syscalls,
+      zeroFills: host.vm.counters.zeroFills,
+      vpteWalks: host.vm.counters.walks,
+      vpteReferences: host.vm.counters.walkReferences,
+      guestFaults: l4?.faults ?? 0,
+      guestSyscalls: l4?.syscalls ?? 0,
+      ipcs: l4?.ipcs ?? 0,
+      maps: l4?.maps ?? 0,
+      unmaps: l4?.unmaps ?? 0,
+      invalidations: done.platform?.counters.invalidations ?? 0,
+      framesImage: imageBytes / PAGE_SIZE,
+      framesReceived: report?.after.received ?? 0,
+      framesHeld: report === null ? 0 : report.held.bound - report.before.bound,
+      framesReturned: report === null ? 0 : report.held.bound - report.after.bound,
+      hostFramesLost: free - host.vm.freeFrames,
+    };
+  }
+
+  /** The vkernel as the host sees it: one process. */
+  function vkernelBody(state: Boot): HostBody {
+    return function* main(host: Host): Generator<HostWait, number> {
+      const format = xlen === 64 ? options.vpte64 : options.vpte32;
+      const platform = Platform.create(host, { format, memoryBytes: state.imageBytes });
+      if (typeof platform === 'number') {
+        state.failure = `the vkernel cannot map its memory: ${errnoText(-platform)}`;
+        return 1;
+      }
+      options.log('vkernel', `memory image ${state.imageBytes / PAGE_SIZE} frames, virtual page tables ${format.id}`);
+      const l4 = new L4Kernel(platform, { tracer, log: (line) => options.log('l4', line) });
+      state.platform = platform;
+      state.l4 = l4;
+      l4.createRootThread(wortel(l4.sigma0, servers(state), options.log));
+      const result: RunResult = yield* l4.run();
+      l4.assertInvariants();
+      if (result.reason === 'deadlock') state.failure = `nobody can run: ${result.report.join('; ')}`;
+      else if (state.report === null) state.failure = result.report.join('; ');
+      return 0;
+    };
+  }
+
+  function servers(state: Boot): Parameters<typeof wortel>[1] {
+    const wortelThread = threadId(USER_BASE + 2, 1, xlen);
+    return {
+      physmem: physmemBody({ wortel: wortelThread, capability: PHYSMEM_CAPABILITY, tracer }),
+      task: { body: taskServer(tracer, options.log), pages: TASK_SERVER_PAGES },
+      root: {
+        body: rootTask({
+          process: { ...options.process, tracer },
+          terminals: options.terminals ?? [false, false, false],
+          faultAround: options.faultAround ?? 16,
+          cluster: options.cluster ?? 1,
+          log: options.log,
+          done: (report) => {
+            kassert(state.report === null, 'stack: two reports');
+            state.report = report;
+          },
+          ...(options.companion === undefined ? {} : { companion: options.companion }),
+        }),
+        pages: ROOT_PAGES,
+      },
+    };
+  }
+}
+
+/** What the boot leaves behind for the report. */
+interface Boot {
+  readonly options: StackOptions;
+  readonly imageBytes: number;
+  l4: L4Kernel | null;
+  platform: Platform | null;
+  report: RootReport | null;
+  failure: string | null;
+}
