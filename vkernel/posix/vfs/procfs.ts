@@ -21,7 +21,7 @@ export interface ProcSource {
   descriptors(): readonly number[];
   descriptor(fd: number): { readonly path: string; readonly node: Inode } | null;
   uptime(): number; // seconds
-  memory(): { readonly total: number; readonly free: number }; // bytes
+  memoryBytes(): { readonly total: number; readonly free: number }; // bytes
   readonly isa: string;
   readonly release: string;
   readonly hostname: string;
@@ -165,7 +165,7 @@ function ticks(source: ProcSource): number {
 }
 
 function meminfo(source: ProcSource): string {
-  const { total, free } = source.memory();
+  const { total, free } = source.memoryBytes();
   const line = (name: string, bytes: number): string => `${`${name}:`.padEnd(16)}${String(Math.floor(bytes / 1024)).padStart(8)} kB\n`;
   return [
     line('MemTotal', total),

@@ -1,0 +1,74 @@
+/**
+ * What the creator of a Linux process gives it and gets back. The process itself is `server.ts`.
+ *
+ * The creator makes a space with a hart thread and a TypeScript thread, both with the task's own pager, and gives the
+ * TypeScript thread the body of `posixBody`. That thread loads the program, becomes the hart thread's exception handler
+ * and starts it. A page fault that the pager refuses (reply label = errno) comes as the kernel's exception message with
+ * cause 12, 13 or 15: that is where SIGSEGV and SIGBUS begin.
+ */
+import type { Tracer } from '../../hostkernel/base/trace.ts';
+import type { TaskMemory } from '../../userland/libhurd-mm/interface.ts';
+import type { L4, ThreadId } from '../l4/user.ts';
+import type { Streams } from './vfs/devices.ts';
+import type { FileProvider } from './vfs/provider.ts';
+
+/** How a program ended. */
+export type ProcessExit =
+  | { readonly kind: 'exit'; readonly code: number } // 0 to 255
+  | {
+      readonly kind: 'signal';
+      readonly signal: number;
+      /** One line for a person: `SIGSEGV: read at 0x10, pc 0x101a4: no mapping`. */
+      readonly text: string;
+      /** Of a fault: where and by what; null for a signal that was sent. */
+      readonly fault: { readonly address: number; readonly pc: number; readonly cause: number } | null;
+    }
+  | { readonly kind: 'refused'; readonly refusal: ExecRefusal };
+
+/** Why a program cannot be run. */
+export interface ExecRefusal {
+  readonly errno: number; // positive
+  readonly text: string; // one line, with the program's name
+  /** What a shell would exit with: 127 not found, 126 found but not run. */
+  readonly status: 126 | 127;
+}
+
+export interface ProcessOptions {
+  /** The thread that runs the program, and the pager both threads have. */
+  readonly hart: ThreadId;
+  readonly pager: ThreadId;
+  /** The task's memory manager, for use by the thread that runs the system calls. */
+  readonly memory: (l4: L4) => TaskMemory;
+  readonly tracer: Tracer;
+  /** Path of the program inside the file system. Text in all of these is Unicode; the program sees UTF-8. */
+  readonly program: string;
+  readonly argv: readonly string[];
+  readonly env: readonly string[];
+  /** A directory beneath the overlay; null: an empty file system. */
+  readonly provider: FileProvider | null;
+  /** Files put into the overlay before the start: a program from outside the root. */
+  readonly files?: readonly { readonly path: string; readonly mode: number; readonly bytes: Uint8Array }[];
+  readonly workingDirectory?: string; // default `/`
+  readonly streams: Streams;
+  /** Seconds since 1970 at virtual time 0. Default 2026-01-01. */
+  readonly epoch?: number;
+  /** Bytes of memory the machine has, for sysinfo and /proc/meminfo. */
+  readonly memoryBytes?: () => { readonly total: number; readonly free: number };
+  readonly pid?: number; // default 2
+  readonly seed?: number; // of /dev/urandom, getrandom and AT_RANDOM
+  readonly onExit: (exit: ProcessExit) => void;
+  /** One line about something a user may want to know: an unknown system call, once each. */
+  readonly report: (line: string) => void;
+}
+
+/** Exit status of a command that ended so, as a shell counts it. */
+export function exitStatus(exit: ProcessExit): number {
+  switch (exit.kind) {
+    case 'exit':
+      return exit.code;
+    case 'signal':
+      return 128 + exit.signal;
+    case 'refused':
+      return exit.refusal.status;
+  }
+}

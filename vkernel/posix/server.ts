@@ -1,0 +1,244 @@
+/**
+ * The thread that answers a Linux program's system calls and faults: the body of one TypeScript thread in its space.
+ *
+ *   hart thread --ecall--> kernel --LABEL_SYSCALL: number, six arguments, pc--> this thread: table, function, result
+ *   hart thread <--goes on-- kernel <--reply: result in a0, or registers as they were set-- this thread
+ *
+ *   hart thread --other trap, or a fault its pager refused--> LABEL_EXCEPTION: cause, tval, pc --> a signal
+ *
+ * After every message pending signals are delivered: the handler's frame is written and the reply leaves the registers
+ * alone. When the process ends there is no reply: the hart thread stays stopped until its creator deletes it.
+ * The path of a call that does not wait (getppid) allocates nothing.
+ */
+import { EACCES, EFAULT, EIO, ENOMEM, ENOSYS, errnoText } from '../../hostkernel/base/errno.ts';
+import { EXEC, READ, WRITE } from '../../hostkernel/base/units.ts';
+import {
+  ACCEPT_UNTYPED,
+  ANYLOCAL,
+  EXCEPTION_CAUSE,
+  EXCEPTION_PC,
+  EXCEPTION_TVAL,
+  type L4,
+  type L4Body,
+  type L4Wait,
+  LABEL_EXCEPTION,
+  LABEL_START,
+  LABEL_SYSCALL,
+  SYSCALL_ARGUMENT,
+  SYSCALL_NUMBER,
+} from '../l4/user.ts';
+import {
+  BUS_ADRALN,
+  BUS_ADRERR,
+  ILL_ILLOPC,
+  SEGV_ACCERR,
+  SEGV_MAPERR,
+  SIGBUS,
+  SIGILL,
+  SIGKILL,
+  SIGSEGV,
+  SIGTRAP,
+  TRAP_BRKPT,
+} from './abi.ts';
+import { findProgram, loadProgram } from './exec.ts';
+import type { ProcessOptions } from './interface.ts';
+import { NO_RESULT, Process } from './process.ts';
+import { enterHandler } from './signal-frame.ts';
+import { type CallTable, NUMBERS, TABLE_32, TABLE_64 } from './syscalls/table.ts';
+import { byteString } from './vfs/provider.ts';
+
+/** The program of a task's system-call thread. `onExit` is called once, when the process has ended or could not begin. */
+export function posixBody(options: ProcessOptions): L4Body {
+  return function* (l4: L4): Generator<L4Wait, void, void> {
+    const p = new Process(l4, options);
+    yield* start(p, options);
+    if (p.ended === null) yield* serve(p);
+    p.files.closeAll();
+    if (p.ended !== null) options.onExit(p.ended);
+  };
+}
+
+/** Loads the program and starts the hart thread, in the name of its pager. */
+function* start(p: Process, options: ProcessOptions): Generator<L4Wait, void, void> {
+  const program = findProgram(p, byteString(options.program), options.argv.map(byteString));
+  if ('errno' in program) return p.end({ kind: 'refused', refusal: program });
+  const loaded = yield* loadProgram(p, program, options.env.map(byteString));
+  if (typeof loaded === 'number') {
+    const text = `${options.program}: cannot be loaded: ${errnoText(-loaded)}`;
+    return p.end({ kind: 'refused', refusal: { errno: -loaded, text, status: 126 } });
+  }
+  const { l4 } = p;
+  l4.setExceptionHandler(p.hart, l4.id);
+  l4.message.begin(LABEL_START);
+  l4.message.append(loaded.entry);
+  l4.message.append(loaded.sp);
+  l4.propagateAs = options.pager;
+  const error = yield* l4.send(p.hart);
+  if (error !== 0) {
+    const text = `${options.program}: the thread cannot be started`;
+    p.end({ kind: 'refused', refusal: { errno: EIO, text, status: 126 } });
+  }
+}
+
+/** Answers messages of the hart thread until the process has ended. */
+function* serve(p: Process): Generator<L4Wait, void, void> {
+  const { l4 } = p;
+  const { message } = l4;
+  const table = p.wide ? TABLE_64 : TABLE_32;
+  l4.acceptor = ACCEPT_UNTYPED;
+  yield* l4.receive(ANYLOCAL);
+  for (;;) {
+    if (l4.error !== 0 || l4.from !== p.hart) {
+      yield* l4.receive(ANYLOCAL);
+      continue;
+    }
+    let result = NO_RESULT;
+    if (message.label === LABEL_SYSCALL) {
+      const number = message.lo[SYSCALL_NUMBER];
+      const known = number >= 0 && number < NUMBERS && (message.hi[SYSCALL_NUMBER] === 0 || !p.wide);
+      p.args.take(message, SYSCALL_ARGUMENT);
+      const call = known ? table.calls[number] : undefined;
+      if (call !== undefined) result = call(p);
+      else {
+        const waits = known ? table.waits[number] : undefined;
+        result = waits === undefined ? refuse(p, table, number) : yield* waits(p);
+      }
+      if (p.tracer.syscall !== null) trace(p, table, number, result);
+    } else if (message.label === LABEL_EXCEPTION) {
+      yield* raiseFault(p, message.lo[EXCEPTION_CAUSE]);
+    }
+    if (p.nextDeadline !== Number.POSITIVE_INFINITY) p.expireTimers();
+    if (p.ended === null && p.signals.deliverable) {
+      if (result !== NO_RESULT) setResult(p, result);
+      result = NO_RESULT;
+      yield* deliver(p);
+    }
+    if (p.ended !== null) return;
+    message.begin(0);
+    if (result !== NO_RESULT) message.append(result);
+    yield* l4.replyWait(p.hart, ANYLOCAL);
+  }
+}
+
+/** A number nobody answers. */
+function refuse(p: Process, table: CallTable, number: number): number {
+  p.unknown((number >= 0 && number < NUMBERS ? table.names[number] : undefined) ?? `${number}`);
+  return -ENOSYS;
+}
+
+function trace(p: Process, table: CallTable, number: number, result: number): void {
+  const known = number >= 0 && number < NUMBERS;
+  const count = known ? table.args[number] : 6;
+  const args: number[] = [];
+  for (let i = 0; i < count; i++) args.push(p.args.long(i));
+  const name = (known ? table.names[number] : undefined) ?? `syscall ${number}`;
+  p.tracer.syscall?.({ process: p.pid, name, args, result: result === NO_RESULT ? 0 : result });
+}
+
+function setResult(p: Process, result: number): void {
+  const registers = p.registers();
+  registers[20] = result;
+  registers[21] = Math.floor(result / 2 ** 32);
+}
+
+/** Delivers pending signals until one enters its handler, the process ends, or none is left. */
+function* deliver(p: Process): Generator<L4Wait, void, void> {
+  const { signals } = p;
+  for (;;) {
+    const info = signals.take();
+    if (info === null) break;
+    if (signals.isIgnored(info.signal)) continue;
+    if (signals.isDefault(info.signal)) return p.kill(info.signal, null);
+    const error = yield* enterHandler(p, info);
+    if (error < 0) return p.kill(SIGSEGV, null);
+    return;
+  }
+  if (signals.saved !== null) {
+    signals.setBlocked(signals.saved.lo, signals.saved.hi);
+    signals.saved = null;
+  }
+}
+
+/** RISC-V scause numbers. */
+const CAUSE_FETCH_MISALIGNED = 0;
+const CAUSE_FETCH_ACCESS = 1;
+const CAUSE_ILLEGAL = 2;
+const CAUSE_BREAKPOINT = 3;
+const CAUSE_LOAD_MISALIGNED = 4;
+const CAUSE_LOAD_ACCESS = 5;
+const CAUSE_STORE_MISALIGNED = 6;
+const CAUSE_STORE_ACCESS = 7;
+const CAUSE_FETCH_PAGE = 12;
+const CAUSE_LOAD_PAGE = 13;
+const CAUSE_STORE_PAGE = 15;
+
+/** How often the same fault may turn out to be none before it counts as one. */
+const REPEATS = 8;
+
+/** Turns a trap of the program into a signal. Waits: asks the pager why it refused a page. */
+function* raiseFault(p: Process, cause: number): Generator<L4Wait, void, void> {
+  const { message } = p.l4;
+  const address = message.word(EXCEPTION_TVAL);
+  const pc = message.word(EXCEPTION_PC);
+  const raw = { lo: message.lo[EXCEPTION_TVAL], hi: message.hi[EXCEPTION_TVAL] };
+  const rawPc = { lo: message.lo[EXCEPTION_PC], hi: message.hi[EXCEPTION_PC] };
+  switch (cause) {
+    case CAUSE_FETCH_PAGE:
+    case CAUSE_LOAD_PAGE:
+    case CAUSE_STORE_PAGE: {
+      const access = cause === CAUSE_FETCH_PAGE ? EXEC : cause === CAUSE_LOAD_PAGE ? READ : WRITE;
+      const what = `${access === EXEC ? 'fetch' : access === READ ? 'read' : 'write'} at ${hex(address)}, pc ${hex(pc)}`;
+      const errno = p.memory.inRange(address, 1) ? yield* p.l4.touch(address, access) : EFAULT;
+      if (errno === 0 && !p.repeats(pc, address, REPEATS)) return; // it is there now: go on
+      const fault = { address, pc, cause };
+      if (errno === ENOMEM) return p.kill(SIGKILL, { ...fault, text: `${what}: out of memory` });
+      if (errno === EFAULT)
+        return force(p, { signal: SIGSEGV, code: SEGV_MAPERR, at: raw }, { ...fault, text: `${what}: nothing is mapped there` });
+      if (errno === EACCES)
+        return force(p, { signal: SIGSEGV, code: SEGV_ACCERR, at: raw }, { ...fault, text: `${what}: the mapping forbids it` });
+      return force(p, { signal: SIGBUS, code: BUS_ADRERR, at: raw }, { ...fault, text: `${what}: there is no page behind the mapping` });
+    }
+    case CAUSE_ILLEGAL:
+      return force(
+        p,
+        { signal: SIGILL, code: ILL_ILLOPC, at: rawPc },
+        { address: pc, pc, cause, text: `illegal instruction at pc ${hex(pc)}` },
+      );
+    case CAUSE_BREAKPOINT:
+      return force(p, { signal: SIGTRAP, code: TRAP_BRKPT, at: rawPc }, { address: pc, pc, cause, text: `breakpoint at pc ${hex(pc)}` });
+    case CAUSE_FETCH_MISALIGNED:
+    case CAUSE_LOAD_MISALIGNED:
+    case CAUSE_STORE_MISALIGNED:
+      return force(
+        p,
+        { signal: SIGBUS, code: BUS_ADRALN, at: raw },
+        { address, pc, cause, text: `misaligned access at ${hex(address)}, pc ${hex(pc)}` },
+      );
+    case CAUSE_FETCH_ACCESS:
+    case CAUSE_LOAD_ACCESS:
+    case CAUSE_STORE_ACCESS:
+      return force(
+        p,
+        { signal: SIGSEGV, code: SEGV_ACCERR, at: raw },
+        { address, pc, cause, text: `access to ${hex(address)}, pc ${hex(pc)}` },
+      );
+    default:
+      return p.kill(SIGILL, { address: pc, pc, cause, text: `trap with cause ${cause} at pc ${hex(pc)}` });
+  }
+}
+
+/** A signal that cannot wait: with no handler, or while it is blocked, it ends the process. */
+function force(
+  p: Process,
+  what: { signal: number; code: number; at: { lo: number; hi: number } },
+  fault: { address: number; pc: number; cause: number; text: string },
+): void {
+  const { signal, code, at } = what;
+  const handled = !p.signals.isDefault(signal) && !p.signals.isIgnored(signal);
+  if (!handled || p.signals.isBlocked(signal)) return p.kill(signal, fault);
+  p.signals.raise({ signal, code, address: at, pid: 0, value: null });
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

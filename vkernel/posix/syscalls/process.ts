@@ -1,0 +1,494 @@
+/**
+ * System calls on the process itself: identity, limits, the machine's properties, execve and the end.
+ *
+ * There is one process, of user 0, with one thread. fork and clone are ENOSYS.
+ * Source: the manual pages of section 2; riscv_hwprobe as in Documentation/riscv/hwprobe.rst.
+ */
+import {
+  E2BIG,
+  EAGAIN,
+  ECHILD,
+  EFAULT,
+  EINTR,
+  EINVAL,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOSYS,
+  EPERM,
+  ESRCH,
+  ETIMEDOUT,
+  EBADF,
+} from '../../../hostkernel/base/errno.ts';
+import type { L4Wait } from '../../l4/user.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_STACK, SIGKILL } from '../abi.ts';
+import { ARGUMENTS_MAX, findProgram, loadProgram } from '../exec.ts';
+import { DESCRIPTORS_MAX } from '../file-table.ts';
+import { BULK, putInt64 } from '../guest-memory.ts';
+import { putSysinfo, putUtsname, UTSNAME_BYTES } from '../layouts.ts';
+import { HOSTNAME, NO_RESULT, type Process, RELEASE } from '../process.ts';
+import type { Waiting } from './files.ts';
+
+// --- identity -------------------------------------------------------------------------------------------------
+
+/** getpid, gettid */
+export function sysGetpid(p: Process): number {
+  return p.pid;
+}
+
+/** getppid: the machine. */
+export function sysGetppid(): number {
+  return 1;
+}
+
+/** getuid, geteuid, getgid, getegid, setfsuid, setfsgid: all 0 */
+export function sysZero(): number {
+  return 0;
+}
+
+/** setuid and its kin: user 0 may become anybody, and stays user 0. */
+export function sysSetId(p: Process): number {
+  return p.args.int(0) < -1 ? -EINVAL : 0;
+}
+
+/** getresuid, getresgid (real, effective, saved) */
+export function* sysGetresid(p: Process): Waiting {
+  for (let i = 0; i < 3; i++) {
+    const error = yield* p.memory.fill(p.args.word(i), 4, 0);
+    if (error < 0) return error;
+  }
+  return 0;
+}
+
+/** getgroups(size, list): none besides group 0 */
+export function* sysGetgroups(p: Process): Waiting {
+  const size = p.args.int(0);
+  if (size < 0) return -EINVAL;
+  if (size === 0) return 1;
+  const error = yield* p.memory.fill(p.args.word(1), 4, 0);
+  return error < 0 ? error : 1;
+}
+
+/** getpgid(pid), getsid(pid) */
+export function sysGetpgid(p: Process): number {
+  const pid = p.args.int(0);
+  return pid === 0 || pid === p.pid ? p.processGroup : -ESRCH;
+}
+export function sysGetsid(p: Process): number {
+  const pid = p.args.int(0);
+  return pid === 0 || pid === p.pid ? p.session : -ESRCH;
+}
+
+/** setpgid(pid, group): a session leader stays in its group. */
+export function sysSetpgid(p: Process): number {
+  const [pid, group] = [p.args.int(0), p.args.int(1)];
+  if (group < 0) return -EINVAL;
+  if (pid !== 0 && pid !== p.pid) return -ESRCH;
+  return group === 0 || group === p.processGroup ? 0 : -EPERM;
+}
+
+/** setsid(): it is one already. */
+export function sysSetsid(): number {
+  return -EPERM;
+}
+
+/** capget(header, data): all capabilities. Version 3 is two sets of three words. */
+export function* sysCapget(p: Process): Waiting {
+  const error = yield* p.memory.load(p.args.word(0), 8);
+  if (error < 0) return error;
+  if (p.memory.view.getUint32(0, true) !== 0x20080522) {
+    p.memory.view.setUint32(0, 0x20080522, true);
+    const stored = yield* p.memory.store(p.args.word(0), 4);
+    return stored < 0 ? stored : -EINVAL;
+  }
+  return p.args.word(1) === 0 ? 0 : yield* p.memory.fill(p.args.word(1), 24, 0xff);
+}
+
+// --- the machine ----------------------------------------------------------------------------------------------
+
+/** uname(buffer) */
+export function* sysUname(p: Process): Waiting {
+  const machine = p.wide ? 'riscv64' : 'riscv32';
+  putUtsname(p.memory.view, { nodename: HOSTNAME, release: RELEASE, version: '#1 SMP', machine });
+  return yield* p.memory.store(p.args.word(0), UTSNAME_BYTES);
+}
+
+/** sysinfo(buffer) */
+export function* sysSysinfo(p: Process): Waiting {
+  const size = putSysinfo(p.memory.view, p.wide, { uptime: p.uptime(), ...p.memoryBytes() });
+  return yield* p.memory.store(p.args.word(0), size);
+}
+
+/** sched_getaffinity(pid, size, mask): hart 0. @returns bytes stored */
+export function* sysSchedGetaffinity(p: Process): Waiting {
+  const pid = p.args.int(0);
+  if (pid !== 0 && pid !== p.pid) return -ESRCH;
+  const size = p.args.uint(1);
+  if (size < p.memory.wordBytes || size % p.memory.wordBytes !== 0) return -EINVAL;
+  p.memory.putWord(0, 1);
+  const error = yield* p.memory.store(p.args.word(2), p.memory.wordBytes);
+  return error < 0 ? error : p.memory.wordBytes;
+}
+
+/** sched_setaffinity(pid, size, mask): hart 0 must be in it. */
+export function* sysSchedSetaffinity(p: Process): Waiting {
+  const error = yield* p.memory.load(p.args.word(2), Math.min(p.args.uint(1), 8));
+  if (error < 0) return error;
+  return p.args.uint(1) > 0 && (p.memory.view.getUint8(0) & 1) !== 0 ? 0 : -EINVAL;
+}
+
+/** getcpu(cpu, node) */
+export function* sysGetcpu(p: Process): Waiting {
+  for (let i = 0; i < 2; i++) {
+    if (p.args.word(i) === 0) continue;
+    const error = yield* p.memory.fill(p.args.word(i), 4, 0);
+    if (error < 0) return error;
+  }
+  return 0;
+}
+
+/** getrandom(buffer, length, flags): the machine's fixed sequence. */
+export function* sysGetrandom(p: Process): Waiting {
+  if ((p.args.uint(2) & ~7) !== 0 || (p.args.uint(2) & 6) === 6) return -EINVAL;
+  const len = Math.min(p.args.word(1), 0x2000000 - 1);
+  const va = p.args.word(0);
+  if (!p.memory.inRange(va, len)) return -EFAULT;
+  for (let done = 0; done < len; ) {
+    const piece = p.memory.bulk.subarray(0, Math.min(BULK, len - done));
+    p.random.fill(piece);
+    const error = yield* p.memory.write(va + done, piece, 0, piece.length);
+    if (error < 0) return done > 0 ? done : error;
+    done += piece.length;
+  }
+  return len;
+}
+
+// riscv_hwprobe keys and values. Source: Linux 6.6 uapi/asm/hwprobe.h.
+const HWPROBE: ReadonlyMap<number, number> = new Map([
+  [0, 0], // MVENDORID, MARCHID, MIMPID: unknown
+  [1, 0],
+  [2, 0],
+  [3, 1], // BASE_BEHAVIOR: IMA
+  [4, 3], // IMA_EXT_0: FD, C
+  [5, 3], // CPUPERF_0: misaligned accesses are fast
+]);
+
+/** riscv_hwprobe(pairs, count, cpusetsize, cpus, flags). pair: key s64, value u64; an unknown key becomes -1. */
+export function* sysRiscvHwprobe(p: Process): Waiting {
+  const count = p.args.word(1);
+  if (p.args.uint(4) !== 0) return -EINVAL;
+  if (!p.memory.inRange(p.args.word(0), count * 16)) return -EFAULT;
+  for (let i = 0; i < count; i++) {
+    const va = p.args.word(0) + 16 * i;
+    const error = yield* p.memory.load(va, 16);
+    if (error < 0) return error;
+    const key = p.memory.int64At(0);
+    const value = HWPROBE.get(key);
+    if (value === undefined) putInt64(p.memory.view, 0, -1);
+    putInt64(p.memory.view, 8, value ?? 0);
+    const stored = yield* p.memory.store(va, 16);
+    if (stored < 0) return stored;
+  }
+  return 0;
+}
+/** riscv_flush_icache(start, end, flags): stores to code are noticed by the hart itself. */
+export function sysFlushIcache(p: Process): number {
+  return (p.args.uint(2) & ~1) === 0 ? 0 : -EINVAL;
+}
+
+// --- limits ---------------------------------------------------------------------------------------------------
+
+const INFINITE = -1; // RLIM_INFINITY: all ones, as an integer that is stored whole
+
+function limits(p: Process, resource: number): readonly [soft: number, hard: number] {
+  switch (resource) {
+    case RLIMIT_STACK:
+      return [p.stackLimit, INFINITE];
+    case 4: // RLIMIT_CORE
+      return [0, INFINITE];
+    case 6: // RLIMIT_NPROC
+      return [1, 1];
+    case RLIMIT_NOFILE:
+      return [p.files.limit, DESCRIPTORS_MAX];
+    case 8: // RLIMIT_MEMLOCK
+      return [8 * 2 ** 20, 8 * 2 ** 20];
+    case 12: // RLIMIT_MSGQUEUE
+      return [819200, 819200];
+    case 13: // RLIMIT_NICE
+    case 14: // RLIMIT_RTPRIO
+      return [0, 0];
+    default:
+      return [INFINITE, INFINITE];
+  }
+}
+
+/** Changes a soft limit where it matters here; others are accepted, and have no effect. */
+function setLimit(p: Process, resource: number, soft: number): number {
+  if (resource === RLIMIT_NOFILE) {
+    if (soft < 0 || soft > DESCRIPTORS_MAX) return -EPERM;
+    p.files.limit = soft;
+  }
+  if (resource === RLIMIT_STACK && soft >= 65536) p.stackLimit = Math.min(Math.floor(soft / 4096) * 4096, 64 * 2 ** 20);
+  return 0;
+}
+
+/** prlimit64(pid, resource, new, old): 64-bit values. */
+export function* sysPrlimit64(p: Process): Waiting {
+  const pid = p.args.int(0);
+  const resource = p.args.uint(1);
+  if (pid !== 0 && pid !== p.pid) return -ESRCH;
+  if (resource >= RLIM_NLIMITS) return -EINVAL;
+  const [soft, hard] = limits(p, resource);
+  let wanted: number | null = null;
+  if (p.args.word(2) !== 0) {
+    const error = yield* p.memory.load(p.args.word(2), 16);
+    if (error < 0) return error;
+    wanted = p.memory.int64At(0);
+    const top = p.memory.int64At(8);
+    if (top !== INFINITE && top >= 0 && (wanted === INFINITE || wanted > top)) return -EINVAL;
+  }
+  if (p.args.word(3) !== 0) {
+    putInt64(p.memory.view, 0, soft);
+    putInt64(p.memory.view, 8, hard);
+    const error = yield* p.memory.store(p.args.word(3), 16);
+    if (error < 0) return error;
+  }
+  return wanted === null ? 0 : setLimit(p, resource, wanted);
+}
+
+/** getrlimit(resource, limit): words. */
+export function* sysGetrlimit(p: Process): Waiting {
+  if (p.args.uint(0) >= RLIM_NLIMITS) return -EINVAL;
+  const [soft, hard] = limits(p, p.args.uint(0));
+  p.memory.putWord(0, soft);
+  p.memory.putWord(p.memory.wordBytes, hard);
+  return yield* p.memory.store(p.args.word(1), 2 * p.memory.wordBytes);
+}
+
+/** setrlimit(resource, limit) */
+export function* sysSetrlimit(p: Process): Waiting {
+  if (p.args.uint(0) >= RLIM_NLIMITS) return -EINVAL;
+  const error = yield* p.memory.load(p.args.word(1), 2 * p.memory.wordBytes);
+  return error < 0 ? error : setLimit(p, p.args.uint(0), p.memory.longAt(0));
+}
+
+// --- threads --------------------------------------------------------------------------------------------------
+
+/** set_tid_address(address). @returns the thread id */
+export function sysSetTidAddress(p: Process): number {
+  p.clearChildTid = p.args.word(0);
+  return p.pid;
+}
+
+/** set_robust_list(head, length) */
+export function sysSetRobustList(p: Process): number {
+  return p.args.word(1) === 3 * p.memory.wordBytes ? 0 : -EINVAL;
+}
+
+const FUTEX_WAIT = 0;
+const FUTEX_WAKE = 1;
+const FUTEX_REQUEUE = 3;
+const FUTEX_CMP_REQUEUE = 4;
+const FUTEX_WAKE_OP = 5;
+const FUTEX_WAIT_BITSET = 9;
+const FUTEX_WAKE_BITSET = 10;
+
+/**
+ * futex(word, operation, value, timeout, ...). There is one thread: nobody waits, so a wake wakes 0, and a wait ends by
+ * its timeout or by a signal, or never.
+ */
+export function* sysFutex(p: Process): Waiting {
+  const va = p.args.word(0);
+  if (va % 4 !== 0) return -EINVAL;
+  if (!p.memory.inRange(va, 4)) return -EFAULT;
+  const operation = p.args.uint(1) & 0x7f;
+  switch (operation) {
+    case FUTEX_WAKE:
+    case FUTEX_WAKE_BITSET:
+    case FUTEX_WAKE_OP:
+    case FUTEX_REQUEUE:
+      return 0;
+    case FUTEX_CMP_REQUEUE: {
+      const error = yield* p.memory.load(va, 4);
+      if (error < 0) return error;
+      return p.memory.view.getInt32(0, true) === p.args.int(5) ? 0 : -EAGAIN;
+    }
+    case FUTEX_WAIT:
+    case FUTEX_WAIT_BITSET: {
+      let deadline = Number.POSITIVE_INFINITY;
+      if (p.args.word(3) !== 0) {
+        const missing = yield* p.memory.load(p.args.word(3), 16);
+        if (missing < 0) return missing;
+        const [seconds, nanoseconds] = [p.memory.int64At(0), p.memory.int64At(8)];
+        if (seconds < 0 || nanoseconds < 0 || nanoseconds >= 1e9) return -EINVAL;
+        const realtime = (p.args.uint(1) & 256) !== 0;
+        const start = operation === FUTEX_WAIT ? p.micros() : realtime ? -p.epoch * 1e6 : 0;
+        deadline = start + seconds * 1e6 + Math.ceil(nanoseconds / 1000);
+      }
+      const error = yield* p.memory.load(va, 4);
+      if (error < 0) return error;
+      if (p.memory.view.getInt32(0, true) !== p.args.int(2)) return -EAGAIN;
+      return (yield* p.sleepUntil(deadline, 'futex')) ? -ETIMEDOUT : -EINTR;
+    }
+    default:
+      return -ENOSYS;
+  }
+}
+
+/** sched_yield() */
+export function sysSchedYield(): number {
+  return 0;
+}
+
+/** wait4 and waitid: there are no children. */
+export function sysWait(): number {
+  return -ECHILD;
+}
+
+/** getpriority(which, who): as the system call returns it, 20 - nice. */
+export function sysGetpriority(p: Process): number {
+  const which = p.args.int(0);
+  return which < 0 || which > 2 ? -EINVAL : 20;
+}
+
+/** setpriority(which, who, value): accepted, without effect. */
+export function sysSetpriority(p: Process): number {
+  const which = p.args.int(0);
+  return which < 0 || which > 2 ? -EINVAL : 0;
+}
+
+const PR_SET_PDEATHSIG = 1;
+const PR_GET_PDEATHSIG = 2;
+const PR_GET_DUMPABLE = 3;
+const PR_SET_DUMPABLE = 4;
+const PR_SET_NAME = 15;
+const PR_GET_NAME = 16;
+const PR_CAPBSET_READ = 23;
+const PR_SET_TIMERSLACK = 29;
+const PR_GET_TIMERSLACK = 30;
+const PR_SET_NO_NEW_PRIVS = 38;
+const PR_GET_NO_NEW_PRIVS = 39;
+
+/** prctl(option, ...): the name is kept; what has no meaning for a single process is accepted. */
+export function* sysPrctl(p: Process): Waiting {
+  switch (p.args.int(0)) {
+    case PR_SET_NAME: {
+      const name = yield* p.memory.readString(p.args.word(1), 16);
+      if (typeof name === 'string') p.comm = name.slice(0, 15);
+      else if (name === -ENAMETOOLONG) {
+        const error = yield* p.memory.load(p.args.word(1), 15);
+        if (error < 0) return error;
+        p.comm = String.fromCharCode(...p.memory.scratch.subarray(0, 15));
+      } else return name;
+      return 0;
+    }
+    case PR_GET_NAME:
+      for (let i = 0; i < 16; i++) p.memory.scratch[i] = i < p.comm.length ? p.comm.charCodeAt(i) : 0;
+      return yield* p.memory.store(p.args.word(1), 16);
+    case PR_GET_PDEATHSIG:
+      return yield* p.memory.fill(p.args.word(1), 4, 0);
+    case PR_GET_DUMPABLE:
+    case PR_CAPBSET_READ:
+      return 1;
+    case PR_GET_TIMERSLACK:
+      return 50_000;
+    case PR_SET_PDEATHSIG:
+    case PR_SET_DUMPABLE:
+    case PR_SET_TIMERSLACK:
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_GET_NO_NEW_PRIVS:
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+// --- execve and the end ---------------------------------------------------------------------------------------
+
+/** A null-terminated array of string pointers; a null array is empty. @returns -E2BIG, -EFAULT */
+function* strings(p: Process, va: number): Generator<L4Wait, readonly string[] | number, void> {
+  const found: string[] = [];
+  if (va === 0) return found;
+  let bytes = 0;
+  for (let at = va; ; at += p.memory.wordBytes) {
+    const pointer = yield* p.memory.readWord(at);
+    if (pointer < 0) return pointer;
+    if (pointer === 0) return found;
+    const text = yield* p.memory.readString(pointer, 131072);
+    if (typeof text === 'number') return text === -ENAMETOOLONG ? -E2BIG : text;
+    found.push(text);
+    bytes += text.length + 1 + p.memory.wordBytes;
+    if (bytes > ARGUMENTS_MAX) return -E2BIG;
+  }
+}
+
+/**
+ * Replaces the program. Everything is checked before the old image goes; if the new one cannot be mapped after that,
+ * the process ends with SIGKILL, as on Linux.
+ */
+function* execute(p: Process, path: string, argvAt: number, envAt: number): Waiting {
+  const argv = yield* strings(p, argvAt);
+  if (typeof argv === 'number') return argv;
+  const env = yield* strings(p, envAt);
+  if (typeof env === 'number') return env;
+  const program = findProgram(p, path, argv.length === 0 ? [''] : argv);
+  if ('errno' in program) return -program.errno;
+  yield* p.task.reset();
+  p.files.exec();
+  p.signals.exec();
+  const loaded = yield* loadProgram(p, program, env);
+  if (typeof loaded === 'number') {
+    p.kill(SIGKILL, null);
+    return NO_RESULT;
+  }
+  const registers = p.registers();
+  registers.fill(0);
+  p.floatRegisters()?.fill(0);
+  registers[0] = loaded.entry;
+  registers[1] = Math.floor(loaded.entry / 2 ** 32);
+  registers[4] = loaded.sp;
+  registers[5] = Math.floor(loaded.sp / 2 ** 32);
+  return NO_RESULT;
+}
+
+/** execve(path, argv, env) */
+export function* sysExecve(p: Process): Waiting {
+  const path = yield* p.path(p.args.word(0));
+  if (typeof path === 'number') return path;
+  return path === '' ? -ENOENT : yield* execute(p, path, p.args.word(1), p.args.word(2));
+}
+
+/** execveat(dirfd, path, argv, env, flags) */
+export function* sysExecveat(p: Process): Waiting {
+  const flags = p.args.uint(4);
+  if ((flags & ~(AT_EMPTY_PATH | 0x100)) !== 0) return -EINVAL;
+  const path = yield* p.path(p.args.word(1));
+  if (typeof path === 'number') return path;
+  const fd = p.args.int(0);
+  let full = path;
+  if (path === '') {
+    if ((flags & AT_EMPTY_PATH) === 0) return -ENOENT;
+    if (p.files.get(fd) === null) return -EBADF;
+    full = `/proc/self/fd/${fd}`;
+  } else if (path.charCodeAt(0) !== 47 && fd !== AT_FDCWD) {
+    const base = p.base(fd, path);
+    if (typeof base === 'number') return base;
+    full = `/proc/self/fd/${fd}/${path}`;
+  }
+  return yield* execute(p, full, p.args.word(2), p.args.word(3));
+}
+
+/** exit(code) and exit_group(code): one thread, so the same. */
+export function sysExit(p: Process): number {
+  p.end({ kind: 'exit', code: p.args.int(0) & 0xff });
+  return NO_RESULT;
+}
+
+/** What needs a second process or thread. */
+export function sysNoProcesses(): number {
+  return -ENOSYS;
+}
+
+/** What user 0 may not do on this machine: reboot, swapon, mount and their kin. */
+export function sysNotPermitted(): number {
+  return -EPERM;
+}
