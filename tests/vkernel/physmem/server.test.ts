@@ -164,7 +164,7 @@ test('splitting, absorbing and destroying controls', () => {
   const { ask, handles } = boot();
   const [control, , , root] = handles;
   const child = ask(ROOT_FS, PHYSMEM.controlSplit, control, 40).words[0];
-  expect(ask(ROOT_FS, PHYSMEM.controlSplit, control, 61)).toEqual({ label: ENOMEM, words: [0], items: [] });
+  expect(ask(ROOT_FS, PHYSMEM.controlSplit, control, 61)).toEqual({ label: ENOMEM, words: [0, 0], items: [] });
   expect(ask(ROOT_FS, PHYSMEM.controlInfo, child).words).toEqual([40, 0, 105, 5, 0]);
   expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, child, 10).label).toBe(0);
   expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, child, 31).label).toBe(ENOMEM);
@@ -172,6 +172,18 @@ test('splitting, absorbing and destroying controls', () => {
   expect(ask(ROOT_FS, PHYSMEM.controlDestroy, root).label).toBe(EPERM);
   expect(ask(ROOT_FS, PHYSMEM.controlDestroy, child).label).toBe(0);
   expect(ask(ROOT_FS, PHYSMEM.controlInfo, control).words[0]).toBe(105);
+});
+
+test('a child control may be granted to another task at once: its handle, not the caller’s, works there', () => {
+  const { ask, handles, kernel, server } = boot();
+  const [child, granted] = ask(ROOT_FS, PHYSMEM.controlSplit, handles[0], 40, 6).words;
+  const container = ask(OTHER, PHYSMEM.create, granted).words[0];
+  expect(ask(OTHER, PHYSMEM.allocate, container, 0, 0, 40 * P).label).toBe(0);
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, child).words.slice(0, 2)).toEqual([40, 40]);
+  if (child !== granted) expect(kernel.ask(server, OTHER, PHYSMEM.create.label, [child])).toBe(null);
+  expect(ask(ROOT_FS, PHYSMEM.controlDestroy, child).label).toBe(0);
+  expect(ask(OTHER, PHYSMEM.create, granted).label).toBe(ECAP_DIED);
+  for (const task of [64, 2 ** 32]) expect(ask(ROOT_FS, PHYSMEM.controlSplit, handles[0], 1, task).label).toBe(EINVAL);
 });
 
 test('when a task dies all its pages are free and its guarantee returns; only the root may say so', () => {

@@ -8,27 +8,34 @@
  *   for (let at = from; at < to; at += piece) { piece = spanPiece(at, to); ... }
  */
 
-const HALF_WORD = 2 ** 31;
+const LARGEST = 2 ** 31; // more than any piece: alignment of a page whose low 31 bits are zero
 
-/** Size of the piece of span(from, to) that starts at `from`. @param from >= 0 @param to > from, to - from < 2^31 */
+/**
+ * Size of the piece of span(from, to) that starts at `from`. Hot: integer arithmetic on the low bits only.
+ * @param from >= 0, exact @param to > from, to - from < 2^31
+ */
 export function spanPiece(from: number, to: number): number {
   const fits = floorPowerOfTwo(to - from);
-  const low = (from % HALF_WORD) | 0;
-  const alignment = low === 0 ? HALF_WORD : low & -low;
+  const alignment = alignmentOf(from | 0);
   return alignment < fits ? alignment : fits;
 }
 
 /** The piece of span(from, to) at `from` that is also aligned at `other`: what one map item can carry. */
 export function xspanPiece(from: number, to: number, other: number): number {
   const fits = floorPowerOfTwo(to - from);
-  const low = (from % HALF_WORD) | 0 | ((other % HALF_WORD) | 0);
-  const alignment = low === 0 ? HALF_WORD : low & -low;
+  const alignment = alignmentOf(from | other);
   return alignment < fits ? alignment : fits;
+}
+
+/** The largest power of two that divides a page number, of which the low 32 bits are given. */
+function alignmentOf(low: number): number {
+  const bit = low & -low;
+  return bit > 0 ? bit : LARGEST;
 }
 
 /** Largest power of two <= n, for 1 <= n < 2^31. */
 export function floorPowerOfTwo(n: number): number {
-  return 2 ** (31 - Math.clz32(n));
+  return 1 << (31 - Math.clz32(n));
 }
 
 /** log2 of a power of two below 2^32. */

@@ -90,10 +90,8 @@ export class Frames {
    * around `page`. Cleared.
    * @returns the entry that holds `page` now; null where not even one page is free
    */
-  bind(container: Container, page: number): FrameEntry | null {
-    for (;;) {
-      const entry = container.entries.at(page);
-      kassert(entry !== null, 'frames: binding an absent page');
+  bind(found: FrameEntry, page: number): FrameEntry | null {
+    for (let entry = found; ; entry = entryAt(entry.container, page)) {
       const frame = entry.frame;
       if (frame.address !== UNBOUND) return entry;
       const address = this.zones.allocate(frame.pages);
@@ -117,10 +115,8 @@ export class Frames {
    * @returns the entry that holds `page` now; null where there is no memory for the copy (then nothing observable has
    *   changed). For a single page that cannot happen to a principal within its guarantee.
    */
-  breakCopyOnWrite(container: Container, page: number): FrameEntry | null {
-    for (;;) {
-      const entry = container.entries.at(page);
-      kassert(entry !== null, 'frames: breaking an absent page');
+  breakCopyOnWrite(found: FrameEntry, page: number): FrameEntry | null {
+    for (let entry = found; ; entry = entryAt(entry.container, page)) {
       const frame = entry.frame;
       if (!isCopyOnWrite(frame)) return entry;
       const base = baseOf(entry);
@@ -239,4 +235,11 @@ export class Frames {
     this.#flushBlock((frame.address + offset) as GuestFrame, pages, rights);
     if (pages === frame.pages) frame.granted &= ~rights;
   }
+}
+
+/** The entry that holds `page`, after a split: the page is present. */
+function entryAt(container: Container, page: number): FrameEntry {
+  const entry = container.entries.at(page);
+  kassert(entry !== null, 'frames: a page was lost in a split');
+  return entry;
 }

@@ -206,8 +206,9 @@ export class Physmem {
     const end = (index + size) / PAGE_SIZE;
     const displacement = (vaddr - index) / PAGE_SIZE; // client page - container page
     for (let page = index / PAGE_SIZE; page < end && sink.room > 0; ) {
-      if (container.entries.at(page) === null) return ENOENT;
-      const entry = this.#readyEntry(container, page, flags);
+      const found = container.entries.at(page);
+      if (found === null) return ENOENT;
+      const entry = this.#readyEntry(found, page, flags);
       if (entry === null) return ENOMEM;
       page = this.#mapEntry(entry, page, Math.min(end, entry.start + entry.pages), displacement, flags & MAP_RIGHTS, sink);
     }
@@ -300,11 +301,10 @@ export class Physmem {
   }
 
   /** The entry that holds `page`, separated and bound as a mapping with `flags` needs it; null without memory. */
-  #readyEntry(container: Container, page: number, flags: number): FrameEntry | null {
-    if ((flags & MAP_WRITE) !== 0 && (flags & FORCE_WRITE) !== 0) {
-      if (this.frames.breakCopyOnWrite(container, page) === null) return null;
-    }
-    return this.frames.bind(container, page);
+  #readyEntry(found: FrameEntry, page: number, flags: number): FrameEntry | null {
+    const writes = (flags & MAP_WRITE) !== 0 && (flags & FORCE_WRITE) !== 0;
+    const entry = writes ? this.frames.breakCopyOnWrite(found, page) : found;
+    return entry === null ? null : this.frames.bind(entry, page);
   }
 
   /** Makes the items for container pages [page, end) of one entry. @returns the page after the last one mapped */

@@ -63,14 +63,18 @@ export class Zones {
    * @returns the first frame, or NO_BLOCK where no block is large enough
    */
   allocate(pages: number): GuestFrame {
-    let order = isPowerOfTwo(pages) ? log2(pages) : log2(pages) + 1;
+    const wanted = isPowerOfTwo(pages) ? log2(pages) : log2(pages) + 1;
+    let order = wanted;
     while (order < ZONES && this.#heads[order] === NONE) order += 1;
     if (order >= ZONES) return NO_BLOCK;
     const frame = this.#heads[order] as GuestFrame;
     this.#unlink(frame, order);
-    const size = 2 ** order;
-    this.#freePages -= size;
-    if (size > pages) this.free((frame + pages) as GuestFrame, size - pages);
+    while (order > wanted) {
+      order -= 1;
+      this.#link(frame + (1 << order), order); // its buddy is the part we keep
+    }
+    this.#freePages -= 1 << wanted;
+    if (1 << wanted > pages) this.free((frame + pages) as GuestFrame, (1 << wanted) - pages);
     return frame;
   }
 
@@ -108,6 +112,10 @@ export class Zones {
       this.#unlink(buddy, order);
       frame &= ~(1 << order);
     }
+    this.#link(frame, order);
+  }
+
+  #link(frame: number, order: number): void {
     const head = this.#heads[order];
     this.#order[frame] = order;
     this.#next[frame] = head;
