@@ -19,8 +19,11 @@ import { OP_NEXT_PAGE } from './opcodes.ts';
 /** Words of a slot: 4096 for the page, and a guard for each way to leave it at the end (at +0 and at +2 bytes). */
 export const SLOT_WORDS = 4096 + 4;
 
-/** Frames whose decoded code is kept: 4 MiB of code, 16 MiB of records. */
-const SLOTS = 1025;
+/** Slots: the scratch slot and 1021 frames, 4 MiB of code. All fit into RECORD_WORDS words. */
+const SLOTS = 1022;
+
+/** Words of the array: the interpreters mask indices with RECORD_WORDS - 1, and look at the word behind, too. */
+const RECORD_WORDS = 2 ** 22;
 
 /** Bytes before a store in which an instruction may begin whose record depends on the bytes stored. */
 const REACH = 6;
@@ -43,7 +46,7 @@ export class CodeCache implements CodeFrames {
   #hand = 0;
 
   constructor(frames: number) {
-    this.records = new Int32Array(SLOTS * SLOT_WORDS);
+    this.records = new Int32Array(RECORD_WORDS + 2);
     this.slots64 = new Int32Array(frames);
     this.slots32 = new Int32Array(frames);
     this.frameOf = new Int32Array(SLOTS).fill(-1);

@@ -11,8 +11,8 @@ import type { Mmu, TranslationContext } from '../mmu.ts';
 import type { Ram } from '../ram.ts';
 import { TRAP_BUDGET } from './causes.ts';
 import type { CodeCache } from './code-cache.ts';
-import { interpret32 } from './interpret32.ts';
-import { interpret64 } from './interpret64.ts';
+import { makeInterpreter32 } from './interpret32.ts';
+import { makeInterpreter64 } from './interpret64.ts';
 import { F0 } from './memory.ts';
 
 const TWO_32 = 4294967296;
@@ -47,10 +47,12 @@ export class Hart {
   access: Access = READ;
   xlen: 32 | 64 = 64;
   clock: Clock | null = null;
-  /** Budget the interpreter has left over: for `interpret32` and `interpret64` only. */
+  /** Budget the interpreter has left over: for the interpreters only. */
   left = 0;
   /** Bits of the instruction in the scratch slot of the code cache, 0 if there is none. */
   scratchBits = 0;
+  readonly #interpret64: (budget: number) => number;
+  readonly #interpret32: (budget: number) => number;
   #context: TranslationContext | null = null;
   #reservedOffset = -1;
   #reservedBytes = 0;
@@ -64,6 +66,8 @@ export class Hart {
     this.words = mmu.ram.i32;
     this.x = new Int32Array(mmu.ram.memory.buffer, 0, 64);
     this.f = new Int32Array(mmu.ram.memory.buffer, F0 * 4, 64);
+    this.#interpret64 = makeInterpreter64(this);
+    this.#interpret32 = makeInterpreter32(this);
   }
 
   /** The program counter as a number: exact below 2^53. */
@@ -116,7 +120,7 @@ export class Hart {
     let remaining = budget;
     for (;;) {
       const piece = remaining < LONGEST_RUN ? remaining : LONGEST_RUN;
-      const cause = this.xlen === 64 ? interpret64(this, piece) : interpret32(this, piece);
+      const cause = this.xlen === 64 ? this.#interpret64(piece) : this.#interpret32(piece);
       this.retired += piece - this.left;
       if (cause !== TRAP_BUDGET) {
         this.#reservedOffset = -1;
