@@ -11,7 +11,8 @@
  * Why it is exact. JavaScript arithmetic is IEEE-754 binary64 rounded to nearest even, so under RNE the rounded result is
  * right, and only flags are in question.
  *   NV, DZ, OF  each of them gives a NaN or an infinity; `magnitude <= MAX` refuses those, and all operands that are
- *               NaN. An infinite operand can give a finite result only as a divisor: the quotient 0 is refused too.
+ *               NaN. An infinite operand can give a finite result only as a divisor: that is a zero, which is refused
+ *               unless the dividend is zero, and then it is exact.
  *   UF          tininess is found after rounding, so a result strictly above the smallest normal is never tiny (the
  *               smallest normal itself may have been rounded up to, and is refused). A sum is always exact below twice the smallest normal,
  *               since both operands are multiples of the smallest subnormal: sums need no lower bound.
