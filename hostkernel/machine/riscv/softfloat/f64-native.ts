@@ -134,7 +134,7 @@ export function f64SqrtNative(d: Float64Array, rd: number, ra: number): boolean 
  *   z + e = h + l          exactly                       z the addend
  *   p + h = s + t          exactly
  *   l + t = r              rounded to odd: if inexact, to the neighbour whose last bit is one
- *   s + r                  rounded to nearest            = x * y + z rounded to nearest (Boldo and Melquiond, theorem 4)
+ *   s + r                  rounded to nearest            = x * y + z rounded to nearest (Boldo and Melquiond)
  *
  * The result is exact if and only if the last two sums are. It may cancel to zero, which is +0 as it has to be, but not into the
  * subnormals: z can only cancel p if all parts are multiples of 2^-1006.
