@@ -131,9 +131,10 @@ export class Message {
     return Math.floor(this.word(i) / 1024) * 1024;
   }
 
-  /** Fpage of the item that begins in register i. */
+  /** Fpage of the item that begins in register i. Negative only where its base is all ones ("any page"). */
   itemFpage(i: number): Fpage {
-    return this.signed(i + 1);
+    const signed = this.signed(i + 1);
+    return signed < 0 && signed >= -1024 ? signed : this.word(i + 1);
   }
 
   /** Takes over tag and words of `from`. Hot: allocates nothing. */

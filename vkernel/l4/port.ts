@@ -230,12 +230,16 @@ export class ThreadPort implements L4 {
 
   registers(id: ThreadId): Int32Array | null {
     const thread = this.#kernel.find(id);
-    return thread === null || thread.space !== this.#thread.space ? null : registersOf(this.#kernel, thread);
+    return thread === null || !this.#handles(thread) ? null : registersOf(this.#kernel, thread);
   }
 
   floatRegisters(id: ThreadId): Int32Array | null {
     const thread = this.#kernel.find(id);
-    return thread === null || thread.space !== this.#thread.space ? null : floatRegistersOf(this.#kernel, thread);
+    return thread === null || !this.#handles(thread) ? null : floatRegistersOf(this.#kernel, thread);
+  }
+
+  #handles(thread: Thread): boolean {
+    return thread.space === this.#thread.space || thread.handler === this.#thread.id;
   }
 
   // ---- own memory. Hot.

@@ -183,7 +183,8 @@ export interface L4 {
   /** Gives a thread its TypeScript program. The thread is active, has none yet, and is of our space or made by us. @returns 1, or 0 and `error` */
   startBody(thread: ThreadId, body: L4Body): number;
   /**
-   * Integer registers of a hart thread of our space that waits in a fault or exception IPC. Int32Array[64]: pc in words
+   * Integer registers of a hart thread that waits in a fault or exception IPC; it is of our space, or we are its
+   * exception handler. Int32Array[64]: pc in words
    * 0 and 1, xi in words 2i (low) and 2i + 1 (high). What is written there is in force when the thread goes on.
    * The array belongs to the thread: read it again after every message from it.
    */
