@@ -6,6 +6,9 @@ import type { Process } from './process.ts';
 /** Bytes moved by a system call in one go: bounds what a length in a register can make the kernel allocate. */
 export const COPY_BYTES = 65536;
 
+/** Bytes one system call moves at most; a longer transfer comes back short. As Linux has it. */
+export const MAX_TRANSFER = 0x7fff_f000;
+
 /** `length` bytes at `va`, at most COPY_BYTES; null unless all of them are readable. */
 export function copyIn(p: Process, va: number, length: number): Uint8Array | null {
   const bytes = new Uint8Array(length);

@@ -151,7 +151,7 @@ function startBytes(request: ExecRequest, top: number, base: number): Uint8Array
     addresses.push(at);
     at += bytes.length;
   }
-  const auxv = auxiliaryVector(image, base, randomAt, addresses[0] ?? 0);
+  const auxv = auxiliaryVector(image, base, randomAt, argv.length === 0 ? 0 : addresses[0]);
   const words = [argv.length, ...addresses.slice(0, argv.length), 0, ...addresses.slice(argv.length), 0, ...auxv];
   const wordBytes = image.xlen / 8;
   const sp = Math.floor((randomAt - words.length * wordBytes) / 16) * 16;

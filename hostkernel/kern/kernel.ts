@@ -59,7 +59,7 @@ const DEFAULT_TIME_SLICE = 1_000_000;
 /** Counts since the kernel was made. */
 export interface KernelCounters {
   syscalls: number;
-  /** How often a system call nobody serves was made, by number. */
+  /** How often a system call nobody serves was made, by number; -1: a number out of range. */
   readonly unknownSyscalls: Map<number, number>;
   /** Page faults of processes outside a RUN, and of guests inside one; resolved or not. */
   userFaults: number;

@@ -11,24 +11,26 @@
  * Source: DragonFly BSD vmspace_ctl, vkernel_trap. The frames and the budget are ours.
  */
 
+import { kassert } from '../base/assert.ts';
 import { EFAULT, EINVAL, ENOENT } from '../base/errno.ts';
 import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
 import { type Hart, TRAP_BUDGET, TRAP_ECALL, TRAP_FETCH_PAGE, TRAP_LOAD_PAGE, TRAP_STORE_PAGE } from '../machine/index.ts';
 import { FAULT_OK, type VmSpace } from '../vm/index.ts';
 import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
+import { FAULT_NS, RUN_NS } from './costs.ts';
 import type { HostKernel } from './kernel.ts';
 import type { HartLwp, Process } from './process.ts';
 import type { GuestSpace } from './space-group.ts';
 
 const TWO32 = 2 ** 32;
 const MAX_BUDGET = 2 ** 30; // instructions in one go of the hart
-/** Virtual time of a RUN besides its instructions, ns. */
-const RUN_NS = 200;
 
 export class GuestRunner {
   readonly #kernel: HostKernel;
   readonly #hart: Hart;
-  readonly #words: Int32Array; // the machine's memory
+  readonly #words: Int32Array; // the machine's memory, which the hart's registers are in too:
+  readonly #x: number; // word index of x0
+  readonly #f: number; // word index of f0
   #fpProcess: Process | null = null; // whose vextframe at #fpVf the hart's floating-point registers equal
   #fpVf = 0;
   #left = 0; // instructions of the budget of the RUN in progress
@@ -37,6 +39,9 @@ export class GuestRunner {
     this.#kernel = kernel;
     this.#hart = kernel.machine.hart;
     this.#words = kernel.machine.ram.i32;
+    kassert(this.#hart.x.buffer === this.#words.buffer && this.#hart.f.buffer === this.#words.buffer, 'run: registers in memory');
+    this.#x = this.#hart.x.byteOffset >>> 2;
+    this.#f = this.#hart.f.byteOffset >>> 2;
   }
 
   /** The hart's floating-point registers have been overwritten by somebody else. */
@@ -145,6 +150,7 @@ export class GuestRunner {
       if (cause === TRAP_BUDGET) continue;
       if (!isPageFault(cause)) return cause;
       kernel.counters.guestFaults++;
+      kernel.machine.clock.charge(FAULT_NS);
       if (space.fault(hart.tval, hart.access) !== FAULT_OK) return cause;
     }
   }
@@ -179,8 +185,7 @@ export class GuestRunner {
   #loadTrapframe(at: number): void {
     const words = this.#words;
     const hart = this.#hart;
-    const x = hart.x;
-    for (let i = 2; i < 64; i++) x[i] = words[at + i];
+    words.copyWithin(this.#x + 2, at + 2, at + 64);
     hart.pcLo = words[at] & ~1;
     hart.pcHi = words[at + 1];
     const budget = at + (TF_BUDGET >>> 2);
@@ -191,8 +196,7 @@ export class GuestRunner {
   #storeTrapframe(at: number, cause: number, xlen: 32 | 64): void {
     const words = this.#words;
     const hart = this.#hart;
-    const x = hart.x;
-    for (let i = 2; i < 64; i++) words[at + i] = x[i];
+    words.copyWithin(at + 2, this.#x + 2, this.#x + 64);
     let pcLo = hart.pcLo;
     let pcHi = hart.pcHi;
     if (cause === TRAP_ECALL) {
@@ -217,15 +221,13 @@ export class GuestRunner {
   /** @param at word index of a struct vextframe */
   #loadExtended(at: number): void {
     const words = this.#words;
-    const f = this.#hart.f;
-    for (let i = 0; i < 64; i++) f[i] = words[at + i];
+    words.copyWithin(this.#f, at, at + 64);
     this.#hart.fcsr = words[at + (VF_FCSR >>> 2)] & 0xff;
   }
 
   #storeExtended(at: number): void {
     const words = this.#words;
-    const f = this.#hart.f;
-    for (let i = 0; i < 64; i++) words[at + i] = f[i];
+    words.copyWithin(at, this.#f, this.#f + 64);
     words[at + (VF_FCSR >>> 2)] = this.#hart.fcsr;
   }
 }

@@ -1,7 +1,7 @@
 /** System calls on descriptors: read, write and their relatives, memfd_create, ftruncate, close, ioctl. */
 
 import { EBADF, EFAULT, EINVAL, EMFILE, ENOTTY, ESPIPE } from '../base/errno.ts';
-import { COPY_BYTES, copyIn, copyOut, stringLength } from './copy.ts';
+import { COPY_BYTES, copyIn, copyOut, MAX_TRANSFER, stringLength } from './copy.ts';
 import { MemoryFile, type OpenFile } from './file.ts';
 import type { Process } from './process.ts';
 import type { SyscallArgs } from './syscall-args.ts';
@@ -142,8 +142,9 @@ function writeFrom(p: Process, file: OpenFile, va: number, length: number): numb
   return n;
 }
 
-/** Reads by `read` until it comes back short, `length` bytes are there, or the memory at `va` ends. */
-function readPieces(p: Process, va: number, length: number, read: (into: Uint8Array, done: number) => number): number {
+/** Reads by `read` until it comes back short, `wanted` bytes are there, or the memory at `va` ends. */
+function readPieces(p: Process, va: number, wanted: number, read: (into: Uint8Array, done: number) => number): number {
+  const length = Math.min(wanted, MAX_TRANSFER);
   const buffer = new Uint8Array(Math.min(length, COPY_BYTES));
   for (let done = 0; ; ) {
     const n = read(buffer.subarray(0, Math.min(buffer.length, length - done)), done);
@@ -153,8 +154,9 @@ function readPieces(p: Process, va: number, length: number, read: (into: Uint8Ar
   }
 }
 
-/** Writes by `write` until it comes back short, `length` bytes are taken, or the memory at `va` ends. */
-function writePieces(p: Process, va: number, length: number, write: (from: Uint8Array, done: number) => number): number {
+/** Writes by `write` until it comes back short, `wanted` bytes are taken, or the memory at `va` ends. */
+function writePieces(p: Process, va: number, wanted: number, write: (from: Uint8Array, done: number) => number): number {
+  const length = Math.min(wanted, MAX_TRANSFER);
   const buffer = new Uint8Array(Math.min(length, COPY_BYTES));
   let done = 0;
   while (done < length) {

@@ -9,7 +9,7 @@
 
 import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP } from '../base/errno.ts';
 import { VMSPACE_CTL_RUN } from './abi.ts';
-import { COPY_BYTES } from './copy.ts';
+import { COPY_BYTES, MAX_TRANSFER } from './copy.ts';
 import type { Process } from './process.ts';
 import { type GuestSpace, SpaceGroup } from './space-group.ts';
 import { mapInto, rootOf } from './sys-mman.ts';
@@ -131,8 +131,9 @@ function findGuest(p: Process, args: SyscallArgs): GuestSpace | number {
   return p.group.find(args.unsigned(0)) ?? -ENOENT;
 }
 
-/** Moves `length` bytes piece by piece until one comes back short. An error after the first piece is a short count. */
-function copyPieces(length: number, move: (done: number, piece: Uint8Array) => number): number {
+/** Moves `wanted` bytes piece by piece until one comes back short. An error after the first piece is a short count. */
+function copyPieces(wanted: number, move: (done: number, piece: Uint8Array) => number): number {
+  const length = Math.min(wanted, MAX_TRANSFER);
   const buffer = new Uint8Array(Math.min(length, COPY_BYTES));
   let done = 0;
   while (done < length) {

@@ -16,6 +16,7 @@ import { ENOSYS } from '../base/errno.ts';
 import { type Hart, TRAP_BREAKPOINT, TRAP_BUDGET, TRAP_ECALL, TRAP_ILLEGAL } from '../machine/index.ts';
 import { FAULT_OK } from '../vm/index.ts';
 import { SIGBUS, SIGILL, SIGTRAP } from './abi.ts';
+import { FAULT_NS, SYSCALL_NS } from './costs.ts';
 import type { HostKernel } from './kernel.ts';
 import type { HartLwp, Process } from './process.ts';
 import type { GuestSpace } from './space-group.ts';
@@ -25,9 +26,6 @@ import { NO_RESULT } from './syscall-result.ts';
 import { SYSCALL_END, SYSCALL_TABLE } from './syscall-table.ts';
 
 const TWO32 = 2 ** 32;
-/** Virtual time of a system call and of a page fault, ns: what they cost on hardware of the simulated kind. */
-const SYSCALL_NS = 100;
-const FAULT_NS = 600;
 const A0 = 20; // word index of x10 in Hart.x
 const A7 = 34;
 
@@ -129,11 +127,12 @@ export class Traps {
     if (call.pages32 >= 0) args.setNumber(call.pages32, (args.lo[call.pages32] >>> 0) * 4096);
   }
 
-  /** Counts a system call that does not exist, and reports the first of its number. */
+  /** Counts a system call that does not exist, and reports the first of its number. Numbers out of range count as -1. */
   #unknown(process: Process, nr: number): number {
     const { unknownSyscalls } = this.#kernel.counters;
-    const before = unknownSyscalls.get(nr) ?? 0;
-    unknownSyscalls.set(nr, before + 1);
+    const key = Number.isInteger(nr) && nr >= 0 && nr < SYSCALL_END ? nr : -1;
+    const before = unknownSyscalls.get(key) ?? 0;
+    unknownSyscalls.set(key, before + 1);
     if (before === 0) this.#kernel.log(process, `system call ${nr} does not exist`);
     return -ENOSYS;
   }

@@ -15,6 +15,7 @@ import { kassert } from '../base/assert.ts';
 import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
 import type { Ram } from '../machine/index.ts';
 import { FAULT_OK } from '../vm/index.ts';
+import { FAULT_NS } from './costs.ts';
 import type { UserMemory } from './host.ts';
 import type { Process } from './process.ts';
 
@@ -160,6 +161,8 @@ export class ProcessMemory implements UserMemory {
   #fault(va: number, access: Access): number {
     const process = this.#process;
     if (process.exitStatus !== null) throw new ProcessEnded();
+    process.kernel.counters.userFaults++;
+    process.kernel.machine.clock.charge(FAULT_NS);
     const result = process.space.fault(va, access);
     if (result !== FAULT_OK) {
       process.kernel.killForFault(process, result, va, access, null);

@@ -35,7 +35,7 @@ export function boot(options: BootOptions = {}): Boot {
   let written = '';
   let input = new TextEncoder().encode(options.input ?? '');
   const machine = Machine.create({
-    ramBytes: options.ramBytes ?? 16 * 2 ** 20,
+    ramBytes: options.ramBytes ?? 4 * 2 ** 20,
     console: {
       write: (_fd, bytes) => {
         written += new TextDecoder().decode(bytes);
