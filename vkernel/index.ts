@@ -149,8 +149,8 @@ export function bootStack(options: StackOptions): StackResult {
       l4.createRootThread(wortel(l4.sigma0, servers(state), options.log));
       const result: RunResult = yield* l4.run();
       l4.assertInvariants();
-      if (result.reason === 'deadlock') state.failure = `nobody can run: ${result.report.join('; ')}`;
-      else if (state.report === null) state.failure = result.report.join('; ');
+      if (result.reason === 'deadlock') state.failure ??= `nobody can run: ${result.report.join('; ')}`;
+      else if (state.report === null) state.failure ??= result.report.join('; ');
       return 0;
     };
   }
@@ -170,6 +170,9 @@ export function bootStack(options: StackOptions): StackResult {
           done: (report) => {
             kassert(state.report === null, 'stack: two reports');
             state.report = report;
+          },
+          failed: (why) => {
+            state.failure = why;
           },
           ...(options.companion === undefined ? {} : { companion: options.companion }),
         }),

@@ -52,10 +52,14 @@ export interface RootOptions {
   readonly log: (who: string, text: string) => void;
   /** Called once, before the shutdown. */
   readonly done: (report: RootReport) => void;
+  /** Called instead where the guest could not be made, with one line that says why. */
+  readonly failed: (why: string) => void;
   /** A further TypeScript thread in the guest's space, for programs that want a partner there. */
   readonly companion?: L4Body;
 }
 
+/** Address space kept for kernel areas and the scratch window, and the alignment of what is above and below it. */
+const AREA_BYTES = 2 ** 21;
 /** Pages of the master control that stay unassigned: physmem's own growth. */
 const RESERVE_PAGES = 64;
 const READY = 0x70; // labels of our own threads towards the root thread
@@ -95,12 +99,12 @@ class Root {
   *main(): Generator<L4Wait, void> {
     const data = yield* startup(this.#l4);
     if (typeof data === 'string') {
-      this.#options.log('root', data);
-      return; // wortel's time-out ends the boot
+      this.#options.failed(data);
+      return; // nobody can be asked to shut down: the system comes to rest
     }
     this.#data = data;
     const failure = yield* this.#run(data);
-    if (failure instanceof BootFailure) this.#options.log('root', failure.text);
+    if (failure instanceof BootFailure) this.#options.failed(failure.text);
     yield* invoke(this.#l4, data.wortel, withCapability(WORTEL, data.wortelCapability).shutdown, 0);
   }
 
@@ -245,14 +249,14 @@ function layout(userEnd: number): {
   mapBase: number;
   slot: (i: number) => number;
 } {
-  const end = userEnd - 2 ** 20;
+  const end = (Math.floor(userEnd / AREA_BYTES) - 1) * AREA_BYTES;
   const utcbBase = end + 2 ** KIP_SHIFT;
   return {
     end,
     kip: fpage(end, KIP_SHIFT, 0),
     utcb: fpage(utcbBase, 12, 0),
     scratch: end + WINDOW_PAGES * PAGE_SIZE,
-    mapBase: userEnd / 4,
+    mapBase: Math.floor(userEnd / 4 / AREA_BYTES) * AREA_BYTES,
     slot: (i) => utcbBase + (i << UTCB_SHIFT),
   };
 }

@@ -210,7 +210,7 @@ class TaskServer {
   *#threadSet(call: Call<Task>, thread: number, scheduler: number, pager: number, utcb: number): Generator<L4Wait, number> {
     const { threads } = call.object;
     if (!threads.includes(thread as ThreadId)) return ESRCH;
-    const slot = utcb >= 2 ** (this.#l4.wordBits - 1) ? NO_UTCB : utcb;
+    const slot = utcb >= 2 ** this.#l4.wordBits - 1 ? NO_UTCB : utcb;
     const code = yield* this.#threadControl(thread as ThreadId, thread as ThreadId, scheduler as ThreadId, pager as ThreadId, slot);
     call.result(0, code);
     return code === 0 ? 0 : EINVAL;

@@ -257,12 +257,13 @@ class Wortel {
       case WORTEL_MSG_THREAD_CONTROL: {
         if (message.untyped !== 5) return EINVAL;
         const [dest, space, scheduler, pager] = [1, 2, 3, 4].map((i) => message.word(i) as ThreadId);
-        const done = l4.threadControl(dest as ThreadId, space as ThreadId, scheduler as ThreadId, pager as ThreadId, message.signed(5));
+        const utcb = message.word(5) >= 2 ** l4.wordBits - 1 ? -1 : message.word(5); // all ones: leave it as it is
+        const done = l4.threadControl(dest as ThreadId, space as ThreadId, scheduler as ThreadId, pager as ThreadId, utcb);
         return this.#reply(done === 1 ? 0 : l4.error);
       }
       case WORTEL_MSG_SPACE_CONTROL: {
         if (message.untyped !== 5) return EINVAL;
-        const done = l4.spaceControl(message.word(1) as ThreadId, message.word(2), message.signed(3), message.signed(4), NIL);
+        const done = l4.spaceControl(message.word(1) as ThreadId, message.word(2), message.word(3), message.word(4), NIL);
         return this.#reply(done === 1 ? 0 : l4.error, 0);
       }
       case WORTEL_MSG_PUTCHAR:
