@@ -52,7 +52,7 @@ export function ruleMatches(rule: Rule, lo: number, hi: number): boolean {
 export interface Classification {
   readonly patterns: readonly (readonly ClassPattern[])[]; // by level, those in force
   readonly rules: readonly (readonly Rule[])[];
-  readonly outcome: Uint8Array;
+  readonly outcomes: Uint8Array;
   readonly doubtLo: Int32Array;
   readonly doubtHi: Int32Array;
 }
@@ -63,7 +63,7 @@ export function classificationOf(lists: readonly (readonly ClassPattern[])[], op
   const classification = {
     patterns,
     rules: patterns.map((list) => list.map(ruleOf)),
-    outcome: new Uint8Array(lists.length << 8),
+    outcomes: new Uint8Array(lists.length << 8),
     doubtLo: new Int32Array(lists.length << 8),
     doubtHi: new Int32Array(lists.length << 8),
   };
@@ -104,7 +104,7 @@ function prepare(c: Classification, level: number, byte: number): void {
     }
   }
   const slot = (level << 8) | byte;
-  c.outcome[slot] = outcomeOf(c, level, found);
+  c.outcomes[slot] = outcomeOf(c, level, found);
   c.doubtLo[slot] = lo;
   c.doubtHi[slot] = hi;
 }
@@ -124,7 +124,7 @@ function highestBit(bits: number): number {
 /** The outcome for an entry of `level`. Hot. */
 export function classify(c: Classification, level: number, lo: number, hi: number): number {
   const slot = (level << 8) | (lo & BYTE);
-  if (((lo & c.doubtLo[slot]) | (hi & c.doubtHi[slot])) === 0) return c.outcome[slot];
+  if (((lo & c.doubtLo[slot]) | (hi & c.doubtHi[slot])) === 0) return c.outcomes[slot];
   return classifySlowly(c, level, lo, hi);
 }
 

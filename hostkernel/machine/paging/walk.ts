@@ -6,6 +6,7 @@
  *              +---- classify, then: refuse, follow, or judge the access
  *
  * It is derived from a format's descriptor and gives the results of `reference.ts`, which says the same more slowly.
+ * Tables instead of patterns, halves instead of bigints: bench/hostkernel/machine/paging.bench.ts has the ratios.
  * What it does not do: caching (the TLB's business) and policy (the fault path's).
  */
 import { kassert } from '../../base/assert.ts';
@@ -13,7 +14,7 @@ import { type Access, WRITE } from '../../base/units.ts';
 import { attributesByKey, classificationFor, frameFieldOf, geometryOf, keyOf, PERMISSIONS } from './derive.ts';
 import { type FaultKind, type Hex, halves, inForce, type LayoutDescriptor, type Options } from './descriptor.ts';
 import { ATTR_USER, ENTRY_LEAF, ENTRY_RESERVED, type PageTableFormat } from './format.ts';
-import { type Classification, classify } from './rules.ts';
+import { type Classification, classifySlowly } from './rules.ts';
 
 /** What a walk returns: the translation is in the result, or why there is none. */
 export const WALK_HIT = 0;
@@ -94,10 +95,12 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
   const top = descriptor.root.kind === 'value' ? levels : levels - 1;
 
   const geometry = geometryOf(descriptor);
-  const { shifts, masks } = geometry;
+  const lows = Int32Array.from(geometry.shifts, (shift) => shift + 12);
+  const masks = Int32Array.from(geometry.masks);
   const classification = classificationFor(descriptor, options, geometry);
   const faults = faultsOf(classification);
-  const attributes = attributesByKey(descriptor, options, mode);
+  const { outcomes, doubtLo, doubtHi } = classification;
+  const attributes = flatten(attributesByKey(descriptor, options, mode));
   const { shift: frameShift, loMask: frameLo, hiMask: frameHi, hiScale } = frameFieldOf(descriptor);
   const { offsetLo, offsetHi, pageShifts } = offsetsOf(geometry.spans);
   const ranges = rangesOf(classification);
@@ -128,8 +131,10 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
   function walk(root: number, vaLo: number, vaHi: number, access: Access): number {
     if (checksAddress && !isCanonical(vaHi)) return refuse(WALK_NONCANONICAL, top, 0);
     const isWrite = (access & WRITE) !== 0;
-    const update = isWrite ? onWrite : onRead;
-    let table = root;
+    const updateMask = isWrite ? onWrite.mask : onRead.mask;
+    const updateValue = isWrite ? onWrite.value : onRead.value;
+    const updateSet = isWrite ? onWrite.set : onRead.set;
+    let table = top < levels && root < frames ? root | 0 : NO_TABLE;
     let granted = ~0;
     let references = 0;
     for (let level = top; ; level--) {
@@ -138,10 +143,10 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
       let lo: number;
       let hi = 0;
       if (level < levels) {
-        if (table >= frames) return refuse(WALK_BUS, level, references);
-        const low = shifts[level] + 12;
+        if (table >>> 0 >= frames) return refuse(WALK_BUS, level, references);
+        const low = lows[level];
         const index = (low < 32 ? (vaLo >>> low) | (vaHi << (32 - low)) : vaHi >>> (low - 32)) & masks[level];
-        word = baseWord + table * 1024 + (index << entryWords);
+        word = (baseWord + (table << 10) + (index << entryWords)) | 0;
         lo = i32[word];
         if (wide) hi = i32[word + 1];
         references++;
@@ -151,23 +156,25 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
       }
 
       // What is it?
-      const outcome = classify(classification, level, lo, hi);
+      const row = (level << 8) | (lo & 0xff);
+      let outcome = outcomes[row];
+      if (((lo & doubtLo[row]) | (hi & doubtHi[row])) !== 0) outcome = classifySlowly(classification, level, lo, hi);
       const kind = outcome & 3;
       if (kind <= ENTRY_RESERVED) return refuse(faults[(level << 6) | (outcome >> 2)], level, references);
       const isLeaf = kind === ENTRY_LEAF;
 
       // May the access go through it?
-      if (pre && word >= 0 && (lo & update.mask) === update.value && (lo & update.set) !== update.set) {
-        lo |= update.set;
+      if (pre && word >= 0 && (lo & updateMask) === updateValue && (lo & updateSet) !== updateSet) {
+        lo |= updateSet;
         i32[word] = lo;
       }
       if (isLeaf || combines) {
-        granted &= attributes[level][keyOf(lo, hi)] | ~RIGHTS;
+        granted &= attributes[(level << 13) | keyOf(lo, hi)] | ~RIGHTS;
         if ((isLeaf || checksEach) && (granted & access) !== access) return refuse(WALK_PROTECTION, level, references);
       }
       if (!isLeaf) {
         // A frame with bits in the upper half lies beyond 4 GiB in every format, hence beyond RAM.
-        table = (hi & frameHi) === 0 ? (lo & frameLo) >>> frameShift : frames;
+        table = (hi & frameHi) === 0 ? ((lo & frameLo) >>> frameShift) | 0 : NO_TABLE;
         continue;
       }
 
@@ -175,14 +182,14 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
       if (!pre) {
         const missing = (isWrite ? requiredToWrite : required) & ~lo;
         if (missing !== 0) return refuse(refusals[31 - Math.clz32(missing & -missing)], level, references);
-        if ((lo & update.mask) === update.value && (lo & update.set) !== update.set) {
-          lo |= update.set;
+        if ((lo & updateMask) === updateValue && (lo & updateSet) !== updateSet) {
+          lo |= updateSet;
           i32[word] = lo;
         }
       }
       result.frame = ((lo & frameLo) >>> frameShift) + (hi & frameHi) * hiScale;
       result.pageShift = pageShifts[level];
-      result.attributes = granted & attributes[level][keyOf(lo, hi)];
+      result.attributes = granted & attributes[(level << 13) | keyOf(lo, hi)];
       result.level = level;
       result.references = references;
       if (level > 0) result.frame += (((vaLo >>> 12) | (vaHi << 20)) & offsetLo[level]) >>> 0;
@@ -203,6 +210,14 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
   return { walk, result };
 }
 
+/** The tables one after the other: an index into one array is cheaper than one into an array of arrays. */
+function flatten(tables: readonly Uint8Array[]): Uint8Array {
+  const flat = new Uint8Array(tables.length * tables[0].length);
+  tables.forEach((table, i) => flat.set(table, i * table.length));
+  return flat;
+}
+
+const NO_TABLE = -1; // a frame that no RAM has
 const RIGHTS = PERMISSIONS | ATTR_USER;
 
 /** The refusal of each outcome, by level << 6 | pattern. */
