@@ -4,7 +4,7 @@
  */
 
 import { EXEC, PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
-import { FAULT_INVALID, FAULT_OK, FAULT_PROTECTION } from '../../../hostkernel/vm/index.ts';
+import { FAULT_INVALID, FAULT_PROTECTION } from '../../../hostkernel/vm/index.ts';
 
 const WORDS = PAGE_SIZE / 4;
 
