@@ -26,10 +26,13 @@ import {
   OP_CSR,
   OP_EBREAK,
   OP_ECALL,
+  OP_FADD_D,
   OP_FLD,
   OP_FLOAT,
   OP_FLW,
+  OP_FMUL_D,
   OP_FSD,
+  OP_FSUB_D,
   OP_FSW,
   OP_ILLEGAL,
   OP_J,
@@ -308,6 +311,8 @@ function decodeFloat(i: number, funct3: number, site: DecodeSite): boolean {
     case 0x00: // FADD
     case 0x01: // FSUB
     case 0x02: // FMUL
+      if (isDouble && (funct3 === 0 || funct3 === 7)) return emitFloat([OP_FADD_D, OP_FSUB_D, OP_FMUL_D][i >>> 27], i, i, site);
+      return isRounding(funct3) && emitFloat(OP_FLOAT, i, i, site);
     case 0x03: // FDIV
       return isRounding(funct3) && emitFloat(OP_FLOAT, i, i, site);
     case 0x0b: // FSQRT

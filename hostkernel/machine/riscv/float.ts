@@ -19,6 +19,9 @@ const CANONICAL_NAN = 0x7fc0_0000;
 const SIGN = 0x8000_0000 | 0;
 const FLAGS = 31;
 
+/** Index of f0 in the machine's memory as doubles. */
+const FIRST_DOUBLE = F0 / 2;
+
 /** Bits of fcsr from which frm begins. */
 const FRM_SHIFT = 5;
 const DYNAMIC = 7;
@@ -116,6 +119,12 @@ function multiplyAdd(hart: Hart, word: number, instruction: number): void {
     else setSingle(hart, rd, soft.f32Nmadd(x, y, z));
     return;
   }
+  const productSign = which < 2 ? 1 : -1;
+  const addendSign = which === 0 || which === 2 ? 1 : -1;
+  if (soft.f64FmaNative(hart.ram.f64, (F0 + rd) >> 1, a >> 1, b >> 1, c >> 1, productSign, addendSign)) {
+    hart.fpDirty = true;
+    return;
+  }
   if (which === 0) soft.f64Madd(m[a], m[a + 1], m[b], m[b + 1], m[c], m[c + 1]);
   else if (which === 1) soft.f64Msub(m[a], m[a + 1], m[b], m[b + 1], m[c], m[c + 1]);
   else if (which === 2) soft.f64Nmsub(m[a], m[a + 1], m[b], m[b + 1], m[c], m[c + 1]);
@@ -162,6 +171,35 @@ function single(hart: Hart, word: number, instruction: number): void {
   }
 }
 
+/**
+ * The arithmetic of format D, on the host's doubles where that is provably the same: f register i is double 64 + i of the
+ * memory. FADD FSUB FMUL FDIV by `funct5`, and FSQRT.
+ */
+function doubleArithmetic(hart: Hart, word: number, funct5: number): void {
+  const d = hart.ram.f64;
+  const to = FIRST_DOUBLE + ((word >>> 9) & 31);
+  const from = FIRST_DOUBLE + ((word >>> 15) & 31);
+  const by = FIRST_DOUBLE + ((word >>> 20) & 31);
+  hart.fpDirty = true;
+  if (funct5 === 0x00 && soft.f64AddNative(d, to, from, by)) return;
+  if (funct5 === 0x01 && soft.f64SubNative(d, to, from, by)) return;
+  if (funct5 === 0x02 && soft.f64MulNative(d, to, from, by)) return;
+  if (funct5 === 0x03 && soft.f64DivNative(d, to, from, by)) return;
+  if (funct5 === 0x0b && soft.f64SqrtNative(d, to, from)) return;
+  const m = hart.words;
+  const aLo = m[2 * from];
+  const aHi = m[2 * from + 1];
+  const bLo = m[2 * by];
+  const bHi = m[2 * by + 1];
+  if (funct5 === 0x00) soft.f64Add(aLo, aHi, bLo, bHi);
+  else if (funct5 === 0x01) soft.f64Sub(aLo, aHi, bLo, bHi);
+  else if (funct5 === 0x02) soft.f64Mul(aLo, aHi, bLo, bHi);
+  else if (funct5 === 0x03) soft.f64Div(aLo, aHi, bLo, bHi);
+  else soft.f64Sqrt(aLo, aHi);
+  m[2 * to] = result[0];
+  m[2 * to + 1] = result[1];
+}
+
 /** OP-FP with format D. */
 function double(hart: Hart, word: number, instruction: number): void {
   const m = hart.words;
@@ -175,20 +213,11 @@ function double(hart: Hart, word: number, instruction: number): void {
   const funct3 = (instruction >> 12) & 7;
   switch (instruction >>> 27) {
     case 0x00:
-      soft.f64Add(aLo, aHi, bLo, bHi);
-      return setDouble(hart, rd);
     case 0x01:
-      soft.f64Sub(aLo, aHi, bLo, bHi);
-      return setDouble(hart, rd);
     case 0x02:
-      soft.f64Mul(aLo, aHi, bLo, bHi);
-      return setDouble(hart, rd);
     case 0x03:
-      soft.f64Div(aLo, aHi, bLo, bHi);
-      return setDouble(hart, rd);
     case 0x0b:
-      soft.f64Sqrt(aLo, aHi);
-      return setDouble(hart, rd);
+      return doubleArithmetic(hart, word, instruction >>> 27);
     case 0x04:
       return setBits(hart, rd, aLo, (aHi & ~SIGN) | injectedSign(funct3, aHi, bHi));
     case 0x05:

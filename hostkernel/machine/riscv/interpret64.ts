@@ -11,6 +11,7 @@
  * 64-bit sums carry from the lower half where the sum is less than a summand, as u32.
  */
 
+import { panic } from '../../base/assert.ts';
 import { TRAP_BREAKPOINT, TRAP_BUDGET, TRAP_ECALL, TRAP_ILLEGAL } from './causes.ts';
 import { accessCsr } from './csr.ts';
 import { decodeRecord, decodeStraddle, enterPage } from './fetch.ts';
@@ -18,6 +19,11 @@ import { float } from './float.ts';
 import type { Hart } from './hart.ts';
 import { branchTaken64, mulHigh32, multiplyDivide64 } from './integer.ts';
 import { atomic, load, store } from './memory.ts';
+import { NX } from './softfloat/index.ts';
+
+/** Sums and products of doubles whose flags are certain once NX has accrued; float.ts does the others. */
+const MAX = Number.MAX_VALUE;
+const MIN_NORMAL = 2 ** -1022; // a smaller product may be tiny
 
 /** Longer than any word index of a TLB block: tells V8 that TLB entries lie inside the memory, without a check each. */
 const TLB_RANGE = 0x7_ffff;
@@ -32,7 +38,7 @@ const RECORD_RANGE = 0x3f_ffff;
  * leaves the pc and `left`, the part of the budget not used, in the hart. Hot: allocates nothing.
  */
 export function makeInterpreter64(hart: Hart): (budget: number) => number {
-  const { u8, i8, u16, i16, base: ramBase } = hart.ram;
+  const { u8, i8, u16, i16, f64: d, base: ramBase } = hart.ram;
   const m = hart.words;
   const { records, slots64 } = hart.code;
   return function interpret64(budget: number): number {
@@ -419,6 +425,16 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
           }
           case 32: {
             // FLW
+            const rs1 = (w >>> 14) & 0x3e;
+            const va = (m[rs1] + imm) | 0;
+            const at = tlb + ((va >>> 9) & 0x1ff8);
+            if (m[at] === (va & -4093) && m[at + 1] === m[rs1 + 1]) {
+              const rd = (w >>> 8) & 0x7e;
+              m[rd + 128] = m[(va + m[at + 6]) >>> 2];
+              m[rd + 129] = -1;
+              hart.fpDirty = true;
+              break;
+            }
             cause = load(hart, w, imm);
             if (cause !== 0) break run;
             break;
@@ -442,6 +458,13 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
           }
           case 34: {
             // FSW
+            const rs1 = (w >>> 14) & 0x3e;
+            const va = (m[rs1] + imm) | 0;
+            const at = tlb + ((va >>> 9) & 0x1ff8);
+            if (m[at + 2] === (va & -4093) && m[at + 3] === m[rs1 + 1]) {
+              m[(va + m[at + 6]) >>> 2] = m[((w >>> 19) & 0x3e) + 128];
+              break;
+            }
             cause = store(hart, w, imm);
             if (cause !== 0) break run;
             break;
@@ -795,12 +818,50 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
           case 72: // CSR
             accessCsr(hart, w, imm, budget - left - 1);
             break;
-          default: {
+          case 73: {
             // FLOAT
             cause = float(hart, w, imm);
             if (cause !== 0) break run;
             break;
           }
+          case 74: {
+            // FADD_D
+            const value = d[64 + ((w >>> 15) & 31)] + d[64 + ((w >>> 20) & 31)];
+            if ((hart.fcsr & 0xe1) === NX && Math.abs(value) <= MAX) {
+              d[64 + ((w >>> 9) & 31)] = value;
+              hart.fpDirty = true;
+              break;
+            }
+            cause = float(hart, w, imm);
+            if (cause !== 0) break run;
+            break;
+          }
+          case 75: {
+            // FSUB_D
+            const value = d[64 + ((w >>> 15) & 31)] - d[64 + ((w >>> 20) & 31)];
+            if ((hart.fcsr & 0xe1) === NX && Math.abs(value) <= MAX) {
+              d[64 + ((w >>> 9) & 31)] = value;
+              hart.fpDirty = true;
+              break;
+            }
+            cause = float(hart, w, imm);
+            if (cause !== 0) break run;
+            break;
+          }
+          case 76: {
+            // FMUL_D
+            const value = d[64 + ((w >>> 15) & 31)] * d[64 + ((w >>> 20) & 31)];
+            if ((hart.fcsr & 0xe1) === NX && Math.abs(value) > MIN_NORMAL && Math.abs(value) <= MAX) {
+              d[64 + ((w >>> 9) & 31)] = value;
+              hart.fpDirty = true;
+              break;
+            }
+            cause = float(hart, w, imm);
+            if (cause !== 0) break run;
+            break;
+          }
+          default:
+            panic('interpreter: unknown operation');
         }
         p += w >>> 25;
       }

@@ -103,6 +103,10 @@ export const OP_MULDIV = 70;
 export const OP_ATOMIC = 71;
 export const OP_CSR = 72;
 export const OP_FLOAT = 73;
+/** These three with rounding mode RNE or that of fcsr; else they are OP_FLOAT. imm is the instruction. */
+export const OP_FADD_D = 74;
+export const OP_FSUB_D = 75;
+export const OP_FMUL_D = 76;
 
 /** The register number that stands for x0 as a destination. */
 export const NOWHERE = 32;
