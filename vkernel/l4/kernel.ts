@@ -100,11 +100,15 @@ export class L4Kernel {
     return { mappings: this.#state.maps.size, tableFrames: this.#state.platform.image.tableFramesUsed, freeFrames: this.#owners.free };
   }
 
-  /** Runs all threads until shutdown or deadlock. Yields to the host when another process is due there. */
+  /** Runs all threads until shutdown or deadlock; may be called again after both. Yields to the host when another process is due there. */
   *run(): Generator<HostWait, RunResult, void> {
     const state = this.#state;
     for (;;) {
-      if (state.shutdownReason !== null) return { reason: 'shutdown', report: [state.shutdownReason] };
+      if (state.shutdownReason !== null) {
+        const report = [state.shutdownReason];
+        state.shutdownReason = null;
+        return { reason: 'shutdown', report };
+      }
       if (state.timers.size > 0 && state.timers.nextDeadline <= state.now) expireTimers(state);
       const thread = takeDonated(state) ?? state.ready.take();
       if (thread === null) {
