@@ -228,7 +228,6 @@ class Pair {
 
   check(): void {
     this.rig.vm.assertInvariants();
-    this.rig.machine.mmu.assertInvariants();
     for (let i = 0; i < SPACES; i++) this.#checkTranslations(this.spaces[i], this.models[i]);
     const bytes = new Uint8Array(IMAGE_PAGES * PAGE_SIZE);
     this.image.read(0, bytes);
@@ -257,6 +256,7 @@ class Pair {
 
   /** Takes everything down and checks that every frame came back. */
   end(): void {
+    this.rig.machine.mmu.assertInvariants();
     for (const space of this.spaces) space.destroy();
     this.rig.space.destroy();
     this.image.release();
