@@ -35,6 +35,8 @@ const MAX_BYTES = 2 ** 32 - WASM_PAGE;
  *   I2  base + frames * 4096 is its end
  */
 export class Ram {
+  /** The most RAM there can be, bytes: the memory has 4 GiB - 64 KiB, and the hart's block is in it. */
+  static readonly MAX_BYTES = MAX_BYTES - HART_BYTES;
   readonly memory: WebAssembly.Memory;
   /** Byte offset of frame 0. */
   readonly base: number;

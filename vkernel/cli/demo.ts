@@ -1,13 +1,12 @@
 /** `vkernel demo`: the boot as a log a newcomer can follow, a guest program, and what it cost. */
 import { Tracer } from '../../hostkernel/base/trace.ts';
-import { layoutByName, Machine } from '../../hostkernel/machine/index.ts';
+import { layoutByName } from '../../hostkernel/machine/index.ts';
 import { bootStack } from '../index.ts';
 import { chooseFormats } from './layouts.ts';
-import type { MachineOptions } from './options.ts';
+import { createMachine, type MachineOptions } from './options.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE, print, printStats, statsTable } from './report.ts';
 import { packagedProgram, shellStatus } from './run.ts';
 import { showSize } from './size.ts';
-import { TERMINAL } from './terminal.ts';
 import { listen } from './trace.ts';
 
 const NODES = '5000';
@@ -18,8 +17,8 @@ export function demoCommand(options: MachineOptions): number {
   const xlen = narrow ? 32 : 64;
   const formats = chooseFormats(xlen, options.mmu, options.vpte, 'guest');
   if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
-  const machine = Machine.create({ ramBytes: options.memory, console: TERMINAL });
-  if (machine === null) return complain(`-m: ${showSize(options.memory)} of memory cannot be had`, EXIT_USAGE);
+  const machine = createMachine(options);
+  if (typeof machine === 'string') return complain(machine, EXIT_USAGE);
   const tracer = new Tracer();
   listen(tracer, options);
   const name = `sorter-rv${xlen}`;

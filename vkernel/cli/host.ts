@@ -1,12 +1,10 @@
 /** `vkernel host PROGRAM`: a program directly on the host kernel, without a vkernel. */
 import { describeExit, type ExitStatus, HostKernel } from '../../hostkernel/kern/index.ts';
-import { Machine } from '../../hostkernel/machine/index.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import { chooseFormats } from './layouts.ts';
-import type { MachineOptions } from './options.ts';
+import { createMachine, type MachineOptions } from './options.ts';
 import { readProgram } from './program-file.ts';
 import { complain, EXIT_USAGE } from './report.ts';
-import { showSize } from './size.ts';
 import { TERMINAL } from './terminal.ts';
 import { listen } from './trace.ts';
 
@@ -16,8 +14,8 @@ export function hostCommand(path: string, args: readonly string[], options: Mach
   if ('text' in program) return complain(program.text, program.status);
   const formats = chooseFormats(program.image.xlen, options.mmu, options.vpte, 'host');
   if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
-  const machine = Machine.create({ ramBytes: options.memory, console: TERMINAL });
-  if (machine === null) return complain(`-m: ${showSize(options.memory)} of memory cannot be had`, EXIT_USAGE);
+  const machine = createMachine(options);
+  if (typeof machine === 'string') return complain(machine, EXIT_USAGE);
   const tracer = new Tracer();
   listen(tracer, options);
   const kernel = new HostKernel({ machine, tracer, ...formats });

@@ -1,6 +1,8 @@
 /** Options every command that starts a machine understands. */
 import { TRACE_KINDS, type TraceKind } from '../../hostkernel/base/trace.ts';
-import { parseSize } from './size.ts';
+import { Machine, Ram } from '../../hostkernel/machine/index.ts';
+import { parseSize, showSize } from './size.ts';
+import { TERMINAL } from './terminal.ts';
 
 export interface MachineOptions {
   readonly memory: number; // bytes of RAM
@@ -49,4 +51,14 @@ export function machineOptions(raw: RawOptions): MachineOptions | string {
     json: raw.json ?? false,
     trace,
   };
+}
+
+/**
+ * The machine of the user's size, its console on our standard streams. At the very top of the range the hart's own
+ * block, a little over a MiB, is taken from it.
+ * @returns the machine, or one line that says why there is none
+ */
+export function createMachine(options: MachineOptions): Machine | string {
+  const machine = Machine.create({ ramBytes: Math.min(options.memory, Ram.MAX_BYTES), console: TERMINAL });
+  return machine ?? `-m: ${showSize(options.memory)} of memory cannot be had here`;
 }

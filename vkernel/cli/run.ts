@@ -4,17 +4,14 @@ import { basename } from 'node:path';
 import { isatty } from 'node:tty';
 import { errnoText } from '../../hostkernel/base/errno.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
-import { Machine } from '../../hostkernel/machine/index.ts';
 import { bootStack, exitStatus, type StackResult } from '../index.ts';
 import { directoryProvider } from '../posix/node/provider.ts';
 import { FileSystem } from '../posix/vfs/filesystem.ts';
 import { byteString, type FileProvider } from '../posix/vfs/provider.ts';
 import { chooseFormats } from './layouts.ts';
-import type { MachineOptions } from './options.ts';
+import { createMachine, type MachineOptions } from './options.ts';
 import { readProgram, type Refusal } from './program-file.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE, printStats } from './report.ts';
-import { showSize } from './size.ts';
-import { TERMINAL } from './terminal.ts';
 import { listen } from './trace.ts';
 
 /** What a program finds in its environment. Fixed: the same command gives the same run. */
@@ -40,8 +37,8 @@ export function runCommand(path: string, args: readonly string[], options: Machi
   if ('text' in found) return complain(found.text, found.status);
   const formats = chooseFormats(found.xlen, options.mmu, options.vpte, 'guest');
   if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
-  const machine = Machine.create({ ramBytes: options.memory, console: TERMINAL });
-  if (machine === null) return complain(`-m: ${showSize(options.memory)} of memory cannot be had`, EXIT_USAGE);
+  const machine = createMachine(options);
+  if (typeof machine === 'string') return complain(machine, EXIT_USAGE);
   const tracer = new Tracer();
   listen(tracer, options);
   const result = bootStack({
