@@ -14,8 +14,7 @@ import type { Machine, PageTableFormat } from '../hostkernel/machine/index.ts';
 import { L4Kernel, Platform, type RunResult, threadId, USER_BASE } from './l4/index.ts';
 import type { L4Body } from './l4/user.ts';
 import { physmemBody } from './physmem/server.ts';
-import type { ProcessOptions } from './posix/interface.ts';
-import { type RootReport, rootTask } from './posix/root.ts';
+import { type GuestProcess, type RootReport, rootTask } from './posix/root.ts';
 import { taskServer } from './task/server.ts';
 import { type BootLog, wortel } from './wortel/server.ts';
 
@@ -34,7 +33,9 @@ export interface StackOptions {
   /** The boot log, a line a call. */
   readonly log: BootLog;
   /** The guest program and its file system. */
-  readonly process: Omit<ProcessOptions, 'hart' | 'pager' | 'memory' | 'onExit' | 'tracer' | 'streams'>;
+  readonly process: Omit<GuestProcess, 'tracer'>;
+  /** Asked when the process has gone: which is the next? null: none. Absent: there is only the one. */
+  readonly next?: (report: RootReport) => StackOptions['process'] | null;
   /** Which of descriptors 0, 1, 2 are terminals; none by default. All three are the machine's console. */
   readonly terminals?: readonly [boolean, boolean, boolean];
   /** Pages mapped at once around a fault where resident: a power of two up to 16. Default 16. */
@@ -156,6 +157,8 @@ export function bootStack(options: StackOptions): StackResult {
   }
 
   function servers(state: Boot): Parameters<typeof wortel>[1] {
+    const { next } = options;
+    const withTracer = (process: StackOptions['process'] | null): GuestProcess | null => process && { ...process, tracer };
     const wortelThread = threadId(USER_BASE + 2, 1, xlen);
     return {
       physmem: physmemBody({ wortel: wortelThread, capability: PHYSMEM_CAPABILITY, tracer }),
@@ -163,6 +166,7 @@ export function bootStack(options: StackOptions): StackResult {
       root: {
         body: rootTask({
           process: { ...options.process, tracer },
+          ...(next === undefined ? {} : { next: (report) => withTracer(next(report)) }),
           terminals: options.terminals ?? [false, false, false],
           faultAround: options.faultAround ?? 16,
           cluster: options.cluster ?? 1,

@@ -14,7 +14,7 @@ import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { type MemoryCounters, MemoryManager, pager, taskMemory, WINDOW_PAGES } from '../../userland/libhurd-mm/index.ts';
 import { callText, invoke, type Method } from '../cap/rpc.ts';
 import { startup, type StartupData } from '../cap/startup.ts';
-import { ANY, fpage, KIP_SHIFT, type L4, type L4Body, type L4Wait, type ThreadId, threadName, UTCB_SHIFT } from '../l4/user.ts';
+import { ANY, fpage, KIP_SHIFT, type L4, type L4Body, type L4Wait, NEVER, type ThreadId, threadName, timeout, UTCB_SHIFT } from '../l4/user.ts';
 import { PHYSMEM } from '../physmem/interface.ts';
 import { TASK } from '../task/interface.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
@@ -41,16 +41,23 @@ export interface RootReport {
   readonly after: FrameAccount;
 }
 
+/** A guest process, but for what this task provides. */
+export interface GuestProcess extends Omit<ProcessOptions, 'hart' | 'pager' | 'memory' | 'onExit' | 'streams'> {
+  /** Microseconds of virtual time after which the process is killed, wherever it is; absent: never. */
+  readonly timeLimit?: number;
+}
+
 export interface RootOptions {
-  /** The guest process, but for what this task provides. */
-  readonly process: Omit<ProcessOptions, 'hart' | 'pager' | 'memory' | 'onExit' | 'streams'>;
+  readonly process: GuestProcess;
+  /** Asked when a process has gone: which is the next? null: none. Absent: there is only the one. */
+  readonly next?: (report: RootReport) => GuestProcess | null;
   /** Which of descriptors 0, 1, 2 are terminals. All three are the kernel's console. */
   readonly terminals: readonly [boolean, boolean, boolean];
   /** Pages mapped at once around a fault where resident, and fresh pages brought in by one; powers of two up to 16. */
   readonly faultAround: number;
   readonly cluster: number;
   readonly log: (who: string, text: string) => void;
-  /** Called once, before the shutdown. */
+  /** Called once, before the shutdown, with the report of the last process. */
   readonly done: (report: RootReport) => void;
   /** Called instead where the guest could not be made, with one line that says why. */
   readonly failed: (why: string) => void;
@@ -64,6 +71,8 @@ const AREA_BYTES = 2 ** 21;
 const RESERVE_PAGES = 64;
 const READY = 0x70; // labels of our own threads towards the root thread
 const ENDED = 0x71;
+
+const OUT_OF_TIME: ProcessExit = { kind: 'signal', signal: 24, text: 'SIGXCPU: its time is up', fault: null };
 
 /** The program of the root task. */
 export function rootTask(options: RootOptions): L4Body {
@@ -108,25 +117,51 @@ class Root {
     yield* invoke(this.#l4, data.wortel, withCapability(WORTEL, data.wortelCapability).shutdown, 0);
   }
 
+  /** Runs one process after the other. */
   *#run(data: StartupData): Generator<L4Wait, BootFailure | null> {
+    let { process } = this.#options;
+    for (;;) {
+      const report = yield* this.#runProcess(data, process);
+      if (report instanceof BootFailure) return report;
+      const next = this.#options.next?.(report) ?? null;
+      if (next === null) {
+        this.#options.done(report);
+        return null;
+      }
+      process = next;
+    }
+  }
+
+  *#runProcess(data: StartupData, process: GuestProcess): Generator<L4Wait, RootReport | BootFailure> {
+    this.#exit = null;
     const before = yield* this.#account();
-    const guest = yield* this.#makeGuest(data);
+    const guest = yield* this.#makeGuest(data, process);
     if (guest instanceof BootFailure) return guest;
-    const message = this.#l4.message;
-    do {
-      yield* this.#l4.receive(ANY);
-    } while (message.label !== ENDED);
-    kassert(this.#exit !== null, 'root: a process ended without a status');
+    yield* this.#awaitEnd(process.timeLimit ?? Number.POSITIVE_INFINITY);
     const held = yield* this.#account();
+    const ended = yield* this.#call(data.taskServer, TASK.taskDestroy, guest.task); // first: out of time, it still runs
+    if (ended !== null) return ended;
     const destroyed = yield* this.#call(data.physmem, PHYSMEM.controlDestroy, guest.control);
     if (destroyed !== null) return destroyed;
-    const ended = yield* this.#call(data.taskServer, TASK.taskDestroy, guest.task);
-    if (ended !== null) return ended;
     const died = yield* this.#call(data.physmem, PHYSMEM.taskDied, data.masterControl, guest.id);
     if (died !== null) return died;
     const after = yield* this.#account();
-    this.#options.done({ exit: this.#exit, memory: guest.memory.counters, before, held, after });
-    return null;
+    const exit = this.#exit ?? OUT_OF_TIME;
+    return { exit, memory: guest.memory.counters, before, held, after };
+  }
+
+  /** Waits for the end of the guest, or for the end of its time (microseconds). */
+  *#awaitEnd(timeLimit: number): Generator<L4Wait, void> {
+    const l4 = this.#l4;
+    const end = l4.clock() + timeLimit;
+    for (;;) {
+      yield* l4.receive(ANY, timeLimit === Number.POSITIVE_INFINITY ? NEVER : timeout(end - l4.clock()));
+      if (l4.error === 0 && l4.message.label === ENDED) {
+        kassert(this.#exit !== null, 'root: a process ended without a status');
+        return;
+      }
+      if (l4.clock() >= end) return;
+    }
   }
 
   *#call(server: ThreadId, method: Method, ...args: number[]): Generator<L4Wait, BootFailure | null> {
@@ -156,7 +191,7 @@ class Root {
   }
 
   /** The guest task with its three threads; the program starts as soon as its threads run. */
-  *#makeGuest(data: StartupData): Generator<L4Wait, Guest | BootFailure> {
+  *#makeGuest(data: StartupData, options: GuestProcess): Generator<L4Wait, Guest | BootFailure> {
     const l4 = this.#l4;
     const { message } = l4;
     const areas = layout(l4.userEnd);
@@ -202,7 +237,7 @@ class Root {
     yield* l4.receive(pagerThread);
     if (message.label !== READY || message.word(1) !== 0) return new BootFailure(`pager: no container: ${errnoName(message.word(1))}`);
     const process = {
-      ...this.#options.process,
+      ...options,
       hart,
       pager: pagerThread,
       memory: (thread: L4) => taskMemory(memory, thread, areas.mapBase),
