@@ -170,7 +170,7 @@ export class HostKernel {
 
   // ------------------------------------------------------------------------------------------- for system calls
 
-  /** Makes system call `nr` of `process` with the arguments in `traps.args`. For BodyHost. */
+  /** Makes system call `nr` of `process` with the arguments in `args`. For BodyHost. */
   syscall(process: Process, nr: number): number {
     return this.#traps.syscall(process, nr);
   }
