@@ -506,7 +506,7 @@ export class MemoryManager {
 
 /** Whether store page `page` lies in container page `at`, equally dirty, and is not hidden by a page of `own`. */
 function fits(cache: PageCache, page: number, at: number, dirty: boolean, own: PageCache | null): boolean {
-  return cache.find(page) === at && cache.isDirty(page) === dirty && (own === null || own.find(page) < 0);
+  return at >= 0 && cache.find(page) === at && cache.isDirty(page) === dirty && (own === null || own.find(page) < 0);
 }
 
 /** Pages the map items of the reply in the message registers cover. */
