@@ -323,7 +323,7 @@ function* makeStack(p: Process, program: Program, env: readonly string[], bias: 
     view.setUint32(index * word, value, true);
     if (word === 8) view.setUint32(index * word + 4, Math.floor(value / 2 ** 32), true);
   });
-  p.random.fill(block.subarray(randomAt - sp, randomAt - sp + 16));
+  p.random.draw(block.subarray(randomAt - sp, randomAt - sp + 16));
   let offset = stringsAt - sp;
   for (const text of strings) for (let i = 0; i < text.length; i++) block[offset++] = text.charCodeAt(i);
   const error = yield* p.memory.write(sp, block, 0, block.length);

@@ -71,7 +71,7 @@ export class FileTable {
 
   /** Closes what execve(2) must not leave open. */
   exec(): void {
-    for (const fd of [...this.#closeOnExec]) this.close(fd);
+    for (const fd of this.#closeOnExec) this.close(fd);
   }
 
   closeAll(): void {

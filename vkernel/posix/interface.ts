@@ -63,12 +63,6 @@ export interface ProcessOptions {
 
 /** Exit status of a command that ended so, as a shell counts it. */
 export function exitStatus(exit: ProcessExit): number {
-  switch (exit.kind) {
-    case 'exit':
-      return exit.code;
-    case 'signal':
-      return 128 + exit.signal;
-    case 'refused':
-      return exit.refusal.status;
-  }
+  if (exit.kind === 'exit') return exit.code;
+  return exit.kind === 'signal' ? 128 + exit.signal : exit.refusal.status;
 }

@@ -33,6 +33,7 @@ import {
   ILL_ILLOPC,
   SEGV_ACCERR,
   SEGV_MAPERR,
+  SI_KERNEL,
   SIGBUS,
   SIGILL,
   SIGKILL,
@@ -58,14 +59,19 @@ export function posixBody(options: ProcessOptions): L4Body {
   };
 }
 
-/** Loads the program and starts the hart thread, in the name of its pager. */
+/** Loads the program and starts the hart thread, in the name of its pager. A failure ends the process. */
 function* start(p: Process, options: ProcessOptions): Generator<L4Wait, void, void> {
+  const refuse = (errno: number, text: string): void =>
+    p.end({ kind: 'refused', refusal: { errno, text: `${options.program}: ${text}`, status: 126 } });
   const program = findProgram(p, byteString(options.program), options.argv.map(byteString));
-  if ('errno' in program) return p.end({ kind: 'refused', refusal: program });
+  if ('errno' in program) {
+    p.end({ kind: 'refused', refusal: program });
+    return;
+  }
   const loaded = yield* loadProgram(p, program, options.env.map(byteString));
   if (typeof loaded === 'number') {
-    const text = `${options.program}: cannot be loaded: ${errnoText(-loaded)}`;
-    return p.end({ kind: 'refused', refusal: { errno: -loaded, text, status: 126 } });
+    refuse(-loaded, `cannot be loaded: ${errnoText(-loaded)}`);
+    return;
   }
   const { l4 } = p;
   l4.setExceptionHandler(p.hart, l4.id);
@@ -74,10 +80,7 @@ function* start(p: Process, options: ProcessOptions): Generator<L4Wait, void, vo
   l4.message.append(loaded.sp);
   l4.propagateAs = options.pager;
   const error = yield* l4.send(p.hart);
-  if (error !== 0) {
-    const text = `${options.program}: the thread cannot be started`;
-    p.end({ kind: 'refused', refusal: { errno: EIO, text, status: 126 } });
-  }
+  if (error !== 0) refuse(EIO, 'the thread cannot be started');
 }
 
 /** Answers messages of the hart thread until the process has ended. */
@@ -144,19 +147,15 @@ function setResult(p: Process, result: number): void {
 /** Delivers pending signals until one enters its handler, the process ends, or none is left. */
 function* deliver(p: Process): Generator<L4Wait, void, void> {
   const { signals } = p;
-  for (;;) {
-    const info = signals.take();
-    if (info === null) break;
+  for (let info = signals.take(); info !== null; info = signals.take()) {
     if (signals.isIgnored(info.signal)) continue;
-    if (signals.isDefault(info.signal)) return p.kill(info.signal, null);
-    const error = yield* enterHandler(p, info);
-    if (error < 0) return p.kill(SIGSEGV, null);
+    if (signals.isDefault(info.signal)) p.kill(info.signal, null);
+    else if ((yield* enterHandler(p, info)) < 0) p.kill(SIGSEGV, null);
     return;
   }
-  if (signals.saved !== null) {
-    signals.setBlocked(signals.saved.lo, signals.saved.hi);
-    signals.saved = null;
-  }
+  if (signals.saved === null) return;
+  signals.setBlocked(signals.saved.lo, signals.saved.hi);
+  signals.saved = null;
 }
 
 /** RISC-V scause numbers. */
@@ -175,68 +174,68 @@ const CAUSE_STORE_PAGE = 15;
 /** How often the same fault may turn out to be none before it counts as one. */
 const REPEATS = 8;
 
+/** What a trap is as a signal. `text` is for a person, and ends the line that explains a death. */
+interface Fault {
+  readonly signal: number;
+  readonly code: number; // si_code
+  readonly address: number;
+  readonly text: string;
+}
+
 /** Turns a trap of the program into a signal. Waits: asks the pager why it refused a page. */
 function* raiseFault(p: Process, cause: number): Generator<L4Wait, void, void> {
   const { message } = p.l4;
   const address = message.word(EXCEPTION_TVAL);
   const pc = message.word(EXCEPTION_PC);
-  const raw = { lo: message.lo[EXCEPTION_TVAL], hi: message.hi[EXCEPTION_TVAL] };
-  const rawPc = { lo: message.lo[EXCEPTION_PC], hi: message.hi[EXCEPTION_PC] };
-  switch (cause) {
-    case CAUSE_FETCH_PAGE:
-    case CAUSE_LOAD_PAGE:
-    case CAUSE_STORE_PAGE: {
-      const access = cause === CAUSE_FETCH_PAGE ? EXEC : cause === CAUSE_LOAD_PAGE ? READ : WRITE;
-      const what = `${access === EXEC ? 'fetch' : access === READ ? 'read' : 'write'} at ${hex(address)}, pc ${hex(pc)}`;
-      const errno = p.memory.inRange(address, 1) ? yield* p.l4.touch(address, access) : EFAULT;
-      if (errno === 0 && !p.repeats(pc, address, REPEATS)) return; // it is there now: go on
-      const fault = { address, pc, cause };
-      if (errno === ENOMEM) return p.kill(SIGKILL, { ...fault, text: `${what}: out of memory` });
-      if (errno === EFAULT)
-        return force(p, { signal: SIGSEGV, code: SEGV_MAPERR, at: raw }, { ...fault, text: `${what}: nothing is mapped there` });
-      if (errno === EACCES)
-        return force(p, { signal: SIGSEGV, code: SEGV_ACCERR, at: raw }, { ...fault, text: `${what}: the mapping forbids it` });
-      return force(p, { signal: SIGBUS, code: BUS_ADRERR, at: raw }, { ...fault, text: `${what}: there is no page behind the mapping` });
-    }
-    case CAUSE_ILLEGAL:
-      return force(
-        p,
-        { signal: SIGILL, code: ILL_ILLOPC, at: rawPc },
-        { address: pc, pc, cause, text: `illegal instruction at pc ${hex(pc)}` },
-      );
-    case CAUSE_BREAKPOINT:
-      return force(p, { signal: SIGTRAP, code: TRAP_BRKPT, at: rawPc }, { address: pc, pc, cause, text: `breakpoint at pc ${hex(pc)}` });
-    case CAUSE_FETCH_MISALIGNED:
-    case CAUSE_LOAD_MISALIGNED:
-    case CAUSE_STORE_MISALIGNED:
-      return force(
-        p,
-        { signal: SIGBUS, code: BUS_ADRALN, at: raw },
-        { address, pc, cause, text: `misaligned access at ${hex(address)}, pc ${hex(pc)}` },
-      );
-    case CAUSE_FETCH_ACCESS:
-    case CAUSE_LOAD_ACCESS:
-    case CAUSE_STORE_ACCESS:
-      return force(
-        p,
-        { signal: SIGSEGV, code: SEGV_ACCERR, at: raw },
-        { address, pc, cause, text: `access to ${hex(address)}, pc ${hex(pc)}` },
-      );
+  const atPc = cause === CAUSE_ILLEGAL || cause === CAUSE_BREAKPOINT;
+  const at = atPc ? EXCEPTION_PC : EXCEPTION_TVAL;
+  const raw = { lo: message.lo[at], hi: message.hi[at] };
+  const isPage = cause === CAUSE_FETCH_PAGE || cause === CAUSE_LOAD_PAGE || cause === CAUSE_STORE_PAGE;
+  const fault = isPage ? yield* pageFault(p, cause, address, pc) : otherFault(cause, address, pc);
+  if (fault === null) return; // the page is there by now
+  const detail = { address: fault.address, pc, cause, text: fault.text };
+  const { signals } = p;
+  const handled = !signals.isDefault(fault.signal) && !signals.isIgnored(fault.signal) && !signals.isBlocked(fault.signal);
+  if (handled) signals.raise({ signal: fault.signal, code: fault.code, address: raw, pid: 0, value: null });
+  else p.kill(fault.signal, detail);
+}
+
+/** A page the pager refused: asks it again, for the reason. @returns null if the page is there by now */
+function* pageFault(p: Process, cause: number, address: number, pc: number): Generator<L4Wait, Fault | null, void> {
+  const access = cause === CAUSE_FETCH_PAGE ? EXEC : cause === CAUSE_LOAD_PAGE ? READ : WRITE;
+  const verb = access === EXEC ? 'fetch' : access === READ ? 'read' : 'write';
+  const what = `${verb} at ${hex(address)}, pc ${hex(pc)}`;
+  const errno = p.memory.inRange(address, 1) ? yield* p.l4.touch(address, access) : EFAULT;
+  if (errno === 0 && !p.repeats(pc, address, REPEATS)) return null;
+  switch (errno) {
+    case EFAULT:
+      return { signal: SIGSEGV, code: SEGV_MAPERR, address, text: `${what}: nothing is mapped there` };
+    case EACCES:
+      return { signal: SIGSEGV, code: SEGV_ACCERR, address, text: `${what}: the mapping forbids it` };
+    case ENOMEM:
+      return { signal: SIGKILL, code: SI_KERNEL, address, text: `${what}: out of memory` };
     default:
-      return p.kill(SIGILL, { address: pc, pc, cause, text: `trap with cause ${cause} at pc ${hex(pc)}` });
+      return { signal: SIGBUS, code: BUS_ADRERR, address, text: `${what}: there is no page behind the mapping` };
   }
 }
 
-/** A signal that cannot wait: with no handler, or while it is blocked, it ends the process. */
-function force(
-  p: Process,
-  what: { signal: number; code: number; at: { lo: number; hi: number } },
-  fault: { address: number; pc: number; cause: number; text: string },
-): void {
-  const { signal, code, at } = what;
-  const handled = !p.signals.isDefault(signal) && !p.signals.isIgnored(signal);
-  if (!handled || p.signals.isBlocked(signal)) return p.kill(signal, fault);
-  p.signals.raise({ signal, code, address: at, pid: 0, value: null });
+function otherFault(cause: number, address: number, pc: number): Fault {
+  switch (cause) {
+    case CAUSE_ILLEGAL:
+      return { signal: SIGILL, code: ILL_ILLOPC, address: pc, text: `illegal instruction at pc ${hex(pc)}` };
+    case CAUSE_BREAKPOINT:
+      return { signal: SIGTRAP, code: TRAP_BRKPT, address: pc, text: `breakpoint at pc ${hex(pc)}` };
+    case CAUSE_FETCH_MISALIGNED:
+    case CAUSE_LOAD_MISALIGNED:
+    case CAUSE_STORE_MISALIGNED:
+      return { signal: SIGBUS, code: BUS_ADRALN, address, text: `misaligned access at ${hex(address)}, pc ${hex(pc)}` };
+    case CAUSE_FETCH_ACCESS:
+    case CAUSE_LOAD_ACCESS:
+    case CAUSE_STORE_ACCESS:
+      return { signal: SIGSEGV, code: SEGV_ACCERR, address, text: `access to ${hex(address)}, pc ${hex(pc)}` };
+    default:
+      return { signal: SIGKILL, code: SI_KERNEL, address, text: `trap with cause ${cause} at pc ${hex(pc)}` };
+  }
 }
 
 function hex(value: number): string {

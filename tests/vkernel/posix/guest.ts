@@ -254,7 +254,13 @@ export class Guest {
 
   #l4(wordBits: WordBits): L4 {
     const { memory, message } = this;
-    const guest = this;
+    const sent = (): void => {
+      this.started = { ip: message.word(1), sp: message.word(2) };
+      this.x[0] = message.lo[1];
+      this.x[1] = message.hi[1];
+      this.x[4] = message.lo[2];
+      this.x[5] = message.hi[2];
+    };
     const refusal = (va: number, access: number): number => (memory.pages.has(Math.floor(va / PAGE)) && access !== 0 ? EACCES : EFAULT);
     function* wait(): L4Operation {
       yield L4_WAIT;
@@ -277,24 +283,20 @@ export class Guest {
       error: 0,
       acceptor: 0,
       propagateAs: NIL,
-      clock: () => guest.micros,
+      clock: () => this.micros,
       send: () => {
-        guest.started = { ip: message.word(1), sp: message.word(2) };
-        guest.x[0] = message.lo[1];
-        guest.x[1] = message.hi[1];
-        guest.x[4] = message.lo[2];
-        guest.x[5] = message.hi[2];
+        sent();
         return done(0);
       },
       receive: wait,
       replyWait: wait,
       sleep: (us) => {
-        guest.micros += us;
+        this.micros += us;
         return done(0);
       },
       setExceptionHandler: () => 1,
-      registers: () => guest.x,
-      floatRegisters: () => guest.f,
+      registers: () => this.x,
+      floatRegisters: () => this.f,
       tryRead,
       tryWrite,
       tryFill,
@@ -303,7 +305,7 @@ export class Guest {
       fill: (va, len, byte) => done(tryFill(va, len, byte) === len ? 0 : EFAULT),
       touch: (va, access) => done(memory.transfer(va, 1, access, () => undefined) === 1 ? 0 : refusal(va, access)),
     };
-    Object.defineProperty(partial, 'from', { get: () => guest.#from });
+    Object.defineProperty(partial, 'from', { get: () => this.#from });
     return partial as L4; // what the server uses of it is here; anything else would be a TypeError in the test
   }
 }

@@ -154,7 +154,7 @@ export function* sysGetrandom(p: Process): Waiting {
   if (!p.memory.inRange(va, len)) return -EFAULT;
   for (let done = 0; done < len; ) {
     const piece = p.memory.bulk.subarray(0, Math.min(BULK, len - done));
-    p.random.fill(piece);
+    p.random.draw(piece);
     const error = yield* p.memory.write(va + done, piece, 0, piece.length);
     if (error < 0) return done > 0 ? done : error;
     done += piece.length;

@@ -14,11 +14,10 @@ export class RandomSource {
 
   constructor(seed: number) {
     this.#state[3] ^= seed;
-    const first = new Uint8Array(64);
-    this.fill(first);
+    this.draw(new Uint8Array(64)); // the seed reaches every word
   }
 
-  fill(into: Uint8Array): void {
+  draw(into: Uint8Array): void {
     const state = this.#state;
     for (let i = 0; i < into.length; i++) {
       const t = state[0] ^ (state[0] << 11);
@@ -79,7 +78,7 @@ export function mountDevices(fs: FileSystem, random: RandomSource, terminal: Ino
   const fill: Device = {
     isTerminal: false,
     read: (into) => {
-      random.fill(into);
+      random.draw(into);
       return into.length;
     },
     write: (from) => from.length,

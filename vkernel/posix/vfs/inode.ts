@@ -89,24 +89,19 @@ export interface Device {
   write(from: Uint8Array): number;
 }
 
+const TYPE_BITS: Readonly<Record<Inode['kind'], number>> = {
+  file: S_IFREG,
+  directory: S_IFDIR,
+  symlink: S_IFLNK,
+  character: S_IFCHR,
+  block: S_IFBLK,
+  fifo: S_IFIFO,
+  socket: S_IFSOCK,
+};
+
 /** The type bits of `st_mode`. */
 export function typeBits(node: Inode): number {
-  switch (node.kind) {
-    case 'file':
-      return S_IFREG;
-    case 'directory':
-      return S_IFDIR;
-    case 'symlink':
-      return S_IFLNK;
-    case 'character':
-      return S_IFCHR;
-    case 'block':
-      return S_IFBLK;
-    case 'fifo':
-      return S_IFIFO;
-    case 'socket':
-      return S_IFSOCK;
-  }
+  return TYPE_BITS[node.kind];
 }
 
 /** Size in bytes as stat(2) shows it. */

@@ -17,7 +17,7 @@ import {
 import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY } from '../../../../vkernel/posix/abi.ts';
 import { FileSystem } from '../../../../vkernel/posix/vfs/filesystem.ts';
 import type { Inode } from '../../../../vkernel/posix/vfs/inode.ts';
-import { OpenFile } from '../../../../vkernel/posix/vfs/open-file.ts';
+import type { OpenFile } from '../../../../vkernel/posix/vfs/open-file.ts';
 import { bytesOf, latin1 } from '../../../../vkernel/posix/vfs/provider.ts';
 import { type Below, memoryProvider } from '../memory-provider.ts';
 
@@ -308,7 +308,7 @@ function onModel(model: ModelFs, op: Operation): unknown {
     case 'read':
       if (node === null) return -ENOENT;
       return 'data' in node ? latin1(Uint8Array.from(node.data)) : -EISDIR;
-    case 'list':
+    default: // list
       if (node === null) return -ENOENT;
       return 'entries' in node ? [...node.entries.keys()].sort() : -ENOTDIR;
   }
@@ -364,7 +364,7 @@ function onOverlay(fs: FileSystem, op: Operation): unknown {
       return fs.rename({ base: fs.root, path: op.path }, { base: fs.root, path: op.to }, 0);
     case 'read':
       return contents(fs, op.path);
-    case 'list':
+    default: // list
       return names(fs, op.path);
   }
 }
