@@ -28,10 +28,10 @@ export function stopThread(kernel: KernelState, thread: Thread, why: string): vo
   kernel.log(`l4: thread ${kernel.nameOf(thread)} stopped: ${why}`);
 }
 
-/** Whether a message to `partner` could ever arrive. */
+/** Whether a message to `partner` could ever arrive. Hot. */
 export function isReachable(kernel: KernelState, thread: Thread, partner: ThreadId): boolean {
-  const found = partner === NIL ? null : kernel.find(partner);
-  return found !== null && found !== thread && found.isActive;
+  const found = partner === NIL ? null : kernel.partner(thread, partner);
+  return found !== null && found !== thread;
 }
 
 /** Sends the message in kernelMessage to `partner` and waits for its answer. Hot. */

@@ -29,6 +29,9 @@ export const FPAGE_COMPLETE: Fpage = 0x10;
 /** log2 of the smallest size that can be mapped, in bytes. */
 export const FPAGE_MIN_SHIFT = 12;
 
+/** Powers of two by exponent, 0..63: the engine's own power function is slow for a variable one. */
+export const SIZES: Float64Array = Float64Array.from({ length: 64 }, (_, shift) => 2 ** shift);
+
 /**
  * The fpage at byte address `base` of 2^shift bytes. Low bits of `base` that the size does not allow are cut off.
  * @param shift log2 of the size in bytes, 10..63
@@ -58,7 +61,7 @@ export function fpageShift(page: Fpage): number {
 export function fpageBase(page: Fpage): number {
   const shift = (page >>> 4) & 63;
   if (shift < 10) return 0;
-  const size = 2 ** shift;
+  const size = SIZES[shift] as number;
   return Math.floor(page / size) * size;
 }
 
@@ -66,7 +69,7 @@ export function fpageBase(page: Fpage): number {
 export function fpageSize(page: Fpage): number {
   const shift = (page >>> 4) & 63;
   if (shift === 1) return Number.POSITIVE_INFINITY;
-  return shift < 10 ? 0 : 2 ** shift;
+  return shift < 10 ? 0 : (SIZES[shift] as number);
 }
 
 /** Rights in an fpage word, r4 w2 x1. */

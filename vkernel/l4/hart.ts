@@ -51,9 +51,14 @@ const TVAL_WORD = TF_TVAL / 4;
 const ACCESS_WORD = TF_ACCESS / 4;
 const VF_FLAGS_WORD = VF_FLAGS / 4;
 
-/** Index in image.words of the trapframe's first word. Good until the next host call. */
+/** Index in image.words of the trapframe's first word. Good until the next host call. Hot. */
 function frameWord(kernel: KernelState, thread: Thread): number {
-  return kernel.platform.image.host.memory.translate(thread.trapframe, WRITE) / 4;
+  const { image } = kernel.platform;
+  if (thread.frameEpoch !== image.epoch) {
+    thread.frameWord = image.host.memory.translate(thread.trapframe, WRITE) >>> 2;
+    thread.frameEpoch = image.epoch;
+  }
+  return thread.frameWord;
 }
 
 /** Makes a thread wait for the start message of its pager; the pager may come into being later. */

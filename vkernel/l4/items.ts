@@ -9,7 +9,7 @@
  * Source: L4 X.2, "MapItem", "Acceptor".
  */
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
-import { FPAGE_MIN_SHIFT, fpageBase, fpageRights, fpageShift } from './fpage.ts';
+import { FPAGE_MIN_SHIFT, fpageBase, fpageRights, fpageShift, SIZES } from './fpage.ts';
 import { NOT_ENTERED, OUT_OF_FRAMES } from './mapping.ts';
 import { ITEM_GRANT, ITEM_MAP, type Message } from './message.ts';
 import type { Space } from './space.ts';
@@ -38,8 +38,8 @@ export function placeItem(sendBase: number, send: number, window: number): void 
   const w = shiftOf(window);
   placement.size = 0;
   if (Math.min(s, w) < FPAGE_MIN_SHIFT) return;
-  const sendSize = 2 ** s;
-  const windowSize = 2 ** w;
+  const sendSize = SIZES[s] as number;
+  const windowSize = SIZES[w] as number;
   const windowBase = w === COMPLETE_SHIFT ? 0 : fpageBase(window);
   const source = s === COMPLETE_SHIFT ? 0 : fpageBase(send);
   if (s <= w) {

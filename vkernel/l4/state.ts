@@ -10,7 +10,7 @@ import type { Platform } from '../platform/index.ts';
 import { MappingDatabase } from './mapping.ts';
 import { ReadyQueue } from './ready-queue.ts';
 import { Space } from './space.ts';
-import { DEAD, INACTIVE, READY, type Thread } from './thread.ts';
+import { INACTIVE, READY, type Thread } from './thread.ts';
 import { MAX_THREAD_NUMBER, taskOf, threadNumber, type ThreadId, type WordBits } from './thread-id.ts';
 import { TimerQueue } from './timer-queue.ts';
 
@@ -84,7 +84,7 @@ export class KernelState {
   /** The active thread an id names, remembered in `thread.peer`. Hot. */
   partner(thread: Thread, id: ThreadId): Thread | null {
     const last = thread.peer;
-    if (last !== null && last.id === id && last.state !== INACTIVE && last.state !== DEAD) return last;
+    if (last !== null && last.id === id && last.state !== INACTIVE) return last; // a dead thread has no id
     const found = this.find(id);
     if (found === null || !found.isActive) return null;
     thread.peer = found;

@@ -90,6 +90,8 @@ export class Thread {
   program: Generator<L4Wait, void, void> | null = null;
   port: L4 | null = null;
   trapframe = 0; //    address in the kernel region; 0: none
+  frameWord = 0; //    index of its first word in image.words; good in `frameEpoch` only
+  frameEpoch = 0;
   vextClean = false; // the vextframe is as the last RUN left it
   startIp = 0;
   startSp = 0;
