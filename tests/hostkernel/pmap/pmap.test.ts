@@ -59,6 +59,11 @@ function created(pmaps: HardwarePmaps, layout: LayoutDescriptor): HardwarePmap {
 const vpage = (page: number) => page as VirtualPage;
 const dataFrame = (i: number) => (FIRST_DATA + i) as HostFrame;
 
+/** expect(real).toBe(wanted), which is slow, only where it fails. */
+function same(real: unknown, wanted: unknown): void {
+  if (real !== wanted) expect(real).toBe(wanted);
+}
+
 interface Leaf {
   readonly frame: number;
   rights: number;
@@ -114,18 +119,21 @@ describe.each([
         }
         pmaps.assertInvariants();
         for (let i = 0; i < 2; i++) {
-          expect(real[i].mapped).toBe(model[i].size);
+          same(real[i].mapped, model[i].size);
           for (const [key, leaf] of model[i]) {
-            expect(real[i].extract(vpage(key))).toBe(leaf.frame);
-            expect(real[i].rights(vpage(key))).toBe(leaf.rights);
+            same(real[i].extract(vpage(key)), leaf.frame);
+            same(real[i].rights(vpage(key)), leaf.rights);
             for (const wanted of [READ, WRITE, EXEC]) {
-              expect(real[i].context.lookup(key * PAGE_SIZE, wanted) >= 0).toBe((leaf.rights & wanted) !== 0);
+              same(real[i].context.lookup(key * PAGE_SIZE, wanted) >= 0, (leaf.rights & wanted) !== 0);
             }
           }
-          expect(real[i].context.lookup(page * PAGE_SIZE, READ) >= 0).toBe(((model[i].get(page)?.rights ?? 0) & READ) !== 0);
+          same(real[i].context.lookup(page * PAGE_SIZE, READ) >= 0, ((model[i].get(page)?.rights ?? 0) & READ) !== 0);
         }
         for (let i = 0; i < 8; i++) {
-          expect(pmaps.isMapped(dataFrame(i))).toBe(model.some((one) => [...one.values()].some((leaf) => leaf.frame === dataFrame(i))));
+          same(
+            pmaps.isMapped(dataFrame(i)),
+            model.some((one) => [...one.values()].some((leaf) => leaf.frame === dataFrame(i))),
+          );
         }
       }
       machine.mmu.assertInvariants();

@@ -247,10 +247,10 @@ class Pair {
     expect(real.map(Number)).toEqual([...model.cached.keys()].sort((a, b) => a - b));
     for (const page of real) {
       const cached = model.cached.get(page);
-      expect(space.pmap.rights(page)).toBe(cached?.rights);
+      same(space.pmap.rights(page), cached?.rights);
       const frame: HostFrame = space.pmap.extract(page);
-      if (cached?.object === this.modelImage) expect(frame).toBe(this.image.lookup(cached.index as ObjectPage));
-      else expect(this.rig.vm.pages.owner[frame]).not.toBe(this.image.id);
+      if (cached?.object === this.modelImage) same(frame, this.image.lookup(cached.index as ObjectPage));
+      else same(this.rig.vm.pages.owner[frame] === this.image.id, false);
     }
   }
 
@@ -263,6 +263,11 @@ class Pair {
     this.rig.vm.assertInvariants();
     expect(this.rig.vm.freeFrames).toBe(this.rig.vm.totalFrames - 1);
   }
+}
+
+/** expect(real).toBe(wanted), which is slow, only where it fails. */
+function same(real: unknown, wanted: unknown): void {
+  if (real !== wanted) expect(real).toBe(wanted);
 }
 
 function bytesOf(words: Uint32Array): Uint8Array {
