@@ -9,7 +9,7 @@ import { EBADF, EINVAL, EMFILE } from '../../hostkernel/base/errno.ts';
 import { kassert } from '../../hostkernel/base/assert.ts';
 import type { OpenFile } from './vfs/open-file.ts';
 
-export const DESCRIPTORS_MAX = 65536; // hard limit of a process
+export const DESCRIPTORS_MAX = 4096; // hard limit of a process
 
 export class FileTable {
   limit = 1024; // RLIMIT_NOFILE, soft

@@ -13,7 +13,7 @@ import { CallArguments } from './arguments.ts';
 import { FileTable } from './file-table.ts';
 import { GuestMemory } from './guest-memory.ts';
 import type { ProcessExit, ProcessOptions } from './interface.ts';
-import { SignalState, signalName } from './signals.ts';
+import { bit, SignalState, signalName } from './signals.ts';
 import { makeStreams, mountDevices, RandomSource } from './vfs/devices.ts';
 import { FileSystem } from './vfs/filesystem.ts';
 import type { DirectoryInode, FileInode, Inode } from './vfs/inode.ts';
@@ -27,6 +27,14 @@ const DEFAULT_EPOCH = 1767225600; // 2026-01-01 00:00:00 UTC
 
 /** Result of a call that has set the registers itself, or after which the thread does not go on. */
 export const NO_RESULT = -1_000_000;
+
+const NO_SIGNALS = { lo: 0, hi: 0 };
+
+/** Raised by the timers, in their order. */
+const TIMER_SIGNALS = [SIGALRM, SIGVTALRM, SIGPROF] as const;
+
+/** How many different unknown calls are told apart: a program can make up any number of them. */
+const UNKNOWN_KEPT = 64;
 
 /** One of the three interval timers, in microseconds of virtual time; deadline Infinity: not armed. */
 export interface IntervalTimer {
@@ -123,29 +131,35 @@ export class Process implements ProcSource {
   expireTimers(): void {
     const now = this.micros();
     if (now < this.nextDeadline) return;
-    const signals = [SIGALRM, SIGVTALRM, SIGPROF];
     this.timers.forEach((timer, index) => {
       if (timer.deadline > now) return;
       const { interval } = timer;
       timer.deadline =
         interval === 0 ? Number.POSITIVE_INFINITY : timer.deadline + interval * (1 + Math.floor((now - timer.deadline) / interval));
-      this.signals.raise({ signal: signals[index], code: SI_KERNEL, address: null, pid: 0, value: null });
+      this.signals.raise({ signal: TIMER_SIGNALS[index], code: SI_KERNEL, address: null, pid: 0, value: null });
     });
     this.rearm();
   }
 
   /**
-   * Sleeps until `deadline` (microseconds of virtual time) or until a signal is to be delivered, whichever is first.
-   * With neither a deadline nor a timer nothing could ever end the wait: the process ends instead.
+   * Sleeps until `deadline` (microseconds of virtual time; 2^53 and beyond is never) or until a signal comes that is to
+   * be delivered or is in `wanted`. Timers whose signal does neither are not waited for. If nothing can end the wait, the
+   * process ends instead.
    * @returns whether the deadline was reached
    */
-  *sleepUntil(deadline: number, what: string): Generator<L4Wait, boolean, void> {
+  *sleepUntil(deadline: number, what: string, wanted = NO_SIGNALS): Generator<L4Wait, boolean, void> {
+    const { signals } = this;
     for (;;) {
       this.expireTimers();
-      if (this.signals.deliverable) return false;
+      if (signals.deliverable || signals.isPending(wanted)) return false;
       const now = this.micros();
       if (now >= deadline) return true;
-      const next = Math.min(deadline, this.nextDeadline);
+      let next = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
+      this.timers.forEach((timer, index) => {
+        const signal = TIMER_SIGNALS[index];
+        const wakes = signals.isBlocked(signal) ? bit(wanted.lo, wanted.hi, signal) : !signals.isIgnored(signal);
+        if (wakes) next = Math.min(next, timer.deadline);
+      });
       if (next === Number.POSITIVE_INFINITY) {
         this.end({ kind: 'signal', signal: SIGKILL, text: `SIGKILL: ${what} waits for an event that cannot come`, fault: null });
         return false;
@@ -255,8 +269,9 @@ export class Process implements ProcSource {
 
   /** Counts a call nobody answers, and reports it the first time. */
   unknown(name: string): void {
-    const count = this.unknownCalls.get(name) ?? 0;
-    this.unknownCalls.set(name, count + 1);
-    if (count === 0 && this.unknownCalls.size <= 64) this.#options.report(`system call ${name} is not known here: ENOSYS`);
+    const kept = this.unknownCalls.has(name) || this.unknownCalls.size < UNKNOWN_KEPT ? name : 'others';
+    const count = this.unknownCalls.get(kept) ?? 0;
+    this.unknownCalls.set(kept, count + 1);
+    if (count === 0 && kept === name) this.#options.report(`system call ${name} is not known here: ENOSYS`);
   }
 }

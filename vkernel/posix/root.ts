@@ -14,7 +14,19 @@ import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { type MemoryCounters, MemoryManager, pager, taskMemory, WINDOW_PAGES } from '../../userland/libhurd-mm/index.ts';
 import { callText, invoke, type Method } from '../cap/rpc.ts';
 import { startup, type StartupData } from '../cap/startup.ts';
-import { ANY, fpage, KIP_SHIFT, type L4, type L4Body, type L4Wait, NEVER, type ThreadId, threadName, timeout, UTCB_SHIFT } from '../l4/user.ts';
+import {
+  ANY,
+  fpage,
+  KIP_SHIFT,
+  type L4,
+  type L4Body,
+  type L4Wait,
+  NEVER,
+  type ThreadId,
+  threadName,
+  timeout,
+  UTCB_SHIFT,
+} from '../l4/user.ts';
 import { PHYSMEM } from '../physmem/interface.ts';
 import { TASK } from '../task/interface.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';

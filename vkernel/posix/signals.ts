@@ -92,6 +92,11 @@ export class SignalState {
     return this.#pending.some((info) => !this.isBlocked(info.signal));
   }
 
+  /** Whether a signal of `mask` is pending, blocked or not. */
+  isPending(mask: { readonly lo: number; readonly hi: number }): boolean {
+    return this.#pending.some((info) => bit(mask.lo, mask.hi, info.signal));
+  }
+
   /** Takes the next signal to deliver: the lowest number that is not blocked. Ignored ones fall away. */
   take(): SignalInfo | null {
     return this.takeFrom(~this.blockedLo, ~this.blockedHi);

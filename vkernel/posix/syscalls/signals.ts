@@ -113,22 +113,13 @@ export function* sysRtSigtimedwait(p: Process): Waiting {
     if (seconds < 0 || nanoseconds < 0 || nanoseconds >= 1e9) return -EINVAL;
     deadline = p.micros() + seconds * 1e6 + Math.ceil(nanoseconds / 1000);
   }
-  for (;;) {
-    p.expireTimers();
-    const info = signals.takeFrom(lo, hi);
-    if (info !== null) {
-      if (p.args.word(1) === 0) return info.signal;
-      putSiginfo(memory.view, 0, p.wide, info);
-      const stored = yield* memory.store(p.args.word(1), SIGINFO_BYTES);
-      return stored < 0 ? stored : info.signal;
-    }
-    const now = p.micros();
-    if (now >= deadline) return -EAGAIN;
-    if (signals.deliverable) return -EINTR;
-    const until = Math.min(deadline, p.nextDeadline);
-    const reached = yield* p.sleepUntil(until, 'sigtimedwait');
-    if (!reached && p.ended !== null) return -EINTR;
-  }
+  const reached = yield* p.sleepUntil(deadline, 'sigtimedwait', { lo, hi });
+  const info = signals.takeFrom(lo, hi);
+  if (info === null) return reached ? -EAGAIN : -EINTR;
+  if (p.args.word(1) === 0) return info.signal;
+  putSiginfo(memory.view, 0, p.wide, info);
+  const stored = yield* memory.store(p.args.word(1), SIGINFO_BYTES);
+  return stored < 0 ? stored : info.signal;
 }
 
 /** Sends `signal` to this process. @returns 0, or -EINVAL no such signal */

@@ -57,9 +57,9 @@ export interface FileSystemOptions {
   /** What lies beneath; null: nothing, and an empty /tmp is made. */
   readonly provider: FileProvider | null;
   readonly now: () => Timestamp;
-  /** Bytes of file contents kept in memory; a write beyond is ENOSPC. Default 1 GiB. */
+  /** Bytes of file contents kept in memory; a write beyond is ENOSPC. Default 512 MiB. */
   readonly capacity?: number;
-  /** Inodes alive at a time. Default 2^20. */
+  /** Inodes made here that are alive at a time. Default 2^18. */
   readonly inodesMax?: number;
 }
 
@@ -70,8 +70,8 @@ export class FileSystem {
     this.tree = new Tree({
       now: options.now,
       provider: options.provider,
-      pagesMax: Math.floor((options.capacity ?? 2 ** 30) / 4096),
-      inodesMax: options.inodesMax ?? 2 ** 20,
+      pagesMax: Math.floor((options.capacity ?? 2 ** 29) / 4096),
+      inodesMax: options.inodesMax ?? 2 ** 18,
     });
     if (options.provider === null) this.tree.attach(this.root, 'tmp', this.tree.makeDirectory(this.root, 0o1777, { dev: 1 }));
   }
@@ -88,6 +88,7 @@ export class FileSystem {
     const below = this.tree.lookup(this.root, name);
     if (below !== null && typeof below !== 'number' && below.kind !== 'directory') return;
     root.parent = this.root;
+    root.name = name;
     this.tree.mounts.set(name, { root, shown: this.root.lower === null });
   }
 
@@ -198,6 +199,7 @@ export class FileSystem {
     if (target === '') return -ENOENT;
     const place = this.#placeForNew(base, path, false);
     if (typeof place === 'number') return place;
+    if (this.tree.store.pagesUsed >= this.tree.store.pagesMax) return -ENOSPC;
     return this.#attachNew(place, this.tree.makeSymlink(target));
   }
 
@@ -365,7 +367,9 @@ export class FileSystem {
 
   #attachNew(place: Place, node: Inode): number {
     const error = this.tree.full ? -ENOSPC : this.tree.attach(place.directory, place.name, node);
-    if (error < 0) this.tree.inodes--;
+    if (error === 0) return 0;
+    if (node.kind === 'directory') node.removed = true;
+    this.tree.reap(node);
     return error;
   }
 

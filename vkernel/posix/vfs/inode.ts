@@ -39,6 +39,7 @@ export interface FileInode extends Attributes {
 export interface DirectoryInode extends Attributes {
   readonly kind: 'directory';
   parent: DirectoryInode;
+  name: string; // in its parent; '' for a root
   readonly entries: Map<string, Inode | null>;
   /** Where the names not in `entries` are looked up; null when there is nothing below (any more). */
   lower: { readonly provider: FileProvider; readonly path: string } | null;
@@ -57,6 +58,7 @@ export interface ComputedDirectory {
 export interface SymlinkInode extends Attributes {
   readonly kind: 'symlink';
   readonly target: () => string;
+  readonly pages: number; // pages of the store a long target is charged as
   /** A magic link: where it leads without a walk, or null if it does not lead anywhere now. */
   readonly jump: (() => Inode | null) | null;
 }

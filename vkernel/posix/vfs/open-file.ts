@@ -3,7 +3,7 @@
  *
  * Invariant: an open pipe end is counted in its pipe, an open file in its inode, exactly while references > 0.
  */
-import { EBADF, EINVAL, EIO, EISDIR, ESPIPE, ENXIO } from '../../../hostkernel/base/errno.ts';
+import { EBADF, EINVAL, EIO, EISDIR, ENOMEM, ENXIO, ESPIPE } from '../../../hostkernel/base/errno.ts';
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { mayRead, mayWrite, O_APPEND } from '../abi.ts';
 import { Contents } from './contents.ts';
@@ -16,10 +16,10 @@ export class OpenFile {
   readonly node: Inode;
   readonly path: string; // absolute, as it was opened: what /proc/self/fd shows
   flags: number; // O_*: access mode, O_APPEND, O_NONBLOCK, O_PATH
-  offset = 0; // bytes; for a directory, index in `listing` + 2
+  offset = 0; // bytes; for a directory, index in `names()` + 2
   references = 0;
   /** The names of a directory as they were when reading it began, null before. */
-  listing: readonly string[] | null = null;
+  #listing: readonly string[] | null = null;
   readonly #tree: Tree;
   readonly #contents: Contents | null; // of a regular file; a generated one has its text of the moment
 
@@ -80,6 +80,8 @@ export class OpenFile {
     if (--this.references > 0) return;
     if (this.pipe !== null && this.readable) this.pipe.readers--;
     if (this.pipe !== null && this.writable) this.pipe.writers--;
+    if (this.pipe?.readers === 0 && this.pipe.writers === 0) this.pipe.drain();
+    this.#setListing(null);
     if (this.node.kind === 'file') {
       this.node.opens--;
       this.#tree.reap(this.node);
@@ -134,14 +136,27 @@ export class OpenFile {
     return error;
   }
 
-  /** The names of a directory, taken when its reading begins and again after a rewind; or -errno. */
+  /** The names of a directory, taken when its reading begins and again after a rewind; -ENOMEM if there is no room to keep them. */
   names(): readonly string[] | number {
     if (this.node.kind !== 'directory') return -ESPIPE;
-    if (this.listing === null || this.offset === 0) {
-      const names = this.#tree.list(this.node);
-      if (typeof names === 'number') return names;
-      this.listing = names;
-    }
-    return this.listing;
+    if (this.#listing !== null && this.offset > 0) return this.#listing;
+    this.#setListing(null);
+    const names = this.#tree.list(this.node);
+    if (typeof names === 'number') return names;
+    if (this.#tree.store.pagesUsed + listingPages(names) > this.#tree.store.pagesMax) return -ENOMEM;
+    this.#setListing(names);
+    return names;
   }
+
+  /** Keeps a listing, charged to the file system's store like everything a program can make grow. */
+  #setListing(names: readonly string[] | null): void {
+    if (this.#listing !== null) this.#tree.store.pagesUsed -= listingPages(this.#listing);
+    if (names !== null) this.#tree.store.pagesUsed += listingPages(names);
+    this.#listing = names;
+  }
+}
+
+/** Pages a listing is charged as: a pointer a name, and something for the rest. */
+function listingPages(names: readonly string[]): number {
+  return Math.floor(names.length / 256);
 }

@@ -19,6 +19,12 @@ export class Pipe {
   #ring: Uint8Array | null = null; // made by the first write
   #head = 0; // offset in the ring of the oldest byte
 
+  /** Both ends are closed: what was left is lost. */
+  drain(): void {
+    this.#ring = null;
+    this.length = 0;
+  }
+
   /** @returns bytes read into the whole of `into` or fewer; 0: empty and no writer; -EAGAIN: empty */
   read(into: Uint8Array): number {
     if (into.length === 0) return 0;

@@ -78,6 +78,7 @@ export function mountProc(fs: FileSystem, source: ProcSource): DirectoryInode {
     directory.entries.set(name, node);
     if (node.kind === 'directory') {
       node.parent = directory;
+      node.name = name;
       directory.nlink++;
     } else {
       node.nlink = 1;

@@ -11,7 +11,7 @@
  *   I3  a removed directory holds nothing and is reachable by no name
  *   I4  entries hold whiteouts only where there is something below
  */
-import { EACCES, EEXIST, ENAMETOOLONG, ENOENT, ENOSPC, ENOTDIR } from '../../../hostkernel/base/errno.ts';
+import { EACCES, EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR } from '../../../hostkernel/base/errno.ts';
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { NAME_MAX } from '../abi.ts';
 import { Contents, type LowerFile, type Store } from './contents.ts';
@@ -25,6 +25,8 @@ export interface TreeOptions {
   readonly pagesMax: number; // pages of file contents kept in memory: beyond, ENOSPC
   readonly inodesMax: number;
 }
+
+const SHORT_TARGET = 59; // bytes of a link's target that are kept in the inode itself
 
 /** Device numbers of the mounted trees, as `st_dev` shows them. */
 export const DEV_ROOT = 1;
@@ -93,6 +95,7 @@ export class Tree {
       ...this.attributes(mode, options.dev),
       kind: 'directory' as const,
       parent: parent as DirectoryInode, // replaced below where there is none
+      name: '',
       entries: new Map<string, Inode | null>(),
       lower: null,
       computed: options.computed ?? null,
@@ -105,8 +108,10 @@ export class Tree {
   }
 
   makeSymlink(target: string | (() => string), dev = DEV_ROOT, jump: SymlinkInode['jump'] = null): SymlinkInode {
-    const made = typeof target === 'string' ? () => target : target;
-    return { ...this.attributes(0o777, dev), kind: 'symlink', target: made, jump };
+    const stored = typeof target === 'string';
+    const pages = stored && target.length > SHORT_TARGET ? 1 : 0;
+    this.store.pagesUsed += pages;
+    return { ...this.attributes(0o777, dev), kind: 'symlink', target: stored ? () => target : target, pages, jump };
   }
 
   makeFifo(mode: number, device: Device | null, dev = DEV_ROOT): Inode {
@@ -129,7 +134,7 @@ export class Tree {
 
   /**
    * What `name` (not `.` or `..`) leads to.
-   * @returns the inode, null if there is no such name, or -errno of the provider, -ENAMETOOLONG, -ENOSPC
+   * @returns the inode, null if there is no such name, or -errno of the provider, -ENAMETOOLONG
    */
   lookup(directory: DirectoryInode, name: string): Inode | null | number {
     if (name.length > NAME_MAX) return -ENAMETOOLONG;
@@ -146,6 +151,7 @@ export class Tree {
     if (made === -ENOENT || made === -ENOTDIR) return null;
     if (typeof made === 'number') return made;
     directory.entries.set(name, made);
+    if (made.kind === 'directory') made.name = name;
     return made;
   }
 
@@ -179,6 +185,7 @@ export class Tree {
     directory.entries.set(name, node);
     if (node.kind === 'directory') {
       node.parent = directory;
+      node.name = name;
       directory.nlink++;
     } else {
       node.nlink++;
@@ -206,6 +213,7 @@ export class Tree {
       if (node.opens > 0) return;
       node.contents.release();
     }
+    if (node.kind === 'symlink') this.store.pagesUsed -= node.pages;
     this.inodes--;
   }
 
@@ -214,19 +222,11 @@ export class Tree {
     let path = '';
     let at = directory;
     while (at !== this.root) {
-      const name = this.nameOf(at);
-      if (name === null) return null;
-      path = `/${name}${path}`;
+      if (at.removed) return null;
+      path = `/${at.name}${path}`;
       at = at.parent;
     }
     return path === '' ? '/' : path;
-  }
-
-  nameOf(directory: DirectoryInode): string | null {
-    for (const [name, mount] of this.mounts) if (mount.root === directory) return name;
-    if (directory.removed) return null;
-    for (const [name, entry] of directory.parent.entries) if (entry === directory) return name;
-    return null;
   }
 
   assertInvariants(): void {
@@ -241,7 +241,7 @@ export class Tree {
         }
         names.set(node, (names.get(node) ?? 0) + 1);
         if (node.kind === 'directory') {
-          kassert(names.get(node) === 1 && node.parent === directory, 'tree I1');
+          kassert(names.get(node) === 1 && node.parent === directory && directory.entries.get(node.name) === node, 'tree I1');
           subdirectories++;
           visit(node);
         } else if (node.kind === 'file') {
@@ -266,7 +266,7 @@ export class Tree {
     directory.mtime = directory.ctime = this.now();
   }
 
-  /** Makes the inode of a name below. @returns -errno of the provider, or -ENOSPC when there are too many inodes */
+  /** Makes the inode of a name below; the tree below bounds how many there are. @returns -errno of the provider */
   #fetch(directory: DirectoryInode, name: string): Inode | number {
     const lower = directory.lower;
     if (lower === null) return -ENOENT;
@@ -275,7 +275,6 @@ export class Tree {
     if (typeof stat === 'number') return stat;
     const known = stat.identity === null ? undefined : this.#known.get(stat.identity);
     if (known !== undefined && stat.nlink > 1 && stat.kind !== 'directory') return known;
-    if (this.full) return -ENOSPC;
     const node = this.#fromBelow(directory, lower.provider, path, stat);
     if (typeof node === 'number') return node;
     if (stat.identity !== null && stat.nlink > 1 && stat.kind !== 'directory') this.#known.set(stat.identity, node);
@@ -318,6 +317,7 @@ export class Tree {
       if (node === -ENOENT) continue; // gone since it was listed, or of a kind that is not shown
       if (typeof node === 'number') return node;
       directory.entries.set(name, node);
+      if (node.kind === 'directory') node.name = name;
     }
     for (const [name, entry] of directory.entries) if (entry === null) directory.entries.delete(name);
     directory.lower = null; // everything below is known now: whiteouts have done their work
