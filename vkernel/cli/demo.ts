@@ -28,6 +28,8 @@ export function demoCommand(options: MachineOptions): number {
     xlen,
     ...formats,
     tracer,
+    faultAround: options.faultAround,
+    cluster: options.cluster,
     log: (who, text) => print(`${who.padEnd(9)} ${text}`),
     process: {
       program: `/bin/${name}`,

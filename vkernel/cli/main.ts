@@ -8,6 +8,13 @@ import { ClosedOutput } from './terminal.ts';
 
 const SIGPIPE = 13;
 
+/** Options of the commands that run a guest in a vkernel. */
+function guestFlags(command: Command): Command {
+  return machineFlags(command)
+    .addOption(new Option('--fault-around <PAGES>', 'resident pages the pager maps around a fault: 1, 2, 4, 8 or 16').default('16'))
+    .addOption(new Option('--cluster <PAGES>', 'fresh pages the pager brings in at a fault: 1, 2, 4, 8 or 16').default('1'));
+}
+
 function machineFlags(command: Command): Command {
   const hardware = LAYOUT_NAMES.filter((name) => !name.startsWith('vpte')).join(', ');
   return command
@@ -34,13 +41,13 @@ async function main(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'vkernel: ')) });
 
-  machineFlags(program.command('demo').description('boot, run a demonstration program, show what happened')).action(
+  guestFlags(program.command('demo').description('boot, run a demonstration program, show what happened')).action(
     async (raw: RawOptions) => {
       status = await withOptions(raw, async (options) => (await import('./demo.ts')).demoCommand(options));
     },
   );
 
-  machineFlags(program.command('run').description('run a static riscv64 or riscv32 Linux program as a guest process'))
+  guestFlags(program.command('run').description('run a static riscv64 or riscv32 Linux program as a guest process'))
     .option('--root <DIR>', 'directory the program sees as its file system; read only, changes stay in memory')
     .argument('<PROGRAM>', 'the program: a path inside --root, or of this machine without it')
     .argument('[ARGS...]', 'its arguments')

@@ -12,6 +12,9 @@ export interface MachineOptions {
   readonly stats: boolean;
   readonly json: boolean;
   readonly trace: readonly TraceKind[];
+  /** Pages the pager maps around a fault where they are resident, and fresh pages it brings in. */
+  readonly faultAround: number;
+  readonly cluster: number;
 }
 
 /** What commander hands over. */
@@ -23,11 +26,18 @@ export interface RawOptions {
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly trace?: string;
+  readonly faultAround?: string;
+  readonly cluster?: string;
 }
 
 export const DEFAULT_MEMORY = '256M';
 const LEAST_MEMORY = 16 * 1024 ** 2;
 const MOST_MEMORY = 4 * 1024 ** 3 - 64 * 1024;
+
+/** A window of the pager, in pages: a power of two up to 16. */
+function parseWindow(text: string): number | null {
+  return /^(1|2|4|8|16)$/.test(text) ? Number(text) : null;
+}
 
 /** Checks the options. @returns them, or one line that says which is wrong */
 export function machineOptions(raw: RawOptions): MachineOptions | string {
@@ -42,7 +52,13 @@ export function machineOptions(raw: RawOptions): MachineOptions | string {
     if (kind === undefined) return `--trace: no event '${name}'; there are ${TRACE_KINDS.join(', ')}`;
     trace.push(kind);
   }
+  const faultAround = parseWindow(raw.faultAround ?? '16');
+  const cluster = parseWindow(raw.cluster ?? '1');
+  if (faultAround === null) return `--fault-around: '${raw.faultAround}' is none of 1, 2, 4, 8, 16 pages`;
+  if (cluster === null) return `--cluster: '${raw.cluster}' is none of 1, 2, 4, 8, 16 pages`;
   return {
+    faultAround,
+    cluster,
     memory,
     mmu: raw.mmu,
     vpte: raw.vpte,

@@ -46,6 +46,8 @@ export function runCommand(path: string, args: readonly string[], options: Machi
     xlen: found.xlen,
     ...formats,
     tracer,
+    faultAround: options.faultAround,
+    cluster: options.cluster,
     log: () => undefined,
     terminals: [isatty(0), isatty(1), isatty(2)],
     process: {
