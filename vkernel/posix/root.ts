@@ -81,6 +81,8 @@ export interface RootOptions {
 const AREA_BYTES = 2 ** 21;
 /** Pages of the master control that stay unassigned: physmem's own growth. */
 const RESERVE_PAGES = 64;
+/** Below the servers, so that no guest runs while it is taken apart, and none keeps the others from their work. */
+const GUEST_PRIORITY = 50;
 const READY = 0x70; // labels of our own threads towards the root thread
 const ENDED = 0x71;
 
@@ -225,6 +227,7 @@ class Root {
       threads.push(thread);
     }
     const [systemCalls, hart, companion] = threads as [ThreadId, ThreadId, ThreadId?];
+    for (const thread of [pagerThread, ...threads]) l4.setPriority(thread, GUEST_PRIORITY);
 
     failure = yield* this.#call(data.physmem, PHYSMEM.controlInfo, data.masterControl);
     if (failure !== null) return failure;

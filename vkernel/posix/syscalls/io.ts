@@ -26,11 +26,19 @@ import {
   F_GETFD,
   F_GETFL,
   F_GETLK,
+  F_GETLK64,
+  F_GETOWN,
   F_GETPIPE_SZ,
+  F_OFD_GETLK,
+  F_OFD_SETLK,
+  F_OFD_SETLKW,
   F_SETFD,
   F_SETFL,
   F_SETLK,
+  F_SETLK64,
   F_SETLKW,
+  F_SETLKW64,
+  F_SETOWN,
   F_SETPIPE_SZ,
   F_UNLCK,
   FD_CLOEXEC,
@@ -428,7 +436,9 @@ export function* sysFcntl(p: Process): Waiting {
     case F_SETFL:
       file.flags = (file.flags & ~SETTABLE) | (argument & SETTABLE);
       return 0;
-    case F_GETLK: {
+    case F_GETLK:
+    case F_GETLK64:
+    case F_OFD_GETLK: {
       const error = yield* p.memory.load(p.args.word(2), 2);
       if (error < 0) return error;
       p.memory.view.setInt16(0, F_UNLCK, true);
@@ -436,7 +446,14 @@ export function* sysFcntl(p: Process): Waiting {
     }
     case F_SETLK:
     case F_SETLKW:
+    case F_SETLK64:
+    case F_SETLKW64:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
       return yield* p.memory.load(p.args.word(2), 2);
+    case F_SETOWN:
+    case F_GETOWN:
+      return 0;
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
       return file.pipe === null ? -EBADF : CAPACITY;
