@@ -22,9 +22,15 @@ const MACHINES: readonly StackConfig[] = [
   { xlen: 32, mmu: 'sv32', vpte: 'vpte-2006v', faultAround: 16, cluster: 2, ramBytes: 16 * MIB },
 ];
 
-const SAMPLES = new Map([32, 64].map((xlen) => [xlen, readFileSync(new URL(`../../userland/programs/elf/hello-rv${xlen}`, import.meta.url))]));
+const SAMPLES = new Map(
+  [32, 64].map((xlen) => [xlen, readFileSync(new URL(`../../userland/programs/elf/hello-rv${xlen}`, import.meta.url))]),
+);
 
-const IMPLEMENTED_NAMES = new Set([TABLE_32, TABLE_64].flatMap((table) => table.names.filter((name, number) => name !== undefined && (table.calls[number] !== undefined || table.waits[number] !== undefined))));
+const IMPLEMENTED_NAMES = new Set(
+  [TABLE_32, TABLE_64].flatMap((table) =>
+    table.names.filter((name, number) => name !== undefined && (table.calls[number] !== undefined || table.waits[number] !== undefined)),
+  ),
+);
 
 /** What has been seen: how programs ended, and which system calls they made with which kind of result. */
 export class Coverage {
@@ -39,7 +45,10 @@ export class Coverage {
 
   text(): string {
     const table = (map: Map<string, number>): string =>
-      [...map].sort((a, b) => b[1] - a[1]).map(([key, n]) => `${key} ${n}`).join(', ');
+      [...map]
+        .sort((a, b) => b[1] - a[1])
+        .map(([key, n]) => `${key} ${n}`)
+        .join(', ');
     const calls = [...this.calls.values()];
     const made = calls.reduce((sum, call) => sum + call.made, 0);
     const worked = [...this.calls].filter(([, call]) => call.succeeded > 0);
@@ -130,7 +139,7 @@ function runBatch(options: GuestOptions, start: number, end: number): Failure | 
     const { exit } = report;
     coverage.count(
       coverage.exits,
-      exit.kind === 'exit' ? 'exit' : exit.kind === 'signal' ? exit.text.split(':')[0] as string : `refused ${exit.refusal.status}`,
+      exit.kind === 'exit' ? 'exit' : exit.kind === 'signal' ? (exit.text.split(':')[0] as string) : `refused ${exit.refusal.status}`,
     );
     coverage.faults += report.memory.faults;
   };

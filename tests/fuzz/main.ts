@@ -73,7 +73,8 @@ function main(argv: readonly string[]): number {
   let last = { index: -1, at: started };
   const progress = (index: number): void => {
     const now = performance.now();
-    if (last.index >= 0 && index % BATCH !== 0 && now - last.at > slowest.milliseconds) slowest = { index: last.index, milliseconds: now - last.at };
+    if (last.index >= 0 && index % BATCH !== 0 && now - last.at > slowest.milliseconds)
+      slowest = { index: last.index, milliseconds: now - last.at };
     last = { index, at: now };
     Atomics.store(counter, 0, index);
     const done = index - from;
@@ -81,7 +82,9 @@ function main(argv: readonly string[]): number {
   };
   const failures = fuzzGuest({ seed, from, cases, coverage, progress });
   const seconds = (performance.now() - started) / 1000;
-  process.stdout.write(`${cases} cases in ${seconds.toFixed(1)} s; slowest: ${slowest.index}, ${slowest.milliseconds.toFixed(0)} ms\n${coverage.text()}\n`);
+  process.stdout.write(
+    `${cases} cases in ${seconds.toFixed(1)} s; slowest: ${slowest.index}, ${slowest.milliseconds.toFixed(0)} ms\n${coverage.text()}\n`,
+  );
   for (const { index, kind, machine, error } of failures) {
     const start = Math.max(from, Math.floor(index / BATCH) * BATCH);
     process.stderr.write(`\ncase ${index} (${kind}, ${machine}) fails: ${error.stack}\n`);

@@ -37,9 +37,126 @@ const A7 = 17;
 const word = (value: number): Word => [value >>> 0, Math.floor(value / 2 ** 32) >>> 0];
 
 const PATHS = [
-  '/', '.', '..', '', '/bin/hostile', '/tmp', '/tmp/x', '/tmp/x/y', 'a', '/dev/null', '/dev/zero', '/dev/urandom', '/dev/full', '/dev/tty',
-  '/proc/self/maps', '/proc/self/exe', '/proc/self/fd/1', '/proc/self/mem', '/proc', '/dev', '/proc/self/cmdline', '/proc/meminfo',
-  '/proc/self/../self/fd', '//tmp//x/', 'x/'.repeat(200), 'n'.repeat(300), '/dev/fd/0', '/etc/passwd', '\xff\xfe',
+  '/',
+  '.',
+  '..',
+  '',
+  '/bin/hostile',
+  '/tmp',
+  '/tmp/x',
+  '/tmp/x/y',
+  'a',
+  '/dev/null',
+  '/dev/zero',
+  '/dev/urandom',
+  '/dev/full',
+  '/dev/tty',
+  '/proc/self/maps',
+  '/proc/self/exe',
+  '/proc/self/fd/1',
+  '/proc/self/mem',
+  '/proc',
+  '/dev',
+  '/proc/self/cmdline',
+  '/proc/meminfo',
+  '/proc/self/../self/fd',
+  '//tmp//x/',
+  'x/'.repeat(200),
+  'n'.repeat(300),
+  '/dev/fd/0',
+  '/etc/passwd',
+  '\xff\xfe',
+];
+
+const SHORT_PATHS = PATHS.filter((path) => path.length < 32);
+
+/** Where in the data what system calls need is found. */
+const PATHS_AT = 0x40;
+const VECTORS_AT = 0x600;
+const TIMES_AT = 0x680;
+const BUFFERS_AT = 0x700;
+/** Registers that keep results. */
+const SAVED = [8, 9, 18, 19];
+
+/** Arguments by number; the letters are those of Writer.sensibleCall. */
+const TEMPLATES: readonly (readonly [number: number, template: string])[] = [
+  [17, 'bl'],
+  [23, 'f'],
+  [24, 'fn'],
+  [25, 'fnn'],
+  [29, 'flb'],
+  [33, 'dpm'],
+  [34, 'dpm'],
+  [35, 'dpz'],
+  [36, 'pdp'],
+  [37, 'dpdpz'],
+  [276, 'dpdpz'],
+  [43, 'pb'],
+  [44, 'fb'],
+  [45, 'pl'],
+  [46, 'fl'],
+  [47, 'fzll'],
+  [48, 'dpn'],
+  [49, 'p'],
+  [50, 'f'],
+  [52, 'fm'],
+  [53, 'dpm'],
+  [54, 'dpnnz'],
+  [56, 'dpom'],
+  [56, 'dpom'],
+  [56, 'dpom'],
+  [57, 'f'],
+  [59, 'b'],
+  [61, 'fbl'],
+  [62, 'fln'],
+  [63, 'fbl'],
+  [63, 'fbl'],
+  [64, 'fbl'],
+  [64, 'fbl'],
+  [65, 'fvn'],
+  [66, 'fvn'],
+  [67, 'fbll'],
+  [68, 'fbll'],
+  [69, 'fvnl'],
+  [70, 'fvnl'],
+  [71, 'ffzl'],
+  [78, 'dpbl'],
+  [79, 'dpbz'],
+  [80, 'fb'],
+  [88, 'dpzz'],
+  [113, 'nb'],
+  [101, 'tb'],
+  [115, 'nztb'],
+  [103, 'nbb'],
+  [129, 'ns'],
+  [132, 'bb'],
+  [133, 'b8'],
+  [134, 'sbb8'],
+  [135, 'nbb8'],
+  [137, 'bbt8'],
+  [160, 'b'],
+  [169, 'bz'],
+  [179, 'b'],
+  [214, 'a'],
+  [215, 'aA'],
+  [222, 'aAPMfz'],
+  [222, 'aAPMfz'],
+  [222, 'aAPMfA'],
+  [216, 'aAAna'],
+  [226, 'aAP'],
+  [227, 'aAn'],
+  [232, 'aAb'],
+  [233, 'aAn'],
+  [261, 'znbb'],
+  [278, 'bln'],
+  [285, 'fzfzlz'],
+  [291, 'dpznb'],
+  [221, 'pbb'],
+  [281, 'dpbbn'],
+  [73, 'bntz8'],
+  [72, 'nbbbt'],
+  [139, ''],
+  [258, 'bnnbn'],
 ];
 
 class Writer {
@@ -64,7 +181,7 @@ class Writer {
   }
 
   get full(): boolean {
-    return this.at > LITERALS - 160;
+    return this.at > LITERALS - 200;
   }
 
   emit(...words: readonly number[]): void {
@@ -152,14 +269,86 @@ class Writer {
     this.emit(addi(A0, 0, this.random.below(256)), addi(A7, 0, 94), ECALL, jal(0, 0));
   }
 
+  /** A system call that may well succeed: arguments of the right kind, from the letters of its template. */
+  sensibleCall(number: number, template: string): void {
+    const x = this.random;
+    [...template].forEach((letter, k) => {
+      const to = A0 + k;
+      switch (letter) {
+        case 'd': // directory
+          return this.emit(
+            addi(
+              to,
+              0,
+              x.weighted([
+                [6, -100],
+                [1, x.below(8)],
+              ]),
+            ),
+          );
+        case 'p': // path
+          return this.load(to, word(this.data + PATHS_AT + x.below(SHORT_PATHS.length) * 32));
+        case 'f': // descriptor
+          return this.emit(x.oneIn(2) ? addi(to, x.pick(SAVED), 0) : addi(to, 0, x.below(8)));
+        case 'b': // writable memory
+          return this.load(to, word(this.data + BUFFERS_AT + x.below(DATA_MEMORY - BUFFERS_AT - 4096)));
+        case 'l': // length
+          return this.load(to, word(x.pick([0, 1, 8, 16, 64, 100, 1000, 4096, 5000, 40_000])));
+        case 'o': // flags of open
+          return this.load(to, word(x.pick([0, 1, 2, 0o101, 0o102, 0o1102, 0o2101, 0o200000, 0o100, 0o302])));
+        case 'm':
+          return this.emit(addi(to, 0, x.pick([0o755, 0o644, 0o777, 0, 0o400])));
+        case 'v': // vectors of four, buffers of their own
+          return this.load(to, word(this.data + VECTORS_AT));
+        case 't': // 1 ms, 2 ms
+          return this.load(to, word(this.data + TIMES_AT));
+        case 'P':
+          return this.emit(addi(to, 0, x.pick([3, 3, 1, 7, 5, 0])));
+        case 'M':
+          return this.emit(addi(to, 0, x.pick([0x22, 0x22, 0x32, 0x21, 0x02, 0x12, 0x01, 0x11])));
+        case 'a': // a page
+          if (x.oneIn(2)) return this.emit(addi(to, x.pick(SAVED), 0));
+          return this.load(to, word(x.pick([0, this.base, this.data, this.data + 0x2000, this.constants, this.base + 0x8000, 0x8_0000])));
+        case 'A': // bytes of pages
+          return this.load(to, word(x.pick([0x1000, 0x2000, 0x1_0000, 0x10_0000, 1, 0x2800])));
+        case 's':
+          return this.emit(addi(to, 0, x.between(1, 65)));
+        case '8':
+          return this.emit(addi(to, 0, 8));
+        case 'n':
+          return this.emit(addi(to, 0, x.below(8)));
+        default:
+          return this.emit(addi(to, 0, 0));
+      }
+    });
+    for (let k = template.length; k < 6; k += 1) this.emit(addi(A0 + k, 0, 0));
+    if (x.oneIn(8)) this.load(A0 + x.below(6), this.value()); // one argument spoilt
+    this.emit(addi(A7, 0, number), ECALL, addi(x.pick(SAVED), A0, 0));
+  }
+
   /** A system call: its number, and six arguments of which some are results of earlier ones. */
   systemCall(number: number): void {
     const x = this.random;
-    const count = x.weighted([[1, 2], [2, 4], [3, 6]] as const);
+    const count = x.weighted([
+      [1, 2],
+      [2, 4],
+      [3, 6],
+    ] as const);
     for (let k = 0; k < count; k += 1) {
       const how = x.below(12);
       if (how < 1) this.emit(addi(A0 + k, x.pick([8, 9, 18, 19]), x.pick([0, 0, 8, -8, 2047])));
-      else if (how < 5) this.emit(addi(A0 + k, 0, x.weighted([[6, x.below(8)], [2, x.pick([-1, -100, 64, 577, 1024, 2047])], [1, x.below(2048)]])));
+      else if (how < 5)
+        this.emit(
+          addi(
+            A0 + k,
+            0,
+            x.weighted([
+              [6, x.below(8)],
+              [2, x.pick([-1, -100, 64, 577, 1024, 2047])],
+              [1, x.below(2048)],
+            ]),
+          ),
+        );
       else if (how < 6) this.load(A0 + k, word(x.pick([0x1000, 0x2000, 0x10_0000, 0x4000_0000, 2 ** x.below(40)])));
       else if (how < 9) this.load(A0 + k, this.pointer());
       else this.load(A0 + k, this.value());
@@ -202,6 +391,15 @@ class Writer {
         for (let k = 0; k < 32; k += 4, at += 4) view.setUint32(at, x.word(), true);
       }
     }
+    SHORT_PATHS.forEach((path, k) => {
+      bytes.fill(0, PATHS_AT + 32 * k, PATHS_AT + 32 * (k + 1));
+      for (let c = 0; c < path.length; c += 1) bytes[PATHS_AT + 32 * k + c] = path.charCodeAt(c);
+    });
+    for (let k = 0; k < 4; k += 1) {
+      put(VECTORS_AT + 2 * size * k, word(this.data + BUFFERS_AT + x.below(0x8000)));
+      put(VECTORS_AT + 2 * size * k + size, word(x.pick([0, 8, 5000, 1])));
+    }
+    for (let k = 0; k < 4; k += 1) view.setUint32(TIMES_AT + 8 * k, [0, 0, 50_000, 0][k] as number, true);
     put(0, word(this.base + HANDLER));
     put(size, word(x.pick([4, 0x4000_0004, 0x0800_0004, 0x4800_0004, 0x8000_0004])));
     put(2 * size, word(0));
@@ -258,7 +456,16 @@ const KINDS: readonly (readonly [number, string])[] = [
 export function hostileProgram(x: Random, xlen: Xlen, sample: Uint8Array): HostileProgram {
   const kind = x.weighted(KINDS);
   const file = kind === 'header' ? damaged(x, xlen, sample) : kind === 'script' ? script(x) : written(x, xlen, kind);
-  const argv = Array.from({ length: x.weighted([[20, 1], [4, x.below(8)], [1, x.below(300)]]) }, () => 'a'.repeat(x.below(x.oneIn(20) ? 9000 : 20)));
+  const argv = Array.from(
+    {
+      length: x.weighted([
+        [20, 1],
+        [4, x.below(8)],
+        [1, x.below(300)],
+      ]),
+    },
+    () => 'a'.repeat(x.below(x.oneIn(20) ? 9000 : 20)),
+  );
   const env = x.oneIn(10) ? ['A=b', '', 'C'.repeat(x.below(5000))] : [];
   return { kind, file, argv, env, timeLimit: x.oneIn(16) ? 3000 : 400 };
 }
@@ -266,11 +473,16 @@ export function hostileProgram(x: Random, xlen: Xlen, sample: Uint8Array): Hosti
 function written(x: Random, xlen: Xlen, kind: string): Uint8Array {
   const writer = new Writer(x, xlen);
   writer.prologue(x.oneIn(2));
-  const length = x.weighted([[4, x.between(4, 60)], [2, x.between(40, 250)], [1, 1000]]);
+  const length = x.weighted([
+    [4, x.between(4, 60)],
+    [2, x.between(40, 250)],
+    [1, 1000],
+  ]);
   for (let k = 0; k < length && !writer.full; k += 1) {
     if (kind === 'noise') writer.emit(x.word());
     else if (kind === 'soup' || (kind === 'mixture' && !x.oneIn(4))) writer.emit(...anyInstruction(x));
-    else writer.systemCall(anyNumber(x, xlen));
+    else if (x.oneIn(3)) writer.systemCall(anyNumber(x, xlen));
+    else writer.sensibleCall(...x.pick(TEMPLATES));
   }
   writer.exit();
   return writer.file();
@@ -298,6 +510,16 @@ function damaged(x: Random, xlen: Xlen, sample: Uint8Array): Uint8Array {
 }
 
 function script(x: Random): Uint8Array {
-  const line = x.pick(['#!/bin/hostile', '#!/nowhere', '#!', '#! /bin/hostile a b', '#!/dev/zero', '#!/tmp', `#!${'/'.repeat(300)}`, '#!\0', '']);
+  const line = x.pick([
+    '#!/bin/hostile',
+    '#!/nowhere',
+    '#!',
+    '#! /bin/hostile a b',
+    '#!/dev/zero',
+    '#!/tmp',
+    `#!${'/'.repeat(300)}`,
+    '#!\0',
+    '',
+  ]);
   return new TextEncoder().encode(line + x.pick(['\n', '', '\nrest']));
 }

@@ -11,7 +11,16 @@
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
-import { describeExit, type Host, HostKernel, type HostWait, MAP_ANON, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../hostkernel/kern/index.ts';
+import {
+  describeExit,
+  type Host,
+  HostKernel,
+  type HostWait,
+  MAP_ANON,
+  MAP_PRIVATE,
+  PROT_READ,
+  PROT_WRITE,
+} from '../../hostkernel/kern/index.ts';
 import { compileLayout, layoutByName, Machine, type PageTableFormat } from '../../hostkernel/machine/index.ts';
 import { invoke, serve } from '../../vkernel/cap/rpc.ts';
 import { startup } from '../../vkernel/cap/startup.ts';
@@ -158,7 +167,11 @@ export function runCampaign(config: StackConfig, campaign: Campaign): void {
       const platform = Platform.create(host, { format: xlen === 64 ? format(config.vpte) : format(config.vpte), memoryBytes });
       kassert(typeof platform !== 'number', `fuzz: the platform does not come up: ${platform}`);
       l4 = new L4Kernel(platform, { tracer });
-      const modules = { physmem: physmemBody, task: { body: taskServer(tracer, () => undefined), pages: 64 }, root: { body: root, pages: ROOT_PAGES } };
+      const modules = {
+        physmem: physmemBody,
+        task: { body: taskServer(tracer, () => undefined), pages: 64 },
+        root: { body: root, pages: ROOT_PAGES },
+      };
       l4.createRootThread(wortel(l4.sigma0, modules, () => undefined));
       const result = yield* l4.run();
       l4.assertInvariants();
