@@ -119,7 +119,7 @@ export class Hart {
   run(budget: number): number {
     let remaining = budget;
     for (;;) {
-      const piece = remaining < LONGEST_RUN ? remaining : LONGEST_RUN;
+      const piece = remaining < LONGEST_RUN ? remaining | 0 : LONGEST_RUN;
       const cause = this.xlen === 64 ? this.#interpret64(piece) : this.#interpret32(piece);
       this.retired += piece - this.left;
       if (cause !== TRAP_BUDGET) {
