@@ -20,9 +20,11 @@ export class CallArguments {
 
   /** Takes the arguments out of a system-call message. Hot: allocates nothing. */
   take(message: Message, first: number): void {
+    const { lo, hi } = this;
+    const { lo: fromLo, hi: fromHi } = message;
     for (let i = 0; i < 6; i++) {
-      this.lo[i] = message.lo[first + i];
-      this.hi[i] = message.hi[first + i];
+      lo[i] = fromLo[first + i];
+      hi[i] = fromHi[first + i];
     }
   }
 

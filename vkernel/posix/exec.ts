@@ -149,23 +149,25 @@ function separate(image: ElfImage, segment: ElfSegment): boolean {
   return next === undefined || pageAlign(segment.va + segment.memBytes) <= pageFloor(next.va);
 }
 
-/** A file as the memory manager sees it. */
+/** A file as the memory manager sees it: as it is now, whenever it is asked. */
 export function backingOf(inode: FileInode, writable: boolean, now: () => FileInode['mtime']): FileBacking {
   const { contents } = inode;
-  const backing = {
+  return {
     get size(): number {
       return contents.size;
     },
-    read: (offset: number, into: Uint8Array): number => contents.read(offset, into, 0, into.length),
-    key: contents.cacheKey,
+    get key(): object {
+      return contents.cacheKey;
+    },
+    read: (offset, into) => contents.read(offset, into, 0, into.length),
+    ...(writable ? { write } : {}),
   };
-  if (!writable) return backing;
-  const write = (offset: number, from: Uint8Array): number => {
+
+  function write(offset: number, from: Uint8Array): number {
     const n = contents.write(offset, from, 0, Math.min(from.length, Math.max(0, contents.size - offset)));
     if (n > 0) inode.mtime = inode.ctime = now();
     return n;
-  };
-  return { ...backing, size: contents.size, write };
+  }
 }
 
 function* mapSegments(p: Process, program: Program, bias: number): Generator<L4Wait, number, void> {

@@ -8,7 +8,7 @@
  */
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import type { TaskMemory } from '../../userland/libhurd-mm/interface.ts';
-import type { L4, ThreadId } from '../l4/user.ts';
+import type { L4, L4Wait, ThreadId } from '../l4/user.ts';
 import type { Streams } from './vfs/devices.ts';
 import type { FileProvider } from './vfs/provider.ts';
 
@@ -49,14 +49,16 @@ export interface ProcessOptions {
   /** Files put into the overlay before the start: a program from outside the root. */
   readonly files?: readonly { readonly path: string; readonly mode: number; readonly bytes: Uint8Array }[];
   readonly workingDirectory?: string; // default `/`
-  readonly streams: Streams;
+  /** Where descriptors 0, 1 and 2 lead, as the thread that runs the system calls sees it. */
+  readonly streams: (l4: L4) => Streams;
   /** Seconds since 1970 at virtual time 0. Default 2026-01-01. */
   readonly epoch?: number;
   /** Bytes of memory the machine has, for sysinfo and /proc/meminfo. */
   readonly memoryBytes?: () => { readonly total: number; readonly free: number };
   readonly pid?: number; // default 2
   readonly seed?: number; // of /dev/urandom, getrandom and AT_RANDOM
-  readonly onExit: (exit: ProcessExit) => void;
+  /** The last act of the thread that runs the system calls: the process has ended, or could not begin. */
+  readonly onExit: (exit: ProcessExit, l4: L4) => Generator<L4Wait, void, void>;
   /** One line about something a user may want to know: an unknown system call, once each. */
   readonly report: (line: string) => void;
 }

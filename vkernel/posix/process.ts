@@ -92,15 +92,16 @@ export class Process implements ProcSource {
     this.session = this.pid;
     this.random = new RandomSource(options.seed ?? 0);
     this.fs = new FileSystem({ provider: options.provider, now: () => this.now() });
-    const streams = makeStreams(this.fs, options.streams);
-    const terminal = streams.find((_, fd) => options.streams.terminals[fd]) ?? null;
+    const console = options.streams(l4);
+    const streams = makeStreams(this.fs, console);
+    const terminal = streams.find((_, fd) => console.terminals[fd]) ?? null;
     mountDevices(this.fs, this.random, terminal);
     mountProc(this.fs, this);
     for (const { path, mode, bytes } of options.files ?? []) this.fs.addFile(byteString(path), mode, bytes);
     const start = this.fs.lookup(this.fs.root, byteString(options.workingDirectory ?? '/'), true);
     this.cwd = typeof start !== 'number' && start.kind === 'directory' ? start : this.fs.root;
     streams.forEach((node, fd) => {
-      const path = options.streams.terminals[fd as 0 | 1 | 2] ? '/dev/tty' : `pipe:[${node.ino}]`;
+      const path = console.terminals[fd as 0 | 1 | 2] ? '/dev/tty' : `pipe:[${node.ino}]`;
       this.files.install(new OpenFile(this.fs.tree, node, path, O_RDWR), 0, false);
     });
   }

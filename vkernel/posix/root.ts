@@ -251,28 +251,27 @@ class Root {
     if (l4.startBody(pagerThread, pagerBody(memory, l4.id)) !== 1) return new BootFailure(`pager: the kernel refuses, code ${l4.error}`);
     yield* l4.receive(pagerThread);
     if (message.label !== READY || message.word(1) !== 0) return new BootFailure(`pager: no container: ${errnoName(message.word(1))}`);
-    const process = {
-      ...options,
-      hart,
-      pager: pagerThread,
-      memory: (thread: L4) => taskMemory(memory, thread, areas.mapBase),
-      onExit: (exit: ProcessExit) => {
-        this.#exit = exit;
-      },
+    const ended = (exit: ProcessExit): void => {
+      this.#exit = exit;
     };
     const root = l4.id;
     const { terminals } = this.#options;
-    const body: L4Body = function* (thread) {
-      const { console } = thread;
-      const streams = {
-        read: (max: number) => console.read(max),
-        write: (fd: 1 | 2, bytes: Uint8Array) => console.write(fd, bytes),
+    const body = posixBody({
+      ...options,
+      hart,
+      pager: pagerThread,
+      memory: (thread) => taskMemory(memory, thread, areas.mapBase),
+      streams: ({ console }) => ({
+        read: (max) => console.read(max),
+        write: (fd, bytes) => console.write(fd, bytes),
         terminals,
-      };
-      yield* posixBody({ ...process, streams })(thread);
-      thread.message.begin(ENDED);
-      yield* thread.send(root);
-    };
+      }),
+      *onExit(exit, thread) {
+        ended(exit);
+        thread.message.begin(ENDED);
+        yield* thread.send(root);
+      },
+    });
     if (l4.startBody(systemCalls, body) !== 1) return new BootFailure(`system calls: the kernel refuses, code ${l4.error}`);
     if (companion !== undefined && this.#options.companion !== undefined) l4.startBody(companion, this.#options.companion);
     return { task, id, control, memory };

@@ -48,15 +48,13 @@ import { enterHandler } from './signal-frame.ts';
 import { type CallTable, NUMBERS, TABLE_32, TABLE_64 } from './syscalls/table.ts';
 import { byteString } from './vfs/provider.ts';
 
-/** The program of a task's system-call thread. `onExit` is called once, when the process has ended or could not begin. */
+/** Numbers of calls about the process, signals and time: they look at no file, so mappings of files do not matter. */
+const FIRST_PROCESS_CALL = 93;
+const LAST_PROCESS_CALL = 220;
+
+/** The program of a task's system-call thread. */
 export function posixBody(options: ProcessOptions): L4Body {
-  return function* (l4: L4): Generator<L4Wait, void, void> {
-    const p = new Process(l4, options);
-    yield* start(p, options);
-    if (p.ended === null) yield* serve(p);
-    p.files.closeAll();
-    if (p.ended !== null) options.onExit(p.ended);
-  };
+  return (l4) => serve(l4, options);
 }
 
 /** Loads the program and starts the hart thread, in the name of its pager. A failure ends the process. */
@@ -83,44 +81,54 @@ function* start(p: Process, options: ProcessOptions): Generator<L4Wait, void, vo
   if (error !== 0) refuse(EIO, 'the thread cannot be started');
 }
 
-/** Answers messages of the hart thread until the process has ended. */
-function* serve(p: Process): Generator<L4Wait, void, void> {
-  const { l4 } = p;
+/**
+ * Starts the program and answers the messages of its thread until the process has ended. One generator, not a stack of
+ * them: every level between the kernel and this loop costs each system call.
+ */
+function* serve(l4: L4, options: ProcessOptions): Generator<L4Wait, void, void> {
+  const p = new Process(l4, options);
+  const { args, signals, hart } = p;
   const { message } = l4;
   const table = p.wide ? TABLE_64 : TABLE_32;
+  yield* start(p, options);
   l4.acceptor = ACCEPT_UNTYPED;
-  yield* l4.receive(ANYLOCAL);
-  for (;;) {
-    if (l4.error !== 0 || l4.from !== p.hart) {
-      yield* l4.receive(ANYLOCAL);
+  if (p.ended === null) yield* l4.receive(ANYLOCAL);
+  while (p.ended === null) {
+    if (l4.error !== 0 || l4.from !== hart) {
+      yield* l4.receive(ANYLOCAL); // stray messages get no answer
       continue;
     }
     let result = NO_RESULT;
     if (message.label === LABEL_SYSCALL) {
       const number = message.lo[SYSCALL_NUMBER];
       const known = number >= 0 && number < NUMBERS && (message.hi[SYSCALL_NUMBER] === 0 || !p.wide);
-      p.args.take(message, SYSCALL_ARGUMENT);
+      args.take(message, SYSCALL_ARGUMENT);
+      const looksAtFiles = number < FIRST_PROCESS_CALL || number > LAST_PROCESS_CALL;
+      if (looksAtFiles && p.task.filesAreDirty) yield* p.task.writeFiles();
       const call = known ? table.calls[number] : undefined;
       if (call !== undefined) result = call(p);
       else {
         const waits = known ? table.waits[number] : undefined;
         result = waits === undefined ? refuse(p, table, number) : yield* waits(p);
       }
+      if (looksAtFiles && p.task.filesAreStale) yield* p.task.refreshFiles();
       if (p.tracer.syscall !== null) trace(p, table, number, result);
     } else if (message.label === LABEL_EXCEPTION) {
       yield* raiseFault(p, message.lo[EXCEPTION_CAUSE]);
     }
     if (p.nextDeadline !== Number.POSITIVE_INFINITY) p.expireTimers();
-    if (p.ended === null && p.signals.deliverable) {
+    if (p.ended === null && signals.deliverable) {
       if (result !== NO_RESULT) setResult(p, result);
       result = NO_RESULT;
       yield* deliver(p);
     }
-    if (p.ended !== null) return;
+    if (p.ended !== null) break;
     message.begin(0);
     if (result !== NO_RESULT) message.append(result);
-    yield* l4.replyWait(p.hart, ANYLOCAL);
+    yield* l4.replyWait(hart, ANYLOCAL);
   }
+  p.files.closeAll();
+  if (p.ended !== null) yield* options.onExit(p.ended, l4);
 }
 
 /** A number nobody answers. */

@@ -116,6 +116,10 @@ class FlatTask implements TaskMemory {
   *reset(): Generator<L4Wait, void> {
     this.memory.pages.clear();
   }
+  readonly filesAreDirty = false;
+  readonly filesAreStale = false;
+  *writeFiles(): Generator<L4Wait, void> {}
+  *refreshFiles(): Generator<L4Wait, void> {}
 }
 
 export interface GuestOptions {
@@ -164,7 +168,7 @@ export class Guest {
       env: options.env ?? [],
       provider: options.provider ?? null,
       files: options.files ?? [{ path: '/bin/prog', mode: 0o755, bytes: tinyElf(wordBits) }],
-      streams: {
+      streams: () => ({
         terminals: options.terminals ?? [false, false, false],
         read: (max) => {
           const part = input.subarray(0, max);
@@ -175,8 +179,8 @@ export class Guest {
           this.output[fd].push(...bytes);
           return bytes.length;
         },
-      },
-      onExit: (exit) => (this.exit = exit),
+      }),
+      onExit: (exit) => this.#ended(exit),
       report: (line) => this.reports.push(line),
     });
     this.#body = body(this.#l4(wordBits));
@@ -245,6 +249,10 @@ export class Guest {
 
   #signed(lo: number, hi: number): number {
     return this.message.wordBits === 32 ? lo : hi * 2 ** 32 + (lo >>> 0);
+  }
+
+  *#ended(exit: ProcessExit): Generator<L4Wait, void, void> {
+    this.exit = exit;
   }
 
   #resume(): void {
