@@ -1,5 +1,6 @@
 /** libhurd-mm: the self-paging library of a task. */
+export { WINDOW_PAGES } from './container.ts';
 export * from './interface.ts';
-export { type MemoryCounters, MemoryManager, type MemoryOptions, WINDOW_PAGES } from './memory-manager.ts';
+export { type MemoryCounters, MemoryManager, type MemoryOptions } from './memory-manager.ts';
 export { taskMemory } from './mmap.ts';
 export { pager } from './pager.ts';

@@ -15,18 +15,25 @@ export const MAP_SHARED_VALIDATE = 0x03;
 export const MAP_TYPE = 0x0f;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
+export const MAP_POPULATE = 0x8000;
 export const MAP_FIXED_NOREPLACE = 0x100000;
 export const MREMAP_MAYMOVE = 1;
 export const MREMAP_FIXED = 2;
 export const MADV_DONTNEED = 4;
 export const MADV_FREE = 8;
+export const MADV_REMOVE = 9;
+export const MADV_POPULATE_READ = 22;
+export const MADV_POPULATE_WRITE = 23;
 export const MS_ASYNC = 1;
 export const MS_INVALIDATE = 2;
 export const MS_SYNC = 4;
 
 /** A file as something to map. Synchronous: the file system of a guest lives in the server's own memory. */
 export interface FileBacking {
-  /** Identity: mappings of the same file share its cached pages. */
+  /**
+   * Identity of the bytes: mappings of the same file share its cached pages. A file whose bytes have changed has another
+   * key from then on, and its old pages are forgotten (TaskMemory.refreshFiles).
+   */
   readonly key: object;
   /** Bytes, now. */
   readonly size: number;
@@ -59,4 +66,11 @@ export interface TaskMemory {
   setBreak(addr: number): void;
   /** Releases all of the program's memory: it ends, or another takes its place. */
   reset(): Generator<L4Wait, void>;
+
+  /** Whether the program has written to a shared mapping: before others look at files, writeFiles must be called. */
+  readonly filesAreDirty: boolean;
+  writeFiles(): Generator<L4Wait, void>;
+  /** Whether a mapped file has changed behind the mapping: before the program goes on, refreshFiles must be called. */
+  readonly filesAreStale: boolean;
+  refreshFiles(): Generator<L4Wait, void>;
 }

@@ -5,110 +5,107 @@
  *   fault --> Regions: which store, which page --> PageCache: resident? --no--> produce it
  *                                                       | yes
  *                                                       v
- *             physmem.map, for the window of resident neighbours around the page
+ *             TaskContainer.map, for the window of resident neighbours around the page
  *
  * Memory comes lazily: binding a region asks nobody, the first touch of a page does. The bytes of all stores lie in one
  * container; a page of it holds one store page. Mappings are a cache that physmem may empty at any time.
+ * When memory runs out, clean pages are given up first (files can be read again, unwritten memory is zero), then dirty
+ * pages of files are written back and given up.
  *
- * Threads: the pager serves faults, another thread of the task edits the regions; both call with their own `l4`. The
- * editor's program does not run meanwhile, so the two never overlap, and #enter panics if they do.
- * Not here: the message loop (pager.ts) and the system calls' argument rules (mmap.ts).
+ * Threads: the pager serves faults, one other thread of the task edits the regions; both call with their own `l4`. A
+ * call has the manager to itself: another waits until it is done. What waits inside waits for physmem only.
+ * Not here: the message loop (pager.ts), the system calls' argument rules (mmap.ts), the container (container.ts).
  * Source: libhurd-mm of hurd-l4; file stores and self-paging as its design text describes them.
+ *
+ * Invariants (assertInvariants):
+ *   V4  a page of the container is a page of exactly one store, and no page of it is lost
+ *   V5  regions of an anonymous or private store show different pages of it; each of its resident pages is shown
+ *   V6  a clean page is never mapped writable, nor is the page below a private store
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { EACCES, EFAULT, EIO, ENOMEM } from '../../hostkernel/base/errno.ts';
-import { type Access, EXEC, PAGE_SHIFT, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
-import { invoke } from '../../vkernel/cap/rpc.ts';
-import { fpagesCovering, fpageSize, type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../../vkernel/l4/user.ts';
-import { ALL_OR_NONE, FORCE_WRITE, PHYSMEM } from '../../vkernel/physmem/interface.ts';
-import { ContainerSpace } from './container-space.ts';
-import type { PageCache } from './page-cache.ts';
-import { type Region, Regions } from './regions.ts';
-import { anonymousStore, type AnonymousStore, type FileStore, fileStore } from './store.ts';
+import { type Access, EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
+import { type L4, type L4Wait, RIGHTS_ALL, rightsOf } from '../../vkernel/l4/user.ts';
+import { FORCE_WRITE } from '../../vkernel/physmem/interface.ts';
+import { type ContainerCounters, type ContainerOptions, TaskContainer, unmapOwn, WINDOW_PAGES } from './container.ts';
 import type { FileBacking } from './interface.ts';
+import { OffsetRange } from './offset-range.ts';
+import type { PageCache } from './page-cache.ts';
+import { part, type Region, Regions } from './regions.ts';
+import { type AnonymousStore, anonymousStore, type FileStore, fileStore, type PrivateStore, privateStore, type Store } from './store.ts';
 
-/** Most pages a fault maps, reads ahead or brings in: one window, aligned. */
-export const WINDOW_PAGES = 16;
-
-export interface MemoryOptions {
-  readonly physmem: ThreadId;
-  readonly control: number; // memory control that is charged
+export interface MemoryOptions extends ContainerOptions {
   readonly userEnd: number; // first byte address the program may not map
   readonly faultAround: number; // pages mapped at once where already resident, a power of two up to WINDOW_PAGES
   readonly cluster: number; // fresh anonymous pages brought in by a fault, a power of two up to WINDOW_PAGES
-  readonly scratch: number; // address of WINDOW_PAGES pages for filling pages before the program sees them
 }
 
-export interface MemoryCounters {
-  faults: number;
-  unmapped: number; // no region there
-  protection: number; // the region does not allow it
-  misses: number; // the page was not resident
-  promotions: number; // first write to a clean page
-  copies: number; // first write to a page of a private file mapping
-  mapRequests: number;
-  pagesMapped: number;
-  pagesAllocated: number;
-  pagesReturned: number;
-  storeReads: number; // pages read from files
-  storeWrites: number; // pages written back
-  evictions: number; // clean file pages given up for want of memory
+export interface MemoryCounters extends ContainerCounters {
+  readonly faults: number;
+  readonly unmapped: number; // no region there
+  readonly protection: number; // the region does not allow it
+  readonly misses: number; // the page was not resident
+  readonly promotions: number; // first write to a clean page
+  readonly copies: number; // first write to a page of a private file mapping
+  readonly storeReads: number; // reads of files, of one page or more
+  readonly storeWrites: number; // pages written back
+  readonly evictions: number; // clean pages given up for want of memory
 }
+
+type OwnCounters = { -readonly [K in Exclude<keyof MemoryCounters, keyof ContainerCounters>]: number };
+
+/** Pages given up at once when memory runs out, where there are so many. */
+const EVICT_PAGES = 16;
+/** Microseconds between two looks whether the manager is free again. */
+const BUSY_WAIT = 1;
+const ALL_PAGES = Number.MAX_SAFE_INTEGER;
 
 export class MemoryManager {
   readonly regions: Regions;
-  readonly counters: MemoryCounters = {
+  readonly anonymous: AnonymousStore = anonymousStore(false);
+  readonly sharedAnonymous: AnonymousStore = anonymousStore(true);
+  /** Counts what changes the address space or what is resident: a fault that comes back without any of it is in vain. */
+  generation = 0;
+  readonly #options: MemoryOptions;
+  readonly #container: TaskContainer;
+  readonly #offsets = new OffsetRange(); // of both anonymous stores
+  readonly #files = new Map<object, FileStore>(); // by FileStore.key
+  readonly #buffer = new Uint8Array(WINDOW_PAGES * PAGE_SIZE);
+  readonly #hand: { cache: PageCache | null; page: number } = { cache: null, page: 0 }; // where the next eviction begins
+  readonly #counters: OwnCounters = {
     faults: 0,
     unmapped: 0,
     protection: 0,
     misses: 0,
     promotions: 0,
     copies: 0,
-    mapRequests: 0,
-    pagesMapped: 0,
-    pagesAllocated: 0,
-    pagesReturned: 0,
     storeReads: 0,
     storeWrites: 0,
     evictions: 0,
   };
-  readonly anonymous: AnonymousStore = anonymousStore();
-  readonly #options: MemoryOptions;
-  readonly #space = new ContainerSpace();
-  readonly #files = new Map<object, FileStore>(); // by FileBacking.key
-  readonly #buffer = new Uint8Array(WINDOW_PAGES * PAGE_SIZE);
-  #container = 0;
-  #nextAnonymous = 0; // byte offset in the anonymous store handed out next; never used again
   #busy = false;
 
   constructor(options: MemoryOptions) {
     this.#options = options;
+    this.#container = new TaskContainer(options);
     this.regions = new Regions(options.userEnd);
   }
 
+  get counters(): MemoryCounters {
+    return { ...this.#counters, ...this.#container.counters };
+  }
+
+  /** Pages of the container in use. */
+  get pages(): number {
+    return this.#container.pages;
+  }
+
   /** Creates the container. @returns 0, or physmem's errno */
-  *start(l4: L4): Generator<L4Wait, number> {
-    const label = yield* invoke(l4, this.#options.physmem, PHYSMEM.create, this.#options.control);
-    if (label === 0) this.#container = l4.message.word(1);
-    return label;
+  start(l4: L4): Generator<L4Wait, number> {
+    return this.#container.create(l4);
   }
 
-  /** Offsets of the anonymous store for `size` bytes. */
-  takeAnonymousOffsets(size: number): number {
-    const offset = this.#nextAnonymous;
-    this.#nextAnonymous += size;
-    return offset;
-  }
-
-  /** The one store of a file; its pages stay cached after the last mapping is gone. */
-  storeOf(file: FileBacking): FileStore {
-    let store = this.#files.get(file.key);
-    if (store === undefined) {
-      store = fileStore(file);
-      this.#files.set(file.key, store);
-    }
-    return store;
-  }
+  // --- Faults ----------------------------------------------------------------------------------------------------
 
   /**
    * Makes an access at `va` succeed. Hot: the path of every page fault of the program.
@@ -116,15 +113,16 @@ export class MemoryManager {
    * Waits: for physmem.
    */
   *fault(l4: L4, va: number, access: Access): Generator<L4Wait, number> {
-    this.#enter();
-    this.counters.faults += 1;
+    while (this.#busy) yield* l4.sleep(BUSY_WAIT);
+    this.#busy = true;
+    this.#counters.faults += 1;
     const region = this.regions.find(va);
     let errno = 0;
     if (region === null || region.store === null) {
-      this.counters.unmapped += 1;
+      this.#counters.unmapped += 1;
       errno = EFAULT;
     } else if ((access & ~region.access) !== 0) {
-      this.counters.protection += 1;
+      this.#counters.protection += 1;
       errno = EACCES;
     } else {
       errno = yield* this.#resolve(l4, region, Math.floor(va / PAGE_SIZE), access);
@@ -135,35 +133,45 @@ export class MemoryManager {
 
   /** Brings the page in if it is not resident, then maps it with its neighbours. */
   *#resolve(l4: L4, region: Region, vaPage: number, access: Access): Generator<L4Wait, number> {
-    const store = region.store;
+    const { store } = region;
     kassert(store !== null, 'memory-manager: reserved region');
     const page = vaPage - region.start / PAGE_SIZE + region.storeOffset / PAGE_SIZE;
     let cache: PageCache = store.cache;
     if (cache.find(page) < 0) {
       let errno = 0;
       if (store.kind === 'anonymous') {
-        this.counters.misses += 1;
-        errno = yield* this.#bringInAnonymous(l4, region, page, access);
+        this.#counters.misses += 1;
+        this.generation += 1;
+        errno = yield* this.#bringInAnonymous(l4, region, store, page, access);
       } else {
         const below = store.kind === 'file' ? store : store.below;
         if (below.cache.find(page) < 0) {
-          this.counters.misses += 1;
+          this.#counters.misses += 1;
+          this.generation += 1;
           errno = yield* this.#bringInFile(l4, below, page);
         }
-        if (errno === 0 && store.kind === 'private' && (access & WRITE) !== 0) errno = yield* this.#copyPage(l4, below.cache, cache, page);
-        else if (store.kind === 'private') cache = below.cache;
+        if (store.kind === 'file') this.#promote(cache, page, access);
+        else if ((access & WRITE) === 0) cache = below.cache;
+        else if (errno === 0) errno = yield* this.#copyPage(l4, store, page);
       }
       if (errno !== 0) return errno;
-    } else if ((access & WRITE) !== 0 && !cache.isDirty(page)) {
-      this.counters.promotions += 1;
-      cache.setDirty(page, true);
+    } else {
+      this.#promote(cache, page, access);
     }
     return yield* this.#mapWindow(l4, region, cache, page, vaPage, access);
   }
 
+  /** Counts a resident page as dirty when it is about to be written for the first time. */
+  #promote(cache: PageCache, page: number, access: Access): void {
+    if ((access & WRITE) === 0 || cache.find(page) < 0 || cache.isDirty(page)) return;
+    this.#counters.promotions += 1;
+    this.generation += 1;
+    cache.setDirty(page, true);
+  }
+
   /** Fresh zero pages: `cluster` of them around the page, clipped to the region and to what is resident. */
-  *#bringInAnonymous(l4: L4, region: Region, page: number, access: Access): Generator<L4Wait, number> {
-    const { cache } = this.anonymous;
+  *#bringInAnonymous(l4: L4, region: Region, store: AnonymousStore, page: number, access: Access): Generator<L4Wait, number> {
+    const { cache } = store;
     const first = region.storeOffset / PAGE_SIZE;
     const last = first + region.size / PAGE_SIZE;
     const vaDelta = region.start / PAGE_SIZE - first; // store page + vaDelta = virtual page
@@ -172,164 +180,128 @@ export class MemoryManager {
     let to = page + 1;
     while (from > first && from > base && cache.find(from - 1) < 0) from -= 1;
     while (to < last && to < base + this.#options.cluster && cache.find(to) < 0) to += 1;
-    let at = yield* this.#allocate(l4, to - from, from + vaDelta);
-    if (at < 0 && to - from > 1) {
+    let at = to - from > 1 ? yield* this.#container.allocate(l4, to - from, from + vaDelta) : -ENOMEM;
+    if (at < 0) {
       from = page;
       to = page + 1;
-      at = yield* this.#allocate(l4, 1, from + vaDelta);
+      at = yield* this.#allocate(l4, 1, page + vaDelta);
     }
     if (at < 0) return -at;
-    const dirty = (access & WRITE) !== 0; // the neighbours of a written page are mapped writable with it
-    for (let i = from; i < to; i += 1) cache.insert(i, at + i - from, dirty);
+    for (let i = from; i < to; i += 1) cache.insert(i, at + i - from, i === page && (access & WRITE) !== 0);
     return 0;
   }
 
   /** Reads a page of a file, and some behind it where the reader goes through the file in order. */
   *#bringInFile(l4: L4, store: FileStore, page: number): Generator<L4Wait, number> {
-    const { cache, file } = store;
-    const sizePages = Math.ceil(file.size / PAGE_SIZE);
+    const { cache } = store;
+    const sizePages = Math.ceil(store.file.size / PAGE_SIZE);
     if (page >= sizePages) return EIO; // beyond the end of the file: a bus error
     store.window = page === store.expected ? Math.min(2 * store.window, WINDOW_PAGES) : 1;
     let count = 1;
     while (count < store.window && page + count < sizePages && cache.find(page + count) < 0) count += 1;
     store.expected = page + count;
+    if (count > 1) {
+      const ahead = yield* this.#container.allocate(l4, count, page);
+      if (ahead >= 0 && (yield* this.#readFile(l4, store, page, ahead, count)) === 0) return 0;
+      store.window = 1;
+      store.expected = page + 1;
+    }
+    const at = yield* this.#allocate(l4, 1, page);
+    return at < 0 ? -at : yield* this.#readFile(l4, store, page, at, 1);
+  }
+
+  /** Reads `count` pages of a file into fresh pages of the container, which are given back if that fails. */
+  *#readFile(l4: L4, store: FileStore, page: number, at: number, count: number): Generator<L4Wait, number> {
+    const { file, cache } = store;
     const bytes = this.#buffer.subarray(0, count * PAGE_SIZE).fill(0);
     const wanted = Math.min(bytes.length, file.size - page * PAGE_SIZE);
-    if (file.read(page * PAGE_SIZE, bytes.subarray(0, wanted)) !== wanted) return EIO;
-    this.counters.storeReads += count;
-    const at = yield* this.#allocate(l4, count, page);
-    if (at < 0) return -at;
-    const errno = yield* this.#fillPages(l4, at, bytes);
+    this.#counters.storeReads += 1;
+    const complete = file.read(page * PAGE_SIZE, bytes.subarray(0, wanted)) === wanted;
+    const errno = complete ? yield* this.#container.fill(l4, at, bytes) : EIO;
     if (errno !== 0) {
-      yield* this.#deallocate(l4, at, count);
+      yield* this.#container.deallocate(l4, at, count);
       return errno;
     }
     for (let i = 0; i < count; i += 1) cache.insert(page + i, at + i, false);
     return 0;
   }
 
-  /** Writes bytes into container pages through the scratch window, which the program cannot reach. */
-  *#fillPages(l4: L4, containerPage: number, bytes: Uint8Array): Generator<L4Wait, number> {
-    const { scratch } = this.#options;
-    const pages = bytes.length / PAGE_SIZE;
-    const errno = yield* this.#map(l4, containerPage, scratch / PAGE_SIZE, pages, READ | WRITE, pages);
-    if (errno !== 0) return errno;
-    const done = l4.tryWrite(scratch, bytes, 0, bytes.length);
-    this.#flush(l4, scratch, bytes.length);
-    return done === bytes.length ? 0 : EIO;
-  }
-
   /** A logical copy of the file's page: the first write of a private mapping. */
-  *#copyPage(l4: L4, from: PageCache, to: PageCache, page: number): Generator<L4Wait, number> {
-    this.counters.copies += 1;
-    let at = this.#space.take(1, 1, 0);
-    if (at < 0) return ENOMEM;
-    const { physmem } = this.#options;
-    for (let tries = 0; ; tries += 1) {
-      const source = from.find(page) * PAGE_SIZE;
-      const container = this.#container;
-      const label = yield* invoke(l4, physmem, PHYSMEM.copy, container, source, container, at * PAGE_SIZE, PAGE_SIZE, ALL_OR_NONE);
-      if (label === 0) break;
-      const evicted = label === ENOMEM && tries === 0 ? yield* this.#evict(l4, from, page) : 0;
-      if (evicted > 0) continue;
-      this.#space.giveBack(at, 1);
-      at = -1;
-      return label;
+  *#copyPage(l4: L4, store: PrivateStore, page: number): Generator<L4Wait, number> {
+    const source = store.below.cache;
+    this.#counters.copies += 1;
+    this.generation += 1;
+    for (;;) {
+      const at = yield* this.#container.copy(l4, source.find(page));
+      if (at >= 0) {
+        store.cache.insert(page, at, true);
+        return 0;
+      }
+      if ((yield* this.#evict(l4, 1, source, page)) === 0) return -at;
     }
-    this.counters.pagesAllocated += 1;
-    to.insert(page, at, true);
-    return 0;
   }
 
-  /** Maps the page and those around it that are resident, in a row, and good for the same rights. */
+  /** Maps the page and those around it that are resident, in a row, and good for the same rights. Hot. */
   *#mapWindow(l4: L4, region: Region, cache: PageCache, page: number, vaPage: number, access: Access): Generator<L4Wait, number> {
+    const own = region.store?.kind === 'private' && cache !== region.store.cache ? region.store.cache : null;
     const dirty = cache.isDirty(page);
-    const rights = dirty ? region.access : region.access & ~WRITE;
+    const rights = dirty && own === null ? region.access : region.access & ~WRITE;
     const at = cache.find(page);
     const window = this.#options.faultAround;
     const windowStart = Math.floor(vaPage / window) * window;
     const firstVa = Math.max(windowStart, region.start / PAGE_SIZE);
     const endVa = Math.min(windowStart + window, (region.start + region.size) / PAGE_SIZE);
-    const own = region.store?.kind === 'private' && cache !== region.store.cache ? region.store.cache : null;
     let before = 0;
     while (vaPage - before > firstVa && fits(cache, page - before - 1, at - before - 1, dirty, own)) before += 1;
     let behind = 1;
     while (vaPage + behind < endVa && fits(cache, page + behind, at + behind, dirty, own)) behind += 1;
     const force = (access & WRITE) !== 0 ? FORCE_WRITE : 0;
-    return yield* this.#map(l4, at - before, vaPage - before, before + behind, rights, before + 1, force);
+    return yield* this.#container.map(l4, at - before, vaPage - before, before + behind, rights, before + 1, force);
   }
 
-  /**
-   * Asks physmem for mappings until `needed` pages of the range are there; the rest is a gift.
-   * @param rights PROT_* bits
-   */
-  *#map(
-    l4: L4,
-    containerPage: number,
-    vaPage: number,
-    pages: number,
-    rights: Access,
-    needed: number,
-    force = 0,
-  ): Generator<L4Wait, number> {
-    const flags = rightsOf(rights) | force;
-    const { physmem } = this.#options;
-    for (let done = 0; done < needed; ) {
-      this.counters.mapRequests += 1;
-      const va = (vaPage + done) * PAGE_SIZE;
-      const index = (containerPage + done) * PAGE_SIZE;
-      const label = yield* invoke(l4, physmem, PHYSMEM.map, this.#container, flags, va, index, (pages - done) * PAGE_SIZE);
-      const mapped = mappedPages(l4);
-      this.counters.pagesMapped += mapped;
-      done += mapped;
-      if (done >= needed) break;
-      if (label !== 0) return label === ENOMEM ? ENOMEM : EIO;
-      if (mapped === 0) return EIO;
-    }
-    return 0;
-  }
+  // --- Memory runs out -------------------------------------------------------------------------------------------
 
-  /**
-   * Fresh zero pages in the container, in a row, congruent to virtual page `near` where there is more than one.
-   * @returns the first container page, or -ENOMEM
-   */
+  /** Fresh pages as TaskContainer.allocate gives them; evicts for them where it must. @returns a page, or -ENOMEM */
   *#allocate(l4: L4, pages: number, near: number): Generator<L4Wait, number> {
-    const at = this.#space.take(pages, pages > 1 ? WINDOW_PAGES : 1, near);
-    if (at < 0) return -ENOMEM;
-    const { physmem } = this.#options;
-    for (let tries = 0; ; tries += 1) {
-      const label = yield* invoke(l4, physmem, PHYSMEM.allocate, this.#container, ALL_OR_NONE, at * PAGE_SIZE, pages * PAGE_SIZE);
-      if (label === 0) break;
-      if (label === ENOMEM && tries === 0 && (yield* this.#evict(l4, null, 0)) > 0) continue;
-      this.#space.giveBack(at, pages);
-      return -ENOMEM;
+    for (;;) {
+      const at = yield* this.#container.allocate(l4, pages, near);
+      if (at >= 0 || (yield* this.#evict(l4, pages, null, 0)) === 0) return at;
     }
-    this.counters.pagesAllocated += pages;
-    return at;
   }
 
-  /** Gives pages of the container back; their mappings disappear with them. */
-  *#deallocate(l4: L4, containerPage: number, pages: number): Generator<L4Wait, void> {
-    const { physmem } = this.#options;
-    const label = yield* invoke(l4, physmem, PHYSMEM.deallocate, this.#container, containerPage * PAGE_SIZE, pages * PAGE_SIZE);
-    kassert(label === 0 && l4.message.word(1) === pages * PAGE_SIZE, 'memory-manager: physmem disowns our pages');
-    this.#space.giveBack(containerPage, pages);
-    this.counters.pagesReturned += pages;
+  /**
+   * Gives up pages whose bytes can be had again, at least `wanted` where there are so many.
+   * @param keep the page of `spare` that stays
+   * @returns pages given up
+   */
+  *#evict(l4: L4, wanted: number, spare: PageCache | null, keep: number): Generator<L4Wait, number> {
+    const evicted = yield* this.#evictClean(l4, wanted, spare, keep);
+    if (evicted > 0) return evicted;
+    for (const store of this.#files.values()) yield* this.#writeBack(l4, store, 0, ALL_PAGES);
+    return yield* this.#evictClean(l4, wanted, spare, keep);
   }
 
-  /** Gives up all clean pages of files: they can be read again. @returns pages given up; `keep` of `spare` stays */
-  *#evict(l4: L4, spare: PageCache | null, keep: number): Generator<L4Wait, number> {
+  /** The same for clean pages. The hand goes round all caches, so that every page has its turn. */
+  *#evictClean(l4: L4, wanted: number, spare: PageCache | null, keep: number): Generator<L4Wait, number> {
+    const hand = this.#hand;
+    const caches = [this.anonymous.cache, this.sharedAnonymous.cache, ...[...this.#files.values()].map((store) => store.cache)];
+    const first = Math.max(0, hand.cache === null ? 0 : caches.indexOf(hand.cache));
+    const from = caches[first] === hand.cache ? hand.page : 0;
+    let room = Math.max(wanted, EVICT_PAGES);
     let evicted = 0;
-    for (const store of this.#files.values()) {
-      evicted += yield* this.#drop(
-        l4,
-        store.cache,
-        0,
-        Number.MAX_SAFE_INTEGER,
-        (page, dirty) => dirty || (store.cache === spare && page === keep),
-      );
+    for (let i = 0; i <= caches.length && room > 0; i += 1) {
+      const cache = caches[(first + i) % caches.length] as PageCache;
+      if (cache.resident === cache.dirty) continue;
+      const stays = (page: number, dirty: boolean): boolean => {
+        if (dirty || room === 0 || (cache === spare && page === keep)) return true;
+        room -= 1;
+        hand.cache = cache;
+        hand.page = page + 1;
+        return false;
+      };
+      evicted += yield* this.#drop(l4, cache, i === 0 ? from : 0, i === caches.length ? from : ALL_PAGES, stays);
     }
-    this.counters.evictions += evicted;
+    this.#counters.evictions += evicted;
     return evicted;
   }
 
@@ -341,6 +313,7 @@ export class MemoryManager {
     to: number,
     stays: ((page: number, dirty: boolean) => boolean) | null,
   ): Generator<L4Wait, number> {
+    if (cache.resident === 0) return 0;
     const runs: { page: number; at: number; count: number }[] = [];
     cache.forEachRun(from, to, (page, at, count, dirty) => {
       for (let i = 0; i < count; i += 1) {
@@ -353,167 +326,270 @@ export class MemoryManager {
     let dropped = 0;
     for (const run of runs) {
       for (let i = 0; i < run.count; i += 1) cache.remove(run.page + i);
-      yield* this.#deallocate(l4, run.at, run.count);
+      yield* this.#container.deallocate(l4, run.at, run.count);
       dropped += run.count;
     }
     return dropped;
   }
 
-  /** Takes our own mappings of a range away. */
-  #flush(l4: L4, start: number, size: number, lost = READ | WRITE | EXEC): void {
-    const rights = lost === (READ | WRITE | EXEC) ? RIGHTS_ALL : rightsOf(lost);
-    for (const page of fpagesCovering(start, size, rights)) l4.unmap(page, true);
+  // --- Edits: all of them wait for their turn, and for physmem -----------------------------------------------------
+
+  /** Has the manager to itself until #leave. Waits: for the call in progress. */
+  *#enter(l4: L4): Generator<L4Wait, void> {
+    while (this.#busy) yield* l4.sleep(BUSY_WAIT);
+    this.#busy = true;
+    this.generation += 1;
+  }
+
+  #leave(): void {
+    this.#busy = false;
+  }
+
+  /** Offsets of the anonymous stores for `size` bytes that no region shows. @returns the first, or -1 */
+  takeAnonymousOffsets(size: number): number {
+    return this.#offsets.take(size, () => this.regions.all().filter((map) => map.store?.kind === 'anonymous'));
   }
 
   /** Binds free space to a store. Nothing is fetched. */
-  bind(region: Region): void {
-    this.#enter();
+  *bind(l4: L4, region: Region): Generator<L4Wait, void> {
+    yield* this.#enter(l4);
     this.regions.enter(region);
-    this.#busy = false;
+    this.#leave();
   }
 
   /**
    * Releases [start, start + size): mappings, regions, and the pages nobody else can name. Holes are skipped.
-   * Dirty pages of a shared file mapping are written back first.
+   * Dirty pages of a shared file mapping are written back first; where that fails they stay, for a later try.
    * @returns 0, or EACCES: a reserved region is in the range (then nothing has changed)
    */
   *release(l4: L4, start: number, size: number): Generator<L4Wait, number> {
     if (this.regions.overlapping(start, size).some((map) => map.store === null)) return EACCES;
-    yield* this.synchronise(l4, start, size);
-    this.#enter();
+    yield* this.#enter(l4);
+    yield* this.#synchronise(l4, start, size);
     for (const piece of this.regions.remove(start, size)) yield* this.#discardPiece(l4, piece);
-    this.#busy = false;
+    this.#leave();
     return 0;
   }
 
   *#discardPiece(l4: L4, piece: Region): Generator<L4Wait, void> {
-    this.#flush(l4, piece.start, piece.size);
-    const store = piece.store;
+    unmapOwn(l4, piece.start, piece.size, RIGHTS_ALL);
+    const { store } = piece;
     if (store === null || store.kind === 'file') return;
     const first = piece.storeOffset / PAGE_SIZE;
     yield* this.#drop(l4, store.cache, first, first + piece.size / PAGE_SIZE, null);
   }
 
-  /** Throws the private contents of a range away: it reads as when it was bound. Shared file pages stay. */
-  *discard(l4: L4, start: number, size: number): Generator<L4Wait, void> {
-    this.#enter();
+  /** Throws the private contents of a range away: it reads as when it was bound. What others share stays, but for `shared`. */
+  *discard(l4: L4, start: number, size: number, shared = false): Generator<L4Wait, void> {
+    yield* this.#enter(l4);
     for (const map of this.regions.overlapping(start, size)) {
-      if (map.store === null) continue;
-      const from = Math.max(map.start, start);
-      const to = Math.min(map.start + map.size, start + size);
-      yield* this.#discardPiece(l4, { ...map, start: from, size: to - from, storeOffset: map.storeOffset + from - map.start });
+      if (map.store === null || (map.store.kind === 'anonymous' && map.store.shared && !shared)) continue;
+      yield* this.#discardPiece(l4, part(map, Math.max(map.start, start), Math.min(map.start + map.size, start + size)));
     }
-    this.#busy = false;
+    this.#leave();
   }
 
   /** Changes what a fully bound range permits. Lost rights go at once, new ones come with the next fault. */
-  protect(l4: L4, start: number, size: number, access: Access): void {
-    this.#enter();
+  *protect(l4: L4, start: number, size: number, access: Access): Generator<L4Wait, void> {
+    yield* this.#enter(l4);
     for (const piece of this.regions.remove(start, size)) {
       const lost = piece.access & ~access;
-      if (lost !== 0) this.#flush(l4, piece.start, piece.size, lost === piece.access ? READ | WRITE | EXEC : lost);
+      if (lost !== 0) unmapOwn(l4, piece.start, piece.size, (lost & READ) !== 0 ? RIGHTS_ALL : rightsOf(lost));
       this.regions.enter({ ...piece, access });
     }
-    this.#busy = false;
+    this.#leave();
   }
 
   /** Moves the regions of [start, start + size) to free space at `to`; the pages stay where they are. */
-  move(l4: L4, start: number, size: number, to: number): void {
-    this.#enter();
+  *move(l4: L4, start: number, size: number, to: number): Generator<L4Wait, void> {
+    yield* this.#enter(l4);
     for (const piece of this.regions.remove(start, size)) {
-      this.#flush(l4, piece.start, piece.size);
+      unmapOwn(l4, piece.start, piece.size, RIGHTS_ALL);
       this.regions.enter({ ...piece, start: to + (piece.start - start) });
     }
-    this.#busy = false;
+    this.#leave();
   }
 
-  /** Writes the dirty pages of shared file mappings in the range back. @returns 0, or EIO: some could not be written */
-  *synchronise(l4: L4, start: number, size: number): Generator<L4Wait, number> {
-    this.#enter();
-    let errno = 0;
-    for (const map of this.regions.overlapping(start, size)) {
-      if (map.store === null || map.store.kind !== 'file') continue;
-      const from = Math.max(map.start, start);
-      const first = (map.storeOffset + from - map.start) / PAGE_SIZE;
-      const pages = (Math.min(map.start + map.size, start + size) - from) / PAGE_SIZE;
-      const failed = yield* this.#writeBack(l4, map.store, first, first + pages);
-      if (failed !== 0) errno = failed;
-    }
-    this.#busy = false;
-    return errno;
-  }
-
-  /** Writes dirty pages [from, to) of a file, clean first so that a write meanwhile is seen. */
-  *#writeBack(l4: L4, store: FileStore, from: number, to: number): Generator<L4Wait, number> {
-    const dirty: { page: number; at: number }[] = [];
-    store.cache.forEachRun(from, to, (page, at, count, isDirty) => {
-      if (!isDirty) return;
-      for (let i = 0; i < count; i += 1) dirty.push({ page: page + i, at: at + i });
-    });
-    if (dirty.length === 0) return 0;
-    for (const map of this.regions.all()) if (map.store === store) this.#flush(l4, map.start, map.size, WRITE);
-    const { scratch } = this.#options;
-    const bytes = this.#buffer.subarray(0, PAGE_SIZE);
-    let errno = 0;
-    for (const { page, at } of dirty) {
-      const failed = yield* this.#map(l4, at, scratch / PAGE_SIZE, 1, READ, 1);
-      const readable = failed === 0 && l4.tryRead(scratch, bytes, 0, PAGE_SIZE) === PAGE_SIZE;
-      this.#flush(l4, scratch, PAGE_SIZE);
-      const length = Math.min(PAGE_SIZE, store.file.size - page * PAGE_SIZE);
-      const written = readable && length > 0 ? (store.file.write?.(page * PAGE_SIZE, bytes.subarray(0, length)) ?? -EIO) : 0;
-      if (!readable || written < 0) {
-        errno = EIO;
-        continue;
-      }
-      store.cache.setDirty(page, false);
-      this.counters.storeWrites += 1;
-    }
-    return errno;
+  /**
+   * The region that continues `before` by `size` bytes, at `start`. It shows pages that nobody else shows: a private
+   * store that already shows them somewhere is followed by another one.
+   * @returns null where no offsets are left
+   */
+  continuation(before: Region, start: number, size: number): Region | null {
+    const { store } = before;
+    if (store === null) return null;
+    let storeOffset = before.storeOffset + before.size;
+    if (store.kind === 'anonymous') storeOffset = this.takeAnonymousOffsets(size);
+    const isShown = (map: Region): boolean =>
+      map.store === store && map.storeOffset < storeOffset + size && storeOffset < map.storeOffset + map.size;
+    const next: Store = store.kind === 'private' && this.regions.all().some(isShown) ? privateStore(store.below) : store;
+    return storeOffset < 0 ? null : { ...before, start, size, store: next, storeOffset };
   }
 
   /** Releases every region of the program and every page, cached files included. Reserved regions stay. */
   *releaseAll(l4: L4): Generator<L4Wait, void> {
     for (const map of this.regions.overlapping(0, this.#options.userEnd))
       if (map.store !== null) yield* this.release(l4, map.start, map.size);
-    this.#enter();
-    for (const store of this.#files.values()) yield* this.#drop(l4, store.cache, 0, Number.MAX_SAFE_INTEGER, null);
+    yield* this.#enter(l4);
+    for (const store of this.#files.values()) yield* this.#drop(l4, store.cache, 0, ALL_PAGES, null);
     this.#files.clear();
-    this.#busy = false;
+    this.#leave();
   }
 
-  /** Checks the database, and that every page of the container is a page of exactly one store. */
+  // --- Files -----------------------------------------------------------------------------------------------------
+
+  /** The one store of a file; its pages stay cached after the last mapping is gone. */
+  storeOf(file: FileBacking): FileStore {
+    let store = this.#files.get(file.key);
+    if (store === undefined) {
+      this.#forgetFiles();
+      store = fileStore(file);
+      this.#files.set(store.key, store);
+    } else if (store.file.write === undefined && file.write !== undefined) {
+      store.file = file;
+    }
+    return store;
+  }
+
+  /** Forgets files of which nothing is resident and nothing is bound. */
+  #forgetFiles(): void {
+    const bound = new Set<Store>();
+    for (const { store } of this.regions.all()) if (store !== null) bound.add(store.kind === 'private' ? store.below : store);
+    for (const [key, store] of this.#files) if (store.cache.resident === 0 && !bound.has(store)) this.#files.delete(key);
+  }
+
+  /** Writes the dirty pages of shared file mappings in the range back. @returns 0, or EIO: some could not be written */
+  *synchronise(l4: L4, start: number, size: number): Generator<L4Wait, number> {
+    yield* this.#enter(l4);
+    const errno = yield* this.#synchronise(l4, start, size);
+    this.#leave();
+    return errno;
+  }
+
+  *#synchronise(l4: L4, start: number, size: number): Generator<L4Wait, number> {
+    let errno = 0;
+    for (const map of this.regions.overlapping(start, size)) {
+      if (map.store === null || map.store.kind !== 'file') continue;
+      const piece = part(map, Math.max(map.start, start), Math.min(map.start + map.size, start + size));
+      const first = piece.storeOffset / PAGE_SIZE;
+      const failed = yield* this.#writeBack(l4, map.store, first, first + piece.size / PAGE_SIZE);
+      if (failed !== 0) errno = failed;
+    }
+    return errno;
+  }
+
+  /** Whether a shared file mapping holds bytes that its file has not. */
+  get filesAreDirty(): boolean {
+    for (const store of this.#files.values()) if (store.cache.dirty > 0) return true;
+    return false;
+  }
+
+  /** Whether a file has other bytes than its cached pages. */
+  get filesAreStale(): boolean {
+    for (const store of this.#files.values()) if (store.file.key !== store.key) return true;
+    return false;
+  }
+
+  /** Writes all dirty pages of files back, as far as that succeeds. */
+  *writeFiles(l4: L4): Generator<L4Wait, void> {
+    yield* this.#enter(l4);
+    for (const store of this.#files.values()) yield* this.#writeBack(l4, store, 0, ALL_PAGES);
+    this.#leave();
+  }
+
+  /** Drops cached pages of files whose bytes have changed; the next access reads them again. Dirty pages stay. */
+  *refreshFiles(l4: L4): Generator<L4Wait, void> {
+    yield* this.#enter(l4);
+    for (const store of [...this.#files.values()]) {
+      if (store.file.key === store.key) continue;
+      yield* this.#drop(l4, store.cache, 0, ALL_PAGES, (_page, dirty) => dirty);
+      this.#renew(store);
+    }
+    this.#forgetFiles();
+    this.#leave();
+  }
+
+  /** The bytes in the cache are those of the file as it is now. */
+  #renew(store: FileStore): void {
+    this.#files.delete(store.key);
+    store.key = store.file.key;
+    this.#files.set(store.key, store);
+  }
+
+  /** Writes dirty pages [from, to) of a file. They lose the right to write first, so that a later write is noticed. */
+  *#writeBack(l4: L4, store: FileStore, from: number, to: number): Generator<L4Wait, number> {
+    if (store.cache.dirty === 0) return 0;
+    const dirty: { page: number; at: number }[] = [];
+    store.cache.forEachRun(from, to, (page, at, count, isDirty) => {
+      if (!isDirty) return;
+      for (let i = 0; i < count; i += 1) dirty.push({ page: page + i, at: at + i });
+    });
+    if (dirty.length === 0) return 0;
+    for (const map of this.regions.all()) if (map.store === store) unmapOwn(l4, map.start, map.size, rightsOf(WRITE));
+    const { file } = store;
+    const wasFresh = file.key === store.key;
+    const bytes = this.#buffer.subarray(0, PAGE_SIZE);
+    let errno = 0;
+    for (const { page, at } of dirty) {
+      const failed = yield* this.#container.read(l4, at, bytes);
+      const length = Math.min(PAGE_SIZE, file.size - page * PAGE_SIZE); // what lies beyond the end of the file is lost
+      const written = failed === 0 && length > 0 ? (file.write?.(page * PAGE_SIZE, bytes.subarray(0, length)) ?? -EIO) : 0;
+      if (failed !== 0 || (length > 0 && written !== length)) {
+        errno = EIO;
+        continue;
+      }
+      store.cache.setDirty(page, false);
+      this.#counters.storeWrites += 1;
+    }
+    if (wasFresh) this.#renew(store); // its own writes do not make it stale
+    return errno;
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+
   assertInvariants(): void {
+    kassert(!this.#busy, 'memory-manager: looked at in the middle of a call');
     this.regions.assertInvariants();
-    const seen = new Set<number>();
-    const caches = new Set<PageCache>([this.anonymous.cache]);
+    const caches = new Set<PageCache>([this.anonymous.cache, this.sharedAnonymous.cache]);
     for (const store of this.#files.values()) caches.add(store.cache);
     for (const map of this.regions.all()) if (map.store !== null) caches.add(map.store.cache);
+    const seen = new Set<number>();
     for (const cache of caches) {
-      cache.forEachRun(0, Number.MAX_SAFE_INTEGER, (_page, at, count) => {
+      cache.forEachRun(0, ALL_PAGES, (_page, at, count) => {
         for (let i = 0; i < count; i += 1) {
-          kassert(!seen.has(at + i), 'memory-manager V4');
+          kassert(!seen.has(at + i), 'memory-manager V4: one page, two stores');
           seen.add(at + i);
         }
       });
     }
-    kassert(seen.size === this.#space.used, 'memory-manager: a page of the container is lost');
+    kassert(seen.size === this.#container.pages, 'memory-manager V4: a page of the container is lost');
+    for (const store of this.#files.values()) caches.delete(store.cache);
+    for (const cache of caches) this.#assertShown(cache);
   }
 
-  #enter(): void {
-    kassert(!this.#busy, 'memory-manager: entered twice');
-    this.#busy = true;
+  /** V5 for one store. */
+  #assertShown(cache: PageCache): void {
+    const maps = this.regions.all().filter((map) => map.store?.cache === cache);
+    maps.sort((a, b) => a.storeOffset - b.storeOffset);
+    let end = 0;
+    let shown = 0;
+    for (const map of maps) {
+      kassert(map.storeOffset >= end, 'memory-manager V5: one page, two regions');
+      end = map.storeOffset + map.size;
+      cache.forEachRun(map.storeOffset / PAGE_SIZE, end / PAGE_SIZE, (_page, _at, count) => {
+        shown += count;
+      });
+    }
+    kassert(shown === cache.resident, 'memory-manager V5: a page that no region shows');
   }
 }
 
-/** Whether store page `page` lies in container page `at`, equally dirty, and is not hidden by a page of `own`. */
+/** Whether store page `page` lies in container page `at`, equally dirty, and is not hidden by a page of `own`. Hot. */
 function fits(cache: PageCache, page: number, at: number, dirty: boolean, own: PageCache | null): boolean {
-  return at >= 0 && cache.find(page) === at && cache.isDirty(page) === dirty && (own === null || own.find(page) < 0);
+  return cache.find(page) === at && cache.isDirty(page) === dirty && (own === null || own.find(page) < 0);
 }
 
-/** Pages the map items of the reply in the message registers cover. */
-function mappedPages(l4: L4): number {
-  const { message } = l4;
-  let bytes = 0;
-  for (let i = 0; i < message.typed; i += 2) bytes += fpageSize(message.itemFpage(1 + message.untyped + i));
-  return bytes / 2 ** PAGE_SHIFT;
+/** What a program that asks for `prot` gets: the kernel's mappings always include the right to read. */
+export function permitted(prot: Access): Access {
+  return prot === 0 ? 0 : (prot & (WRITE | EXEC)) | READ;
 }

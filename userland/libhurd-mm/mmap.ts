@@ -1,18 +1,24 @@
 /**
  * mmap and its kin for the program of a task: the argument rules of the calls, over the memory manager.
  *
- * All edits are local to the task: no server hears of them until a page is touched.
+ * All edits are local to the task: no server hears of them until a page is touched. One thread of the task makes these
+ * calls. Memory that can be accessed at all can be read: the kernel's mappings always include that right.
  * Source: POSIX.1-2017 and Linux mmap(2), mremap(2), brk(2), madvise(2), msync(2).
  */
-import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW } from '../../hostkernel/base/errno.ts';
-import { isPageAligned, PAGE_SIZE, pageAlign } from '../../hostkernel/base/units.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM } from '../../hostkernel/base/errno.ts';
+import { type Access, isPageAligned, PAGE_SIZE, pageAlign } from '../../hostkernel/base/units.ts';
 import type { L4, L4Wait } from '../../vkernel/l4/user.ts';
 import {
+  type FileBacking,
   MADV_DONTNEED,
   MADV_FREE,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  MADV_REMOVE,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
+  MAP_POPULATE,
   MAP_PRIVATE,
   MAP_SHARED,
   MAP_SHARED_VALIDATE,
@@ -28,12 +34,14 @@ import {
   PROT_WRITE,
   type TaskMemory,
 } from './interface.ts';
-import type { MemoryManager } from './memory-manager.ts';
-import { LOWEST_ADDRESS } from './regions.ts';
+import { type MemoryManager, permitted } from './memory-manager.ts';
+import { LOWEST_ADDRESS, type Region } from './regions.ts';
 import { privateStore, type Store } from './store.ts';
 
 const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC;
-const MADV_LAST = 25; // MADV_COLLAPSE; advice beyond it is unknown
+/** Advice that exists: 0 to 25, but for a gap. What is not acted on needs no action. */
+const MADV_LAST = 25;
+const MADV_GAP: readonly number[] = [5, 6, 7];
 
 /** The memory of a task as thread `l4` uses it. `mapBase`: where mappings go that name no address, in bytes. */
 export function taskMemory(memory: MemoryManager, l4: L4, mapBase: number): TaskMemory {
@@ -55,7 +63,8 @@ class Calls implements TaskMemory {
 
   *mmap(request: MapRequest): Generator<L4Wait, number> {
     const { regions } = this.#memory;
-    const { addr, prot, flags, file, offset } = request;
+    const { addr, prot, flags, offset } = request;
+    const file = (flags & MAP_ANONYMOUS) === 0 ? request.file : null;
     const sharing = flags & MAP_TYPE;
     const shared = sharing === MAP_SHARED || sharing === MAP_SHARED_VALIDATE;
     if (!(request.len > 0) || (prot & ~PROT_ALL) !== 0 || (!shared && sharing !== MAP_PRIVATE)) return -EINVAL;
@@ -67,7 +76,8 @@ class Calls implements TaskMemory {
     if (file !== null && shared && (prot & PROT_WRITE) !== 0 && file.write === undefined) return -EACCES;
     const exact = (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0;
     if (exact && !isPageAligned(addr)) return -EINVAL;
-    if (exact && (addr < LOWEST_ADDRESS || !regions.inUserSpace(addr, size))) return addr < LOWEST_ADDRESS ? -EACCES : -ENOMEM;
+    if (exact && !regions.inUserSpace(addr, size)) return -ENOMEM;
+    if (exact && addr < LOWEST_ADDRESS) return -EPERM;
     const start = exact ? addr : this.#place(addr, size);
     if (start < 0) return -ENOMEM;
     if (exact && !regions.isFree(start, size)) {
@@ -75,16 +85,45 @@ class Calls implements TaskMemory {
       const errno = yield* this.#memory.release(this.#l4, start, size);
       if (errno !== 0) return -errno;
     }
-    const store = this.#storeFor(file, shared);
-    const storeOffset = file === null ? this.#memory.takeAnonymousOffsets(size) : offset;
-    this.#memory.bind({ start, size, store, storeOffset, access: prot });
+    const region = yield* this.#regionFor({ ...request, file }, { start, size, shared });
+    if (region === null) return -ENOMEM;
+    yield* this.#memory.bind(this.#l4, region);
+    if ((flags & MAP_POPULATE) !== 0 && region.access !== 0) yield* this.#populate(start, size, region.access & (PROT_READ | PROT_WRITE));
     return start;
   }
 
-  #storeFor(file: MapRequest['file'], shared: boolean): Store {
-    if (file === null) return this.#memory.anonymous;
-    const below = this.#memory.storeOf(file);
-    return shared ? below : privateStore(below);
+  /** @returns null where anonymous memory has no offsets left */
+  *#regionFor(
+    { file, prot, offset }: { readonly file: FileBacking | null; readonly prot: Access; readonly offset: number },
+    { start, size, shared }: { readonly start: number; readonly size: number; readonly shared: boolean },
+  ): Generator<L4Wait, Region | null> {
+    const memory = this.#memory;
+    const access = permitted(prot);
+    if (file === null) {
+      const storeOffset = memory.takeAnonymousOffsets(size);
+      const store = shared ? memory.sharedAnonymous : memory.anonymous;
+      return storeOffset < 0 ? null : { start, size, store, storeOffset, access, limit: PROT_ALL };
+    }
+    if (memory.filesAreStale) yield* memory.refreshFiles(this.#l4);
+    const below = memory.storeOf(file);
+    const store: Store = shared ? below : privateStore(below);
+    return {
+      start,
+      size,
+      store,
+      storeOffset: offset,
+      access,
+      limit: shared && file.write === undefined ? PROT_ALL & ~PROT_WRITE : PROT_ALL,
+    };
+  }
+
+  /** Fetches the pages of a range as if they were accessed. @returns 0, or the errno of the first that cannot be had */
+  *#populate(start: number, size: number, access: Access): Generator<L4Wait, number> {
+    for (let va = start; va < start + size; va += PAGE_SIZE) {
+      const errno = yield* this.#l4.touch(va, access);
+      if (errno !== 0) return errno;
+    }
+    return 0;
   }
 
   /** An address for `size` bytes: the hint where it is free, else any. @returns -1 where there is no room */
@@ -107,10 +146,8 @@ class Calls implements TaskMemory {
     if (len === 0) return 0;
     const size = pageAlign(len);
     if (!this.#isBound(addr, size)) return -ENOMEM;
-    for (const map of this.#memory.regions.overlapping(addr, size)) {
-      if (map.store?.kind === 'file' && (prot & PROT_WRITE) !== 0 && map.store.file.write === undefined) return -EACCES;
-    }
-    this.#memory.protect(this.#l4, addr, size, prot);
+    if (this.#memory.regions.overlapping(addr, size).some((map) => (prot & ~map.limit) !== 0)) return -EACCES;
+    yield* this.#memory.protect(this.#l4, addr, size, permitted(prot));
     return 0;
   }
 
@@ -135,13 +172,13 @@ class Calls implements TaskMemory {
     if (newSize > regions.userEnd) return -ENOMEM;
     if (!this.#isBound(addr, oldSize)) return -EFAULT;
     if (exact && (!regions.inUserSpace(newAddr, newSize) || overlaps(addr, oldSize, newAddr, newSize))) return -EINVAL;
+    if (exact && newAddr < LOWEST_ADDRESS) return -EPERM;
     if (newSize <= oldSize && !exact) {
       if (newSize < oldSize) yield* this.#memory.release(this.#l4, addr + newSize, oldSize - newSize);
       return addr;
     }
     if (!exact && regions.inUserSpace(addr, newSize) && regions.isFree(addr + oldSize, newSize - oldSize)) {
-      this.#extend(addr + oldSize, newSize - oldSize);
-      return addr;
+      return (yield* this.#extend(addr + oldSize, newSize - oldSize)) ? addr : -ENOMEM;
     }
     if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM;
     const to = exact ? newAddr : regions.findFree(newSize, this.#mapBase);
@@ -151,27 +188,45 @@ class Calls implements TaskMemory {
       if (errno !== 0) return -errno;
     }
     if (newSize < oldSize) yield* this.#memory.release(this.#l4, addr + newSize, oldSize - newSize);
-    this.#memory.move(this.#l4, addr, Math.min(oldSize, newSize), to);
-    if (newSize > oldSize) this.#extend(to + oldSize, newSize - oldSize);
+    yield* this.#memory.move(this.#l4, addr, Math.min(oldSize, newSize), to);
+    if (newSize > oldSize && !(yield* this.#extend(to + oldSize, newSize - oldSize))) return -ENOMEM;
     return to;
   }
 
-  /** Continues the region that ends at `start` over free space. */
-  #extend(start: number, size: number): void {
+  /** Continues the region that ends at `start` over free space. @returns whether it could */
+  *#extend(start: number, size: number): Generator<L4Wait, boolean> {
     const before = this.#memory.regions.find(start - 1);
-    if (before === null || before.store === null) return;
-    const anonymous = before.store.kind === 'anonymous';
-    const storeOffset = anonymous ? this.#memory.takeAnonymousOffsets(size) : before.storeOffset + before.size;
-    this.#memory.bind({ start, size, store: before.store, storeOffset, access: before.access });
+    const next = before === null ? null : this.#memory.continuation(before, start, size);
+    if (next !== null) yield* this.#memory.bind(this.#l4, next);
+    return next !== null;
   }
 
   *madvise(addr: number, len: number, advice: number): Generator<L4Wait, number> {
-    if (!isPageAligned(addr) || advice < 0 || advice > MADV_LAST) return -EINVAL;
+    if (!isPageAligned(addr) || advice < 0 || advice > MADV_LAST || MADV_GAP.includes(advice)) return -EINVAL;
     if (len === 0) return 0;
     const size = pageAlign(len);
     if (!this.#isBound(addr, size)) return -ENOMEM;
-    if (advice === MADV_DONTNEED || advice === MADV_FREE) yield* this.#memory.discard(this.#l4, addr, size);
-    return 0;
+    const stores = this.#memory.regions.overlapping(addr, size).map((map) => map.store);
+    switch (advice) {
+      case MADV_FREE:
+        if (stores.some((store) => store?.kind !== 'anonymous' || store.shared)) return -EINVAL;
+        yield* this.#memory.discard(this.#l4, addr, size);
+        return 0;
+      case MADV_DONTNEED:
+        yield* this.#memory.discard(this.#l4, addr, size);
+        return 0;
+      case MADV_REMOVE: // a hole: in shared memory only, and files here have none
+        if (stores.some((store) => store?.kind !== 'anonymous' || !store.shared)) return -EINVAL;
+        yield* this.#memory.discard(this.#l4, addr, size, true);
+        return 0;
+      case MADV_POPULATE_READ:
+      case MADV_POPULATE_WRITE: {
+        const errno = yield* this.#populate(addr, size, advice === MADV_POPULATE_READ ? PROT_READ : PROT_WRITE);
+        return errno === 0 ? 0 : errno === ENOMEM ? -ENOMEM : errno === EACCES ? -EINVAL : -EFAULT;
+      }
+      default:
+        return 0;
+    }
   }
 
   *msync(addr: number, len: number, flags: number): Generator<L4Wait, number> {
@@ -185,14 +240,16 @@ class Calls implements TaskMemory {
 
   *brk(addr: number): Generator<L4Wait, number> {
     const { regions } = this.#memory;
-    if (addr < this.#breakStart || addr > regions.userEnd) return this.#breakEnd;
+    if (this.#breakStart === 0 || addr < this.#breakStart || addr > regions.userEnd) return this.#breakEnd;
     const end = pageAlign(addr);
     const current = pageAlign(this.#breakEnd);
     if (end > current) {
       if (!regions.isFree(current, end - current)) return this.#breakEnd;
+      const start = current;
       const size = end - current;
-      const storeOffset = this.#memory.takeAnonymousOffsets(size);
-      this.#memory.bind({ start: current, size, store: this.#memory.anonymous, storeOffset, access: PROT_READ | PROT_WRITE });
+      const region = yield* this.#regionFor({ file: null, prot: PROT_READ | PROT_WRITE, offset: 0 }, { start, size, shared: false });
+      if (region === null) return this.#breakEnd;
+      yield* this.#memory.bind(this.#l4, region);
     } else if (end < current) {
       yield* this.#memory.release(this.#l4, end, current - end);
     }
@@ -208,6 +265,22 @@ class Calls implements TaskMemory {
   *reset(): Generator<L4Wait, void> {
     yield* this.#memory.releaseAll(this.#l4);
     this.setBreak(0);
+  }
+
+  get filesAreDirty(): boolean {
+    return this.#memory.filesAreDirty;
+  }
+
+  writeFiles(): Generator<L4Wait, void> {
+    return this.#memory.writeFiles(this.#l4);
+  }
+
+  get filesAreStale(): boolean {
+    return this.#memory.filesAreStale;
+  }
+
+  refreshFiles(): Generator<L4Wait, void> {
+    return this.#memory.refreshFiles(this.#l4);
   }
 }
 

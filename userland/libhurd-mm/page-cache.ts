@@ -4,6 +4,7 @@
  *   store page >>> 9 -> leaf: Int32Array[512]      word = (container page + 1) << 1 | dirty, 0 = not resident
  *
  * A dirty page holds bytes that cannot be produced again; a clean one is never mapped writable.
+ * A leaf without resident pages does not exist: what is released costs nothing.
  */
 
 const LEAF_SHIFT = 9;
@@ -12,25 +13,36 @@ const LEAF_PAGES = 1 << LEAF_SHIFT;
 /** Calls for a run of pages: `count` store pages from `page`, in container pages from `containerPage`. */
 export type RunVisitor = (page: number, containerPage: number, count: number, dirty: boolean) => void;
 
+interface Leaf {
+  readonly words: Int32Array;
+  resident: number; // words that are not 0
+}
+
 export class PageCache {
-  readonly #leaves = new Map<number, Int32Array>(); // by store page >>> LEAF_SHIFT
+  readonly #leaves = new Map<number, Leaf>(); // by store page >>> LEAF_SHIFT
   resident = 0; // pages
+  dirty = 0; // of those
 
   #word(page: number): number {
     const leaf = this.#leaves.get(Math.floor(page / LEAF_PAGES));
-    return leaf === undefined ? 0 : (leaf[page % LEAF_PAGES] as number);
+    return leaf === undefined ? 0 : (leaf.words[page % LEAF_PAGES] as number);
   }
 
   #set(page: number, word: number): void {
     const key = Math.floor(page / LEAF_PAGES);
     let leaf = this.#leaves.get(key);
     if (leaf === undefined) {
-      leaf = new Int32Array(LEAF_PAGES);
+      if (word === 0) return;
+      leaf = { words: new Int32Array(LEAF_PAGES), resident: 0 };
       this.#leaves.set(key, leaf);
     }
-    const before = leaf[page % LEAF_PAGES] as number;
-    leaf[page % LEAF_PAGES] = word;
-    this.resident += (word === 0 ? 0 : 1) - (before === 0 ? 0 : 1);
+    const before = leaf.words[page % LEAF_PAGES] as number;
+    leaf.words[page % LEAF_PAGES] = word;
+    const more = (word === 0 ? 0 : 1) - (before === 0 ? 0 : 1);
+    leaf.resident += more;
+    this.resident += more;
+    this.dirty += (word & 1) - (before & 1);
+    if (leaf.resident === 0) this.#leaves.delete(key);
   }
 
   /** Container page that holds store page `page`, or -1. Hot. */
@@ -60,12 +72,11 @@ export class PageCache {
     let start = -1;
     let first = 0; // word of the run's first page
     let count = 0;
-    const keys = [...this.#leaves.keys()].filter((key) => key >= Math.floor(from / LEAF_PAGES) && key * LEAF_PAGES < to);
-    for (const key of keys.sort((a, b) => a - b)) {
-      const leaf = this.#leaves.get(key) as Int32Array;
+    for (const key of this.#keysIn(from, to)) {
+      const { words } = this.#leaves.get(key) as Leaf;
       const base = key * LEAF_PAGES;
       for (let page = Math.max(base, from); page < Math.min(base + LEAF_PAGES, to); page += 1) {
-        const word = leaf[page - base] as number;
+        const word = words[page - base] as number;
         if (word === 0) continue;
         if (count > 0 && page === start + count && word === first + 2 * count) {
           count += 1;
@@ -78,5 +89,17 @@ export class PageCache {
       }
     }
     if (count > 0) visit(start, (first >>> 1) - 1, count, (first & 1) !== 0);
+  }
+
+  /** Keys of the leaves that meet [from, to), ascending: by looking each up, or by looking through all, whichever is less. */
+  #keysIn(from: number, to: number): number[] {
+    const low = Math.floor(from / LEAF_PAGES);
+    const high = Math.ceil(to / LEAF_PAGES);
+    if (high - low > this.#leaves.size) {
+      return [...this.#leaves.keys()].filter((key) => key >= low && key < high).sort((a, b) => a - b);
+    }
+    const keys: number[] = [];
+    for (let key = low; key < high; key += 1) if (this.#leaves.has(key)) keys.push(key);
+    return keys;
   }
 }

@@ -13,7 +13,10 @@ import { type Access, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { ACCEPT_UNTYPED, accessOf, ANYLOCAL, type L4, type L4Wait, LABEL_PAGE_FAULT, NIL, type ThreadId } from '../../vkernel/l4/user.ts';
 import type { MemoryManager } from './memory-manager.ts';
 
-/** The same fault this often in a row cannot be helped: the store is broken, or physmem is. */
+/**
+ * The same fault this often in a row, with nothing changed in between, cannot be helped: the mapping does not stay.
+ * (physmem may take mappings away at any time, so a few repeats are normal.)
+ */
 const REPEATS = 64;
 
 /** Serves faults until the thread is deleted. */
@@ -23,23 +26,29 @@ export function* pager(l4: L4, memory: MemoryManager): Generator<L4Wait, never> 
   let lastThread: ThreadId = NIL;
   let lastPage = -1;
   let lastAccess: Access = 0;
+  let lastIp = -1;
+  let generation = -1; // of the manager, after the last fault
   let repeats = 0;
   for (;;) {
     l4.acceptor = ACCEPT_UNTYPED;
     const error = client === NIL ? yield* l4.receive(ANYLOCAL) : yield* l4.replyWait(client, ANYLOCAL);
     client = NIL;
     const kind = message.label - LABEL_PAGE_FAULT;
-    if (error !== 0 || kind < 1 || kind > 7 || message.untyped !== 2) continue; // stray messages get no answer
+    if (error !== 0 || kind < 1 || kind > 7 || message.untyped !== 2 || message.typed !== 0) continue; // stray messages get no answer
     const from = l4.from;
     const va = message.word(1);
     const access = accessOf(kind);
+    const ip = message.word(2);
     const page = Math.floor(va / PAGE_SIZE);
-    repeats = from === lastThread && page === lastPage && access === lastAccess ? repeats + 1 : 0;
+    const isSame = from === lastThread && page === lastPage && access === lastAccess && ip === lastIp;
+    repeats = isSame && generation === memory.generation ? repeats + 1 : 0;
     lastThread = from;
     lastPage = page;
     lastAccess = access;
+    lastIp = ip;
     const errno = repeats >= REPEATS ? EIO : yield* memory.fault(l4, va, access);
     if (errno !== 0) repeats = 0;
+    generation = memory.generation;
     message.begin(errno);
     client = from;
   }

@@ -25,6 +25,8 @@ export interface Region {
   readonly store: Store | null;
   readonly storeOffset: number; // bytes
   readonly access: Access;
+  /** What the access may be raised to: a file that cannot be written stays so. */
+  readonly limit: Access;
 }
 
 export class Regions {
@@ -100,16 +102,17 @@ export class Regions {
     return this.userEnd - candidate >= size ? candidate : -1;
   }
 
-  /** Enters a map into free space; joins it with the map before it where the two continue each other. */
+  /** Enters a map into free space; joins it with the maps before and behind it where they continue each other. */
   enter(map: Region): void {
     kassert(this.isFree(map.start, map.size), 'regions: overlap');
     const at = this.#indexAt(map.start);
-    const before = at > 0 ? (this.#maps[at - 1] as Region) : null;
-    if (before !== null && before.store !== null && continues(before, map)) {
-      this.#maps[at - 1] = { ...before, size: before.size + map.size };
-    } else {
-      this.#maps.splice(at, 0, map);
-    }
+    const before = this.#maps[at - 1];
+    const behind = this.#maps[at];
+    const joinsBefore = before !== undefined && continues(before, map);
+    const joinsBehind = behind !== undefined && continues(map, behind);
+    const first = joinsBefore ? before : map;
+    const size = map.size + (joinsBefore ? before.size : 0) + (joinsBehind ? behind.size : 0);
+    this.#maps.splice(joinsBefore ? at - 1 : at, (joinsBefore ? 1 : 0) + (joinsBehind ? 1 : 0), { ...first, size });
   }
 
   /** Takes [start, start + size) out, cutting maps at its edges. Holes are skipped. @returns the pieces taken out */
@@ -142,16 +145,18 @@ export class Regions {
   }
 }
 
-/** The part [from, to) of a map. */
-function part(map: Region, from: number, to: number): Region {
+/** The part of a map between addresses `from` and `to`. */
+export function part(map: Region, from: number, to: number): Region {
   return { ...map, start: from, size: to - from, storeOffset: map.storeOffset + (from - map.start) };
 }
 
 function continues(before: Region, map: Region): boolean {
   return (
+    before.store !== null &&
     before.start + before.size === map.start &&
     before.store === map.store &&
     before.access === map.access &&
+    before.limit === map.limit &&
     before.storeOffset + before.size === map.storeOffset
   );
 }

@@ -7,7 +7,8 @@
  *   private     the file's page until it is written; then a    nowhere
  *               logical copy of its own (copy on write)
  *
- * A program's image is a private store over its file. Offsets are bytes, pages are store pages.
+ * A program's image is a private store over its file. A clean anonymous page has not been written: it is zero, and can
+ * be made again. Offsets are bytes, pages are store pages.
  * Source: libhurd-mm of hurd-l4 (anonymous); file and private stores as its design text describes them.
  */
 import type { FileBacking } from './interface.ts';
@@ -16,12 +17,15 @@ import { PageCache } from './page-cache.ts';
 export interface AnonymousStore {
   readonly kind: 'anonymous';
   readonly cache: PageCache;
+  /** Memory that others could share: advice of one who maps it does not throw its contents away. */
+  readonly shared: boolean;
 }
 
 export interface FileStore {
   readonly kind: 'file';
   readonly cache: PageCache;
-  readonly file: FileBacking;
+  file: FileBacking; // the one that can be written, once there is one
+  key: object; // identity of the bytes in the cache: file.key when they were read
   window: number; // read-ahead, pages
   expected: number; // store page a sequential reader touches next
 }
@@ -34,12 +38,12 @@ export interface PrivateStore {
 
 export type Store = AnonymousStore | FileStore | PrivateStore;
 
-export function anonymousStore(): AnonymousStore {
-  return { kind: 'anonymous', cache: new PageCache() };
+export function anonymousStore(shared: boolean): AnonymousStore {
+  return { kind: 'anonymous', cache: new PageCache(), shared };
 }
 
 export function fileStore(file: FileBacking): FileStore {
-  return { kind: 'file', cache: new PageCache(), file, window: 1, expected: -1 };
+  return { kind: 'file', cache: new PageCache(), file, key: file.key, window: 1, expected: -1 };
 }
 
 export function privateStore(below: FileStore): PrivateStore {

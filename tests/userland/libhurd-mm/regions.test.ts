@@ -6,7 +6,7 @@ import { anonymousStore, type Store } from '../../../userland/libhurd-mm/store.t
 
 const PAGE = 4096;
 const PAGES = 64; // of the small address space
-const STORES: readonly Store[] = [anonymousStore(), anonymousStore()];
+const STORES: readonly Store[] = [anonymousStore(false), anonymousStore(false)];
 
 /** Per page of the address space: what it shows, or null. */
 type Model = ({ store: Store; offset: number; access: number } | null)[];
@@ -46,7 +46,7 @@ test('random edits leave exactly what a page-by-page model says', () => {
         if (kind === 'enter') {
           expect(regions.isFree(start * PAGE, size)).toBe(range.every((shown) => shown === null));
           if (!regions.isFree(start * PAGE, size)) continue;
-          regions.enter({ start: start * PAGE, size, store: STORES[store] as Store, storeOffset: offset * PAGE, access });
+          regions.enter({ start: start * PAGE, size, store: STORES[store] as Store, storeOffset: offset * PAGE, access, limit: 7 });
           for (let page = start; page < end; page += 1) {
             model[page] = { store: STORES[store] as Store, offset: (offset + page - start) * PAGE, access };
           }
@@ -78,11 +78,11 @@ function modelFit(model: Model, pages: number, hint: number): number {
 test('maps that continue each other are joined, others are not', () => {
   const regions = new Regions(PAGES * PAGE);
   const store = STORES[0] as Store;
-  regions.enter({ start: 10 * PAGE, size: PAGE, store, storeOffset: 0, access: 3 });
-  regions.enter({ start: 11 * PAGE, size: PAGE, store, storeOffset: PAGE, access: 3 });
+  regions.enter({ start: 10 * PAGE, size: PAGE, store, storeOffset: 0, access: 3, limit: 7 });
+  regions.enter({ start: 11 * PAGE, size: PAGE, store, storeOffset: PAGE, access: 3, limit: 7 });
   expect(regions.count).toBe(1);
-  regions.enter({ start: 12 * PAGE, size: PAGE, store, storeOffset: 5 * PAGE, access: 3 });
-  regions.enter({ start: 13 * PAGE, size: PAGE, store, storeOffset: 6 * PAGE, access: 1 });
+  regions.enter({ start: 12 * PAGE, size: PAGE, store, storeOffset: 5 * PAGE, access: 3, limit: 7 });
+  regions.enter({ start: 13 * PAGE, size: PAGE, store, storeOffset: 6 * PAGE, access: 1, limit: 7 });
   expect(regions.count).toBe(3);
 });
 
