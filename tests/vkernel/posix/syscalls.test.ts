@@ -1,0 +1,241 @@
+import { describe, expect, test } from 'vitest';
+import { EAGAIN, EBADF, ECHILD, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, ENOTTY, EPIPE, ESPIPE } from '../../../hostkernel/base/errno.ts';
+import { Guest, SCRATCH, tinyElf } from './guest.ts';
+import { memoryProvider } from './memory-provider.ts';
+
+const DATA = SCRATCH + 0x2000;
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const textAt = (guest: Guest, va: number, len: number): string => new TextDecoder().decode(guest.read(va, len));
+
+function open(guest: Guest, path: string, flags = 0): number {
+  return guest.syscall(56, -100, guest.text(SCRATCH, path), flags, 0o644);
+}
+
+describe('pipes', () => {
+  function pipe(guest: Guest): readonly [reader: number, writer: number] {
+    expect(guest.syscall(59, DATA, 0)).toBe(0);
+    const view = guest.view(DATA, 8);
+    return [view.getInt32(0, true), view.getInt32(4, true)];
+  }
+  test('what goes in comes out, then the end', () => {
+    const guest = new Guest();
+    const [reader, writer] = pipe(guest);
+    guest.text(DATA, 'through');
+    expect(guest.syscall(64, writer, DATA, 7)).toBe(7);
+    expect(guest.syscall(63, reader, DATA + 64, 100)).toBe(7);
+    expect(textAt(guest, DATA + 64, 7)).toBe('through');
+    expect(guest.syscall(63, reader, DATA, 1)).toBe(-EAGAIN); // nobody else could ever write
+    guest.syscall(57, writer);
+    expect(guest.syscall(63, reader, DATA, 1)).toBe(0);
+    expect(guest.syscall(62, reader, 0, 0)).toBe(-ESPIPE);
+  });
+  test('a full pipe takes no more, a short write not a part', () => {
+    const guest = new Guest();
+    const [, writer] = pipe(guest);
+    expect(guest.syscall(64, writer, SCRATCH, 65536 - 10)).toBe(65526);
+    expect(guest.syscall(64, writer, SCRATCH, 11)).toBe(-EAGAIN);
+    expect(guest.syscall(64, writer, SCRATCH, 8000)).toBe(10);
+  });
+  test('without a reader it is a SIGPIPE', () => {
+    const guest = new Guest();
+    const [reader, writer] = pipe(guest);
+    guest.syscall(57, reader);
+    guest.syscall(64, writer, SCRATCH, 1);
+    expect(guest.exit).toMatchObject({ kind: 'signal', signal: 13 });
+  });
+  test('or EPIPE if that is ignored', () => {
+    const guest = new Guest();
+    guest.write(DATA, new Uint8Array([1]));
+    expect(guest.syscall(134, 13, DATA, 0, 8)).toBe(0);
+    const [reader, writer] = pipe(guest);
+    guest.syscall(57, reader);
+    expect(guest.syscall(64, writer, SCRATCH, 1)).toBe(-EPIPE);
+  });
+  test('poll tells which ends are ready', () => {
+    const guest = new Guest();
+    const [reader, writer] = pipe(guest);
+    const fds = new DataView(new ArrayBuffer(24));
+    [reader, writer, 99].forEach((fd, i) => {
+      fds.setInt32(8 * i, fd, true);
+      fds.setInt16(8 * i + 4, 5, true); // POLLIN | POLLOUT
+    });
+    guest.write(DATA, new Uint8Array(fds.buffer));
+    expect(guest.syscall(73, DATA, 3, 0, 0, 8)).toBe(2);
+    const view = guest.view(DATA, 24);
+    expect([6, 14, 22].map((at) => view.getInt16(at, true))).toEqual([0, 4, 0x20]);
+  });
+});
+
+describe('descriptors', () => {
+  test('duplicates share the position', () => {
+    const guest = new Guest();
+    const fd = open(guest, '/tmp/f', 0o102);
+    expect(guest.syscall(23, fd)).toBe(4);
+    expect(guest.syscall(24, fd, 9, 0o2000000)).toBe(9);
+    expect(guest.syscall(25, 9, 1)).toBe(1); // close-on-exec
+    expect(guest.syscall(25, fd, 0, 20)).toBe(20);
+    guest.text(DATA, 'abc');
+    guest.syscall(64, fd, DATA, 3);
+    expect(guest.syscall(62, 20, 0, 1)).toBe(3);
+    expect(guest.syscall(24, fd, fd, 0)).toBe(-EINVAL);
+    expect(guest.syscall(23, 99)).toBe(-EBADF);
+  });
+  test('append writes at the end, wherever the position is', () => {
+    const guest = new Guest();
+    guest.text(DATA, 'abcdef');
+    const fd = open(guest, '/tmp/f', 0o2102);
+    guest.syscall(64, fd, DATA, 3);
+    guest.syscall(62, fd, 0, 0);
+    guest.syscall(64, fd, DATA + 3, 3);
+    guest.syscall(67, fd, DATA + 64, 6, 0);
+    expect(textAt(guest, DATA + 64, 6)).toBe('abcdef');
+  });
+  test('a pipe is no terminal, a terminal is one', () => {
+    expect(new Guest().syscall(29, 0, 0x5401, DATA)).toBe(-ENOTTY);
+    const guest = new Guest({ terminals: [true, true, true] });
+    expect(guest.syscall(29, 0, 0x5401, DATA)).toBe(0);
+    expect(guest.syscall(29, 0, 0x5413, DATA)).toBe(0);
+    expect(guest.view(DATA, 4).getUint16(2, true)).toBe(80);
+  });
+  test('standard input ends', () => {
+    const guest = new Guest({ stdin: bytes('in') });
+    expect(guest.syscall(63, 0, DATA, 10)).toBe(2);
+    expect(guest.syscall(63, 0, DATA, 10)).toBe(0);
+  });
+  test('vectors go through in order', () => {
+    const guest = new Guest();
+    guest.text(DATA, 'onetwo');
+    const vector = new DataView(new ArrayBuffer(32));
+    [DATA, 3, DATA + 3, 3].forEach((value, i) => vector.setUint32(8 * i, value, true));
+    guest.write(DATA + 64, new Uint8Array(vector.buffer));
+    expect(guest.syscall(66, 1, DATA + 64, 2)).toBe(6);
+    expect(guest.stdout).toBe('onetwo');
+    expect(guest.syscall(66, 1, DATA + 64, 1025)).toBe(-EINVAL);
+    expect(guest.syscall(66, 1, 16, 1)).toBe(-EFAULT);
+  });
+});
+
+describe('directories', () => {
+  test('entries come in parts, and again after a rewind', () => {
+    const guest = new Guest({
+      provider: memoryProvider({ d: { one: bytes(''), two: {} } }),
+      files: [{ path: '/bin/prog', mode: 0o755, bytes: tinyElf(64) }],
+    });
+    const fd = open(guest, '/d', 0o200000);
+    const names: string[] = [];
+    for (;;) {
+      const n = guest.syscall(61, fd, DATA, 48);
+      expect(n).toBeGreaterThanOrEqual(0);
+      if (n === 0) break;
+      const view = guest.view(DATA, n);
+      for (let at = 0; at < n; at += view.getUint16(at + 16, true)) names.push(textAt(guest, DATA + at + 19, 4).split('\0')[0] ?? '');
+    }
+    expect(names).toEqual(['.', '..', 'one', 'two']);
+    expect(guest.syscall(61, fd, DATA, 10)).toBe(0);
+    expect(guest.syscall(62, fd, 0, 0)).toBe(0);
+    expect(guest.syscall(61, fd, DATA, 10)).toBe(-EINVAL);
+    expect(guest.syscall(61, fd, DATA, 4096)).toBe(96);
+  });
+});
+
+describe('memory', () => {
+  test('a private file mapping shows the file', () => {
+    const guest = new Guest({
+      provider: memoryProvider({ f: bytes('mapped contents') }),
+      files: [{ path: '/bin/prog', mode: 0o755, bytes: tinyElf(64) }],
+    });
+    const fd = open(guest, '/f');
+    const at = guest.syscall(222, 0, 4096, 1, 2, fd, 0);
+    expect(textAt(guest, at, 15)).toBe('mapped contents');
+    expect(guest.syscall(222, 0, 4096, 1, 2, fd, 100)).toBe(-EINVAL);
+    expect(guest.syscall(222, 0, 0, 1, 2, fd, 0)).toBe(-EINVAL);
+    expect(guest.syscall(222, 0, 4096, 1, 2, 0, 0)).toBe(-ENODEV);
+    expect(guest.syscall(222, 0, 4096, 3, 1, fd, 0)).toBe(-13); // EACCES: shared and writable, but open for reading
+    expect(guest.syscall(222, [-1, -1], [-1, -1], 3, 0x22, -1, 0)).toBe(-12);
+  });
+  test('the break moves and comes back', () => {
+    const guest = new Guest();
+    const start = guest.syscall(214, 0);
+    expect(start).toBe(0x12000);
+    expect(guest.syscall(214, start + 10000)).toBe(start + 10000);
+    expect(guest.syscall(214, [-1, -1])).toBe(start + 10000);
+  });
+});
+
+describe('the process', () => {
+  test('execve replaces the program and closes what it must', () => {
+    const guest = new Guest({ files: [{ path: '/bin/prog', mode: 0o755, bytes: tinyElf(64) }] });
+    const fd = open(guest, '/tmp/f', 0o2000102);
+    guest.x.fill(5, 6);
+    guest.syscall(221, guest.text(SCRATCH, '/bin/prog'), 0, 0);
+    expect(guest.x[0]).toBe(0x10100);
+    expect([...guest.x.subarray(6)].every((word) => word === 0)).toBe(true);
+    guest.map(SCRATCH, 16);
+    expect(guest.syscall(57, fd)).toBe(-EBADF);
+    expect(guest.syscall(221, guest.text(SCRATCH, '/none'), 0, 0)).toBe(-ENOENT);
+    expect(guest.exit).toBeNull();
+  });
+  test('there are no other processes', () => {
+    const guest = new Guest();
+    expect([guest.syscall(220, 17), guest.syscall(435, 0, 0), guest.syscall(260, -1)]).toEqual([-ENOSYS, -ENOSYS, -ECHILD]);
+    expect(guest.reports).toEqual([]); // a known answer, not an unknown call
+  });
+  test('a sleep lasts virtual time', () => {
+    const guest = new Guest();
+    const time = new DataView(new ArrayBuffer(16));
+    time.setUint32(0, 3600, true);
+    guest.write(DATA, new Uint8Array(time.buffer));
+    expect(guest.syscall(101, DATA, 0)).toBe(0);
+    expect(guest.micros).toBe(3600e6);
+    expect(guest.syscall(113, 1, DATA)).toBe(0);
+    expect(guest.view(DATA, 8).getUint32(0, true)).toBe(3600);
+  });
+  test('hwprobe answers known keys and marks the others', () => {
+    const guest = new Guest();
+    const pairs = new DataView(new ArrayBuffer(32));
+    pairs.setUint32(0, 4, true);
+    pairs.setUint32(16, 77, true);
+    guest.write(DATA, new Uint8Array(pairs.buffer));
+    expect(guest.syscall(258, DATA, 2, 0, 0, 0)).toBe(0);
+    const view = guest.view(DATA, 32);
+    expect([view.getInt32(0, true), view.getInt32(8, true), view.getInt32(16, true)]).toEqual([4, 3, -1]);
+  });
+  test('a futex with another value is EAGAIN, a wake wakes nobody', () => {
+    const guest = new Guest();
+    expect(guest.syscall(98, DATA, 0, 1, 0)).toBe(-EAGAIN);
+    expect(guest.syscall(98, DATA, 129, 1)).toBe(0);
+    guest.syscall(98, DATA, 0, 0, 0);
+    expect(guest.exit).toMatchObject({ kind: 'signal', signal: 9, text: expect.stringContaining('futex') as string });
+  });
+});
+
+describe('rv32', () => {
+  test('a 64-bit offset takes two registers', () => {
+    const guest = new Guest({ wordBits: 32 });
+    const fd = open(guest, '/tmp/f', 0o102);
+    expect(guest.syscall(46, fd, 5, 1)).toBe(0); // ftruncate64: 2^32 + 5
+    expect(guest.syscall(62, fd, 0, 0, DATA, 2)).toBe(0); // llseek
+    const view = guest.view(DATA, 8);
+    expect([view.getUint32(0, true), view.getUint32(4, true)]).toEqual([5, 1]);
+    guest.text(DATA, 'x');
+    expect(guest.syscall(68, fd, DATA, 1, 0, 1)).toBe(1); // pwrite64 at 2^32
+    expect(guest.syscall(67, fd, DATA + 8, 1, 0, 1)).toBe(1);
+    expect(textAt(guest, DATA + 8, 1)).toBe('x');
+  });
+  test('clock_gettime64 is 403, and 113 does not exist', () => {
+    const guest = new Guest({ wordBits: 32 });
+    expect(guest.syscall(403, 0, DATA)).toBe(0);
+    expect(guest.view(DATA, 8).getUint32(0, true)).toBe(1767225600);
+    expect(guest.syscall(113, 0, DATA)).toBe(-ENOSYS);
+  });
+  test('mmap2 counts its offset in pages', () => {
+    const file = new Uint8Array(8192).fill(65, 4096);
+    const guest = new Guest({
+      wordBits: 32,
+      provider: memoryProvider({ f: file }),
+      files: [{ path: '/bin/prog', mode: 0o755, bytes: tinyElf(32) }],
+    });
+    const at = guest.syscall(222, 0, 4096, 1, 2, open(guest, '/f'), 1);
+    expect(textAt(guest, at, 2)).toBe('AA');
+  });
+});
