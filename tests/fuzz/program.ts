@@ -130,7 +130,6 @@ const TEMPLATES: readonly (readonly [number: number, template: string])[] = [
   [103, 'nbb'],
   [129, 'ns'],
   [132, 'bb'],
-  [133, 'b8'],
   [134, 'sbb8'],
   [135, 'nbb8'],
   [137, 'bbt8'],
@@ -424,11 +423,14 @@ class Writer {
 /** Numbers somebody answers: where the interesting code is. Ending itself is rare, or nothing else would happen. */
 const IMPLEMENTED: Readonly<Record<Xlen, readonly number[]>> = { 32: numbersOf(TABLE_32), 64: numbersOf(TABLE_64) };
 
+/** exit, exit_group, rt_sigsuspend. */
+const FINAL: ReadonlySet<number> = new Set([93, 94, 133]);
+
 function numbersOf(table: typeof TABLE_64): number[] {
   const numbers: number[] = [];
   table.names.forEach((_, number) => {
     const answered = table.calls[number] !== undefined || table.waits[number] !== undefined;
-    if (answered && number !== 93 && number !== 94) numbers.push(number);
+    if (answered && !FINAL.has(number)) numbers.push(number);
   });
   return numbers;
 }
