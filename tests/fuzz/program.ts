@@ -420,11 +420,11 @@ class Writer {
   }
 }
 
-/** Numbers somebody answers: where the interesting code is. Ending itself is rare, or nothing else would happen. */
-const IMPLEMENTED: Readonly<Record<Xlen, readonly number[]>> = { 32: numbersOf(TABLE_32), 64: numbersOf(TABLE_64) };
-
 /** exit, exit_group, rt_sigsuspend. */
 const FINAL: ReadonlySet<number> = new Set([93, 94, 133]);
+
+/** Numbers somebody answers: where the interesting code is. Ending itself is rare, or nothing else would happen. */
+const IMPLEMENTED: Readonly<Record<Xlen, readonly number[]>> = { 32: numbersOf(TABLE_32), 64: numbersOf(TABLE_64) };
 
 function numbersOf(table: typeof TABLE_64): number[] {
   const numbers: number[] = [];
