@@ -125,4 +125,3 @@ export function errnoText(errno: number): string {
   const entry = NAMES.get(errno);
   return entry === undefined ? `errno ${errno}` : `${entry[0]}: ${entry[1]}`;
 }
-
