@@ -10,6 +10,7 @@ import type { Tracer } from '../../hostkernel/base/trace.ts';
 import type { TaskMemory } from '../../userland/libhurd-mm/interface.ts';
 import type { L4, L4Wait, ThreadId } from '../l4/user.ts';
 import type { Streams } from './vfs/devices.ts';
+import type { FileSystem } from './vfs/filesystem.ts';
 import type { FileProvider } from './vfs/provider.ts';
 
 /** How a program ended. */
@@ -58,7 +59,7 @@ export interface ProcessOptions {
   readonly pid?: number; // default 2
   readonly seed?: number; // of /dev/urandom, getrandom and AT_RANDOM
   /** The last act of the thread that runs the system calls: the process has ended, or could not begin. */
-  readonly onExit: (exit: ProcessExit, l4: L4) => Generator<L4Wait, void, void>;
+  readonly onExit: (exit: ProcessExit, l4: L4, files: FileSystem) => Generator<L4Wait, void, void>;
   /** One line about something a user may want to know: an unknown system call, once each. */
   readonly report: (line: string) => void;
 }

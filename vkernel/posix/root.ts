@@ -32,6 +32,7 @@ import { TASK } from '../task/interface.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
 import type { ProcessExit, ProcessOptions } from './interface.ts';
 import { posixBody } from './server.ts';
+import type { FileSystem } from './vfs/filesystem.ts';
 
 /** Where physmem's page frames are; all in pages. received = fixed + free + bound. */
 export interface FrameAccount {
@@ -47,6 +48,8 @@ export interface FrameAccount {
 export interface RootReport {
   readonly exit: ProcessExit;
   readonly memory: MemoryCounters;
+  /** As the guest left it; null where it was killed for its time. */
+  readonly files: FileSystem | null;
   /** Before the guest was made, when it had ended, and after its control was destroyed. */
   readonly before: FrameAccount;
   readonly held: FrameAccount;
@@ -113,6 +116,7 @@ class Root {
   readonly #options: RootOptions;
   #data: StartupData | null = null;
   #exit: ProcessExit | null = null;
+  #files: FileSystem | null = null;
 
   constructor(l4: L4, options: RootOptions) {
     this.#l4 = l4;
@@ -148,6 +152,7 @@ class Root {
 
   *#runProcess(data: StartupData, process: GuestProcess): Generator<L4Wait, RootReport | BootFailure> {
     this.#exit = null;
+    this.#files = null;
     const before = yield* this.#account();
     const guest = yield* this.#makeGuest(data, process);
     if (guest instanceof BootFailure) return guest;
@@ -161,7 +166,7 @@ class Root {
     if (died !== null) return died;
     const after = yield* this.#account();
     const exit = this.#exit ?? OUT_OF_TIME;
-    return { exit, memory: guest.memory.counters, before, held, after };
+    return { exit, memory: guest.memory.counters, files: this.#files, before, held, after };
   }
 
   /** Waits for the end of the guest, or for the end of its time (microseconds). */
@@ -251,7 +256,8 @@ class Root {
     if (l4.startBody(pagerThread, pagerBody(memory, l4.id)) !== 1) return new BootFailure(`pager: the kernel refuses, code ${l4.error}`);
     yield* l4.receive(pagerThread);
     if (message.label !== READY || message.word(1) !== 0) return new BootFailure(`pager: no container: ${errnoName(message.word(1))}`);
-    const ended = (exit: ProcessExit): void => {
+    const ended = (exit: ProcessExit, files: FileSystem): void => {
+      this.#files = files;
       this.#exit = exit;
     };
     const root = l4.id;
@@ -266,8 +272,8 @@ class Root {
         write: (fd, bytes) => console.write(fd, bytes),
         terminals,
       }),
-      *onExit(exit, thread) {
-        ended(exit);
+      *onExit(exit, thread, files) {
+        ended(exit, files);
         thread.message.begin(ENDED);
         yield* thread.send(root);
       },

@@ -128,7 +128,7 @@ function* serve(l4: L4, options: ProcessOptions): Generator<L4Wait, void, void> 
     yield* l4.replyWait(hart, ANYLOCAL);
   }
   p.files.closeAll();
-  if (p.ended !== null) yield* options.onExit(p.ended, l4);
+  if (p.ended !== null) yield* options.onExit(p.ended, l4, p.fs);
 }
 
 /** A number nobody answers. */
