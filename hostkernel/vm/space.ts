@@ -245,6 +245,9 @@ export class VmSpace {
     if (result !== FAULT_OK) {
       this.#refusal.reason = handler.reason;
       this.#refusal.level = handler.level;
+      vm.lastRefused.va = va;
+      vm.lastRefused.reason = handler.reason;
+      vm.lastRefused.level = handler.level;
     }
     if (vm.tracer.walk !== null && vm.counters.walks !== walks) {
       vm.tracer.walk({ space: this.id, va, access, references: handler.walker.references, result: handler.reason });

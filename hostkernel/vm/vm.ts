@@ -13,7 +13,7 @@ import type { Tracer } from '../base/trace.ts';
 import { READ, type VirtualPage, WRITE } from '../base/units.ts';
 import { compileLayout, type Machine, type PageTableFormat, VPTE_32_NX, VPTE_64_NX } from '../machine/index.ts';
 import { HardwarePmaps } from '../pmap/index.ts';
-import { VmCounters } from './counters.ts';
+import { VmCounters, type RefusalReason } from './counters.ts';
 import { VmFault } from './fault.ts';
 import type { VmMapEntry } from './map.ts';
 import { type VmObject, VmObjects } from './object.ts';
@@ -30,6 +30,8 @@ export class Vm {
   readonly faultHandler: VmFault;
   /** vm.vkernel_enable: whether MAP_VPAGETABLE may be used. Existing mappings do not depend on it. */
   vkernelEnable = true;
+  /** The last fault of any space that was refused: for whoever explains a death that happened inside a guest. */
+  readonly lastRefused: { va: number; reason: RefusalReason; level: number } = { va: 0, reason: 'none', level: -1 };
   readonly #spaces = new Set<VmSpace>();
   #nextSpace = 1;
 

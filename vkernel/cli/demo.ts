@@ -28,6 +28,7 @@ export function demoCommand(options: MachineOptions): number {
     xlen,
     ...formats,
     tracer,
+    verify: true,
     faultAround: options.faultAround,
     cluster: options.cluster,
     log: (who, text) => print(`${who.padEnd(9)} ${text}`),

@@ -67,7 +67,8 @@ export function runCommand(path: string, args: readonly string[], options: Machi
 export function shellStatus(path: string, result: StackResult): number {
   if (result.report === null) return complain(result.failure ?? 'the system stopped early', EXIT_FAILURE);
   const { exit } = result.report;
-  if (exit.kind === 'signal') return complain(`${path}: killed by ${exit.text}`, exitStatus(exit));
+  if (exit.kind === 'signal')
+    return complain(`${path}: killed by ${exit.text}${result.refusal === null ? '' : ` (${result.refusal})`}`, exitStatus(exit));
   if (exit.kind === 'refused') return complain(exit.refusal.text, exitStatus(exit));
   return exitStatus(exit);
 }
