@@ -27,7 +27,7 @@ export class Hart {
   /** The machine's memory as words. */
   readonly words: Int32Array;
   /**
-   * 64 words in the machine's memory: x[2i] is the lower half of register i, x[2i + 1] the upper; x0 stays 0. With
+   * 64 words in the machine's memory: x[2i] is the lower half of register i, x[2i + 1] the upper; x0 reads as 0. With
    * xlen 32 upper halves are neither read nor written.
    */
   readonly x: Int32Array;
@@ -117,6 +117,8 @@ export class Hart {
    * @returns TRAP_*: why it ended
    */
   run(budget: number): number {
+    this.words[0] = 0; // x0, whatever the kernel has put there
+    this.words[1] = 0;
     let remaining = budget;
     for (;;) {
       const piece = remaining < LONGEST_RUN ? remaining | 0 : LONGEST_RUN;

@@ -170,6 +170,16 @@ test('RV32 over sv39 uses addresses of 32 bits, zero-extended', () => {
   expect(rig.context.lookup(2 ** 32 + CODE, READ)).toBe(-1);
 });
 
+test('whatever a kernel puts into x0 and the pc, x0 is 0 and the pc even', () => {
+  const rig = rigWith([asm.add(5, 0, 6), asm.EBREAK]);
+  const { hart } = rig.machine;
+  hart.x.fill(-1);
+  hart.pcLo = CODE + 1;
+  rig.setX(6, 7);
+  expect(hart.run(10)).toBe(TRAP_BREAKPOINT);
+  expect([rig.x(5), hart.pc]).toEqual([7n, CODE + 4]);
+});
+
 describe('budget', () => {
   const LOOP = [asm.addi(5, 5, 1), asm.addi(6, 6, 2), asm.bne(5, 7, -8), asm.ECALL];
 
