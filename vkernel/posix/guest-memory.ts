@@ -4,7 +4,7 @@
  * A copy first runs as far as it can without a fault; only what is left goes through the generator that raises page
  * faults to the task's pager. Structures pass through `scratch`; bulk data through `bulk`.
  */
-import { EFAULT, ENAMETOOLONG } from '../../hostkernel/base/errno.ts';
+import { EFAULT, ENAMETOOLONG, ENOMEM } from '../../hostkernel/base/errno.ts';
 import type { L4, L4Wait } from '../l4/user.ts';
 import { latin1 } from './vfs/provider.ts';
 
@@ -29,22 +29,22 @@ export class GuestMemory {
     return va >= 0 && len >= 0 && va + len <= this.#l4.userEnd;
   }
 
-  /** Reads `len` bytes at `va` into `into[at...]`. Waits for page faults. @returns 0 or -EFAULT */
+  /** Reads `len` bytes at `va` into `into[at...]`. Waits for page faults. @returns 0, -EFAULT or -ENOMEM */
   *read(va: number, into: Uint8Array, at: number, len: number): Generator<L4Wait, number, void> {
     if (len === 0) return 0;
     if (!this.inRange(va, len)) return -EFAULT;
     const done = this.#l4.tryRead(va, into, at, len);
     if (done === len) return 0;
-    return (yield* this.#l4.read(va + done, into.subarray(at + done, at + len))) === 0 ? 0 : -EFAULT;
+    return refusal(yield* this.#l4.read(va + done, into.subarray(at + done, at + len)));
   }
 
-  /** Writes `len` bytes of `from[at...]` to `va`. Waits for page faults. @returns 0 or -EFAULT */
+  /** Writes `len` bytes of `from[at...]` to `va`. Waits for page faults. @returns 0, -EFAULT or -ENOMEM */
   *write(va: number, from: Uint8Array, at: number, len: number): Generator<L4Wait, number, void> {
     if (len === 0) return 0;
     if (!this.inRange(va, len)) return -EFAULT;
     const done = this.#l4.tryWrite(va, from, at, len);
     if (done === len) return 0;
-    return (yield* this.#l4.write(va + done, from.subarray(at + done, at + len))) === 0 ? 0 : -EFAULT;
+    return refusal(yield* this.#l4.write(va + done, from.subarray(at + done, at + len)));
   }
 
   /** Reads a structure of `len` bytes into `scratch`. @returns 0 or -EFAULT */
@@ -62,7 +62,7 @@ export class GuestMemory {
     if (!this.inRange(va, len)) return -EFAULT;
     const done = this.#l4.tryFill(va, len, byte);
     if (done === len) return 0;
-    return (yield* this.#l4.fill(va + done, len - done, byte)) === 0 ? 0 : -EFAULT;
+    return refusal(yield* this.#l4.fill(va + done, len - done, byte));
   }
 
   /**
@@ -113,6 +113,11 @@ export class GuestMemory {
     if (this.wide) putInt64(this.view, offset, value);
     else this.view.setInt32(offset, value, true);
   }
+}
+
+/** What a system call answers when the pager has answered `errno`: memory that has run out is not a bad address. */
+function refusal(errno: number): number {
+  return errno === 0 ? 0 : errno === ENOMEM ? -ENOMEM : -EFAULT;
 }
 
 /** Stores an integer below 2^53 as 64 bits, two's complement. */

@@ -64,11 +64,9 @@ import {
   sysLseek,
   sysNotSocket,
   sysPipe2,
-  sysPpoll,
   sysPread,
   sysPreadv,
   sysPreadv2,
-  sysPselect6,
   sysPwrite,
   sysPwritev,
   sysPwritev2,
@@ -91,6 +89,7 @@ import {
   sysMsync,
   sysMunmap,
 } from './memory.ts';
+import { sysPpoll, sysPselect6 } from './poll.ts';
 import {
   sysCapget,
   sysExecve,
