@@ -208,12 +208,17 @@ export class GuestSpace {
   /**
    * Offset in image.bytes of the byte at `va`, as an access of a processor: rights are checked, A and M are set.
    * Hot: allocates nothing.
-   * @param access READ or WRITE; @returns -1 where a processor would fault. Good until the next host call, to the end of the page
+   * @param access PROT_* bits; the vkernel's own access to the page is to its bytes, never to run them
+   * @returns -1 where a processor would fault. Good until the next host call, to the end of the page
    */
   access(va: number, access: number): number {
     const page = Math.floor(va / PAGE_SIZE);
     const i = page & (CACHE_PAGES - 1);
-    if (this.#tag[i] === page && this.#epoch[i] === this.image.epoch && (access === READ || this.#writable[i] === 1)) {
+    if (
+      this.#tag[i] === page &&
+      this.#epoch[i] === this.image.epoch &&
+      (access === READ || (access === WRITE && this.#writable[i] === 1))
+    ) {
       return (this.#offset[i] as number) + (va - page * PAGE_SIZE);
     }
     return this.#walk(va, page, access);
@@ -229,12 +234,13 @@ export class GuestSpace {
     const lo = table.low(leaf, slot);
     const hi = table.high(leaf, slot);
     if (format.kind(0, lo, hi) !== ENTRY_LEAF || (format.attributes(0, lo, hi) & access) !== access) return -1;
-    const seen = lo | format.accessedLo | (access === WRITE ? format.dirtyLo : 0);
+    const seen = lo | format.accessedLo | ((access & WRITE) !== 0 ? format.dirtyLo : 0);
     if (seen !== lo) table.setLow(leaf, slot, seen);
-    const offset = image.offset(format.frame(0, lo, hi), access);
+    const offset = image.offset(format.frame(0, lo, hi), (access & WRITE) !== 0 ? WRITE : READ);
     const i = page & (CACHE_PAGES - 1);
     this.#counters.cacheMisses++;
-    this.#writable[i] = access === WRITE || (this.#tag[i] === page && this.#epoch[i] === image.epoch && this.#writable[i] === 1) ? 1 : 0;
+    this.#writable[i] =
+      (access & WRITE) !== 0 || (this.#tag[i] === page && this.#epoch[i] === image.epoch && this.#writable[i] === 1) ? 1 : 0;
     this.#tag[i] = page;
     this.#offset[i] = offset;
     this.#epoch[i] = image.epoch;
