@@ -277,7 +277,7 @@ export class MemoryManager {
   *#evict(l4: L4, wanted: number, spare: PageCache | null, keep: number): Generator<L4Wait, number> {
     const evicted = yield* this.#evictClean(l4, wanted, spare, keep);
     if (evicted > 0) return evicted;
-    for (const store of this.#files.values()) yield* this.#writeBack(l4, store, 0, ALL_PAGES);
+    yield* this.#writeFiles(l4);
     return yield* this.#evictClean(l4, wanted, spare, keep);
   }
 
@@ -289,9 +289,9 @@ export class MemoryManager {
     const from = caches[first] === hand.cache ? hand.page : 0;
     let room = Math.max(wanted, EVICT_PAGES);
     let evicted = 0;
-    for (let i = 0; i <= caches.length && room > 0; i += 1) {
+    for (let i = 0; i <= caches.length; i += 1) {
       const cache = caches[(first + i) % caches.length] as PageCache;
-      if (cache.resident === cache.dirty) continue;
+      if (room === 0 || cache.resident === cache.dirty) continue;
       const stays = (page: number, dirty: boolean): boolean => {
         if (dirty || room === 0 || (cache === spare && page === keep)) return true;
         room -= 1;
@@ -493,15 +493,20 @@ export class MemoryManager {
   /** Writes all dirty pages of files back, as far as that succeeds. */
   *writeFiles(l4: L4): Generator<L4Wait, void> {
     yield* this.#enter(l4);
-    for (const store of this.#files.values()) yield* this.#writeBack(l4, store, 0, ALL_PAGES);
+    yield* this.#writeFiles(l4);
     this.#leave();
+  }
+
+  *#writeFiles(l4: L4): Generator<L4Wait, void> {
+    const dirty = [...this.#files.values()].filter(({ cache }) => cache.dirty > 0); // writing changes keys, and so the map
+    for (const store of dirty) yield* this.#writeBack(l4, store, 0, ALL_PAGES);
   }
 
   /** Drops cached pages of files whose bytes have changed; the next access reads them again. Dirty pages stay. */
   *refreshFiles(l4: L4): Generator<L4Wait, void> {
     yield* this.#enter(l4);
-    for (const store of [...this.#files.values()]) {
-      if (store.file.key === store.key) continue;
+    const stale = [...this.#files.values()].filter((store) => store.file.key !== store.key);
+    for (const store of stale) {
       yield* this.#drop(l4, store.cache, 0, ALL_PAGES, (_page, dirty) => dirty);
       this.#renew(store);
     }
@@ -584,9 +589,9 @@ export class MemoryManager {
   }
 }
 
-/** Whether store page `page` lies in container page `at`, equally dirty, and is not hidden by a page of `own`. Hot. */
+/** Whether store page `page` is resident in container page `at`, equally dirty, and not hidden by a page of `own`. Hot. */
 function fits(cache: PageCache, page: number, at: number, dirty: boolean, own: PageCache | null): boolean {
-  return cache.find(page) === at && cache.isDirty(page) === dirty && (own === null || own.find(page) < 0);
+  return at >= 0 && cache.find(page) === at && cache.isDirty(page) === dirty && (own === null || own.find(page) < 0);
 }
 
 /** What a program that asks for `prot` gets: the kernel's mappings always include the right to read. */

@@ -138,7 +138,7 @@ class Calls implements TaskMemory {
     if (!isPageAligned(addr) || !(len > 0)) return -EINVAL;
     const size = pageAlign(len);
     if (!this.#memory.regions.inUserSpace(addr, size)) return -EINVAL;
-    return -(yield* this.#memory.release(this.#l4, addr, size));
+    return resultOf(yield* this.#memory.release(this.#l4, addr, size));
   }
 
   *mprotect(addr: number, len: number, prot: number): Generator<L4Wait, number> {
@@ -235,7 +235,7 @@ class Calls implements TaskMemory {
     if (len === 0) return 0;
     const size = pageAlign(len);
     if (!this.#isBound(addr, size)) return -ENOMEM;
-    return -(yield* this.#memory.synchronise(this.#l4, addr, size));
+    return resultOf(yield* this.#memory.synchronise(this.#l4, addr, size));
   }
 
   *brk(addr: number): Generator<L4Wait, number> {
@@ -282,6 +282,11 @@ class Calls implements TaskMemory {
   refreshFiles(): Generator<L4Wait, void> {
     return this.#memory.refreshFiles(this.#l4);
   }
+}
+
+/** How a call returns an errno. */
+function resultOf(errno: number): number {
+  return errno === 0 ? 0 : -errno;
 }
 
 function overlaps(a: number, aSize: number, b: number, bSize: number): boolean {
