@@ -3,12 +3,13 @@
  *
  *   request (-6 << 4, fpage, attributes)   base: that page;  base all ones: any page of that size
  *   page fault                             the base page at the fault address
- *   answer                                 a map item; nil fpage = refused
+ *   answer                                 a map item; nil fpage = refused (for a fault also the label EFAULT)
  *
  * A repeated request of the same thread succeeds, that of another is refused. Kernel-reserved frames and addresses
  * beyond memory are refused. A request that has not two words gets no answer.
  * Source: L4 X.2, "Sigma0".
  */
+import { EFAULT } from '../../hostkernel/base/errno.ts';
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { FPAGE_MIN_SHIFT, FPAGE_NIL, type Fpage, fpage, fpageBase, fpageIsAny, fpageShift, RIGHTS_ALL } from './fpage.ts';
 import { LABEL_PAGE_FAULT, LABEL_SIGMA0, LABEL_SIGMA0_EXTENDED, type Message } from './message.ts';
@@ -101,7 +102,7 @@ function serve(owners: FrameOwners, message: Message, from: ThreadId, rootServer
   if (label !== LABEL_SIGMA0 && !isFault) return false;
   const page = isFault ? fpage(message.word(1), FPAGE_MIN_SHIFT, RIGHTS_ALL) : message.signed(1);
   const given = give(owners, page, from);
-  message.begin(0);
+  message.begin(isFault && given === FPAGE_NIL ? EFAULT : 0);
   message.appendMap(given === FPAGE_NIL ? 0 : fpageBase(given), given);
   return true;
 }

@@ -12,6 +12,7 @@ import {
   NIL,
   type ThreadId,
   threadId,
+  threadNumber,
   timeout,
   ZERO,
 } from '../../../vkernel/l4/user.ts';
@@ -36,7 +37,7 @@ const word = fc.oneof(
   fc.constantFrom(fpage(0x300000, 12, 7), fpage(0x300000, 16, 7), 0x10, 0, 0x300008, 0x30000a, 8, 10, fpage(0, 30, 6), -1),
 );
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.integer({ min: 0, max: 13 }),
+  kind: fc.integer({ min: 0, max: 15 }),
   partner: fc.integer({ min: 0, max: 7 }),
   source: fc.integer({ min: 0, max: 9 }),
   value: fc.integer({ min: 0, max: 2 ** 31 }),
@@ -47,11 +48,17 @@ const step: fc.Arbitrary<Step> = fc.record({
 });
 
 const TASKS = [7, 7, 8, 8, 9, 9]; // task of each thread: three spaces of two
+const HART = 5; // this one runs RISC-V code
 const idOf = (i: number, bits: 32 | 64): ThreadId => threadId(100 + (i % TASKS.length), TASKS[i % TASKS.length] as number, bits);
 
 function partnerOf(l4: L4, i: number): ThreadId {
   if (i < TASKS.length) return idOf(i, l4.wordBits);
   return i === 6 ? threadId(48, 1, l4.wordBits) : ((i === 7 ? 12345 : i === 8 ? ANY : ANYLOCAL) as ThreadId);
+}
+
+/** The other thread of the same space. */
+function siblingOf(l4: L4): ThreadId {
+  return idOf((threadNumber(l4.id, l4.wordBits) - 100) ^ 1, l4.wordBits);
 }
 
 function* act(l4: L4, s: Step): Generator<L4Wait, void, void> {
@@ -66,7 +73,7 @@ function* act(l4: L4, s: Step): Generator<L4Wait, void, void> {
       for (const [i, value] of s.words.entries()) l4.message.setWord(i + 1, value);
       l4.message.untyped = s.untyped;
       l4.message.typed = s.typed;
-      if (s.kind === 2) l4.propagateAs = partnerOf(l4, (s.partner + 1) % 8);
+      if (s.kind === 2) l4.propagateAs = siblingOf(l4);
       yield* l4.ipc(partner, s.kind === 0 ? NIL : source, s.wait, s.wait === NEVER ? timeout(100) : s.wait);
       return;
     case 3:
@@ -97,6 +104,17 @@ function* act(l4: L4, s: Step): Generator<L4Wait, void, void> {
     case 11:
       yield* l4.threadSwitch(partner);
       return;
+    case 14:
+    case 15: {
+      // A well-formed gift of pages the thread probably has.
+      l4.message.begin(0);
+      const page = fpage(va, 12 + (s.value % 4), 4 + (s.untyped & 3));
+      if (s.kind === 14) l4.message.appendMap(va, page);
+      else l4.message.appendGrant(va, page);
+      l4.acceptor = 0x10;
+      yield* l4.ipc(partner, s.source % 2 === 0 ? ANY : NIL, timeout(100), timeout(100));
+      return;
+    }
     case 12:
       l4.startBody(partner, function* () {});
       l4.setExceptionHandler(partner, source);
@@ -123,7 +141,14 @@ function rootOf(scripts: readonly (readonly Step[])[], control: readonly Step[],
       if (!joined && l4.threadControl(id, id, l4.id, NIL, -1) !== 1) return;
       l4.spaceControl(id, 0, fpage(0x7000_0000, 12, 0), fpage(0x7001_0000, 16, 0), NIL);
       l4.threadControl(id, id, l4.id, l4.id, utcb(i));
-      l4.startBody(id, program(scripts[i] as readonly Step[]));
+      if (i !== HART) l4.startBody(id, program(scripts[i] as readonly Step[]));
+      else {
+        l4.setExceptionHandler(id, sibling);
+        l4.message.begin(0);
+        l4.message.append(0x300000);
+        l4.message.append(0x340000);
+        l4.reply(id); // runs whatever the page holds
+      }
     };
     for (let i = 0; i < TASKS.length; i++) make(i);
     for (const s of control) {
@@ -134,7 +159,7 @@ function rootOf(scripts: readonly (readonly Step[])[], control: readonly Step[],
       else if (s.kind === 6) l4.spaceControl(id, 0, s.words[0] ?? 0, s.words[1] ?? 0, NIL);
       check();
       // One fault is served, any other message is dropped.
-      yield* l4.receive(ANY, timeout(20));
+      yield* l4.receive(ANY, timeout(200));
       if (l4.error === 0) {
         const { from } = l4;
         const page = 0x300000 + (s.value % 16) * 4096;
