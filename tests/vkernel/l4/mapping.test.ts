@@ -122,7 +122,8 @@ class Bench {
   }
 
   destroy(): void {
-    for (const space of [...this.state.spaces]) this.state.destroySpace(space);
+    const { spaces } = this.state;
+    while (spaces.length > 0) this.state.destroySpace(spaces[0] as Space);
     expect(this.state.maps.size).toBe(0);
   }
 }
