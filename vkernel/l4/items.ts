@@ -14,6 +14,7 @@ import { NOT_ENTERED, OUT_OF_FRAMES } from './mapping.ts';
 import { ITEM_GRANT, ITEM_MAP, type Message } from './message.ts';
 import type { Space } from './space.ts';
 import { CHARGE_PAGE, type KernelState } from './state.ts';
+import { TraceRuns } from './trace-runs.ts';
 import { ACCEPT_UNTYPED } from './user.ts';
 
 /** log2 of the complete address space, larger than any that exists. */
@@ -85,6 +86,8 @@ export function transferItems(kernel: KernelState, message: Message, from: Space
   kernel.maps.flush();
 }
 
+const traceRuns = new TraceRuns();
+
 function transferPages(kernel: KernelState, from: Space, to: Space, rights: number, grant: boolean): void {
   const { maps, tracer } = kernel;
   const source = placement.source / PAGE_SIZE;
@@ -98,13 +101,13 @@ function transferPages(kernel: KernelState, from: Space, to: Space, rights: numb
       if (page < 0) break;
       node = maps.nodeAt(from, page);
     }
-    const result = grant ? maps.grant(node, to, target + page - source, rights) : maps.map(node, to, target + page - source, rights);
+    const goal = target + page - source;
+    const result = grant ? maps.grant(node, to, goal, rights) : maps.map(node, to, goal, rights);
     if (result === OUT_OF_FRAMES) break;
-    if (result !== NOT_ENTERED) entered++;
+    if (result === NOT_ENTERED) continue;
+    entered++;
+    if (tracer.map !== null) traceRuns.add(tracer.map, to.id, goal, maps.frameOf(node), rights);
   }
+  if (tracer.map !== null) traceRuns.end(tracer.map);
   kernel.now += entered * CHARGE_PAGE;
-  if (tracer.map !== null && entered > 0) {
-    const first = maps.nodeAt(to, target);
-    tracer.map({ space: to.id, va: placement.target, frame: first === 0 ? -1 : maps.frameOf(first), pages: entered, rights });
-  }
 }

@@ -23,6 +23,7 @@ import { CHARGE_PAGE, type KernelState, TIME_SLICE } from './state.ts';
 import { DEAD, READY, type Thread } from './thread.ts';
 import { NIL, type ThreadId, type WordBits } from './thread-id.ts';
 import { NEVER, type Timeout, timeout, ZERO } from './timeout.ts';
+import { TraceRuns } from './trace-runs.ts';
 import {
   ERROR_INVALID_THREAD,
   ERROR_NO_PRIVILEGE,
@@ -44,6 +45,7 @@ export class ThreadPort implements L4 {
   readonly #kernel: KernelState;
   readonly #thread: Thread;
   readonly #operation: Operation;
+  readonly #unmapped = new TraceRuns();
   readonly #exchanged: ExchangedRegisters = { control: 0, sp: 0, ip: 0, flags: 0, handle: 0, pager: NIL };
 
   constructor(kernel: KernelState, thread: Thread) {
@@ -162,12 +164,13 @@ export class ThreadPort implements L4 {
         if (at < 0) break;
         node = maps.nodeAt(space, at);
       }
+      if (tracer.unmap !== null) this.#unmapped.add(tracer.unmap, space.id, at, maps.frameOf(node), rights);
       status |= maps.revoke(node, rights, flush);
       pages++;
     }
     maps.flush();
     this.#kernel.now += pages * CHARGE_PAGE;
-    if (tracer.unmap !== null && pages > 0) tracer.unmap({ space: space.id, va: start * PAGE_SIZE, frame: -1, pages, rights });
+    if (tracer.unmap !== null) this.#unmapped.end(tracer.unmap);
     return status;
   }
 

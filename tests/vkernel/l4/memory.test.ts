@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { EFAULT, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import { READ, WRITE } from '../../../hostkernel/base/units.ts';
 import {
@@ -290,4 +291,31 @@ test('a console write of many pages arrives whole', () => {
     l4.shutdown('');
   });
   expect(output).toBe(text);
+});
+
+test('trace events of mappings name the frame of every page, also where an item meets holes', () => {
+  const tracer = new Tracer();
+  const frames = new Map<string, number>();
+  tracer.map = ({ space, va, frame, pages }) => {
+    for (let i = 0; i < pages; i++) frames.set(`${space}:${va + 4096 * i}`, frame + i);
+  };
+  let unmapped = 0;
+  tracer.unmap = ({ pages }) => void (unmapped += pages);
+  run(
+    function* (l4) {
+      for (const page of [0, 1, 3, 6]) yield* l4.touch(0x300000 + 4096 * page, WRITE);
+      const task = spawn(l4, 0, 7, function* (b) {
+        b.acceptor = 0x10;
+        yield* b.receive(ANY);
+      });
+      l4.message.begin(0);
+      l4.message.appendMap(0x400000, fpage(0x300000, 15, 7));
+      yield* l4.send(task);
+      l4.unmap(fpage(0x300000, 15, 7), false);
+    },
+    { tracer },
+  );
+  const seen = [...frames].filter(([place]) => place.startsWith('3:')).map(([place, frame]) => [Number(place.slice(2)), frame]);
+  expect(seen).toEqual([0, 1, 3, 6].map((page) => [0x400000 + 4096 * page, 0x300 + page]));
+  expect(unmapped).toBe(4);
 });
