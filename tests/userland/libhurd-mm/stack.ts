@@ -43,13 +43,14 @@ export interface Bench {
   readonly memory: MemoryManager;
   readonly task: TaskMemory;
   /** Another thread of the task: runs when the driver waits. */
-  spawn(body: L4Body): void;
+  readonly spawn: (body: L4Body) => void;
   /** physmem takes all mappings it has given to anybody away; `rights` fewer than all take only these. */
-  revoke(rights?: number): void;
+  readonly revoke: (rights?: number) => void;
   /** Pages charged to the task's control, as physmem counts them. */
-  charged(): number;
+  readonly charged: () => number;
   /** Checks manager, physmem and kernel. */
-  check(): void;
+  readonly check: () => void;
+  readonly pager: ThreadId;
 }
 
 export interface StackSetup {
@@ -79,7 +80,7 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
     const server = new PhysmemServer(l4, { wortel: threadId(USER_BASE + 2, 1, xlen), capability: 1, tracer });
     below = { server, l4 };
     const failure = yield* server.bootstrap();
-    if (failure !== null) return yield* server.giveUp(failure);
+    if (failure !== null) throw new Error(failure);
     yield* serve(l4, { methods: PHYSMEM, handlers: server.handlers, objects: server.objects, nobody: server.physmem.root, tracer });
   };
 
@@ -126,7 +127,8 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
         spawn: (body) => void l4.startBody(made.pop() as ThreadId, body),
         revoke: (rights = RIGHTS_ALL) => void physmemThread.unmap(FPAGE_COMPLETE + rights, false),
         charged,
-        check() {
+        pager: pagerThread,
+        check: () => {
           memory.assertInvariants();
           assertInvariants(server.physmem);
           kernel?.assertInvariants();
