@@ -20,6 +20,11 @@ export interface ElfSegment {
   readonly rights: Access;
 }
 
+/** First address behind a segment. */
+function endOf(segment: ElfSegment): number {
+  return segment.va + segment.memBytes;
+}
+
 /** A file that can be loaded. */
 export interface ElfImage {
   readonly xlen: 32 | 64;
@@ -167,8 +172,6 @@ function readProgramHeaders(bytes: Uint8Array, view: DataView, layout: Layout): 
       const segment = readSegment(view, at, layout, bytes.length);
       if (typeof segment === 'string') return segment;
       if (segment.memBytes === 0) continue;
-      const before = segments.at(-1);
-      if (before !== undefined && segment.va < before.va + before.memBytes) return 'segments overlap or are out of order';
       segments.push(segment);
       align = Math.max(align, readWord(view, at + layout.pAlign, layout));
     } else if (type === PT_INTERP) {
@@ -182,6 +185,9 @@ function readProgramHeaders(bytes: Uint8Array, view: DataView, layout: Layout): 
     }
   }
 
+  // Ascending order is the standard's rule, but linkers for bare machines break it, and Linux does not mind.
+  segments.sort((a, b) => a.va - b.va);
+  if (segments.some((segment, i) => i > 0 && segment.va < endOf(segments[i - 1]))) return 'segments overlap';
   const first = segments[0];
   const last = segments.at(-1);
   if (first === undefined || last === undefined) return 'no segment to load';
@@ -194,7 +200,7 @@ function readProgramHeaders(bytes: Uint8Array, view: DataView, layout: Layout): 
     entry,
     segments,
     start: first.va,
-    end: last.va + last.memBytes,
+    end: endOf(last),
     align,
     phdrVa: headersInMemory(segments, phoff, phnum * layout.phentsize, phdrVa),
     phentsize: layout.phentsize,
