@@ -271,7 +271,7 @@ class Writer {
   /** A system call that may well succeed: arguments of the right kind, from the letters of its template. */
   sensibleCall(number: number, template: string): void {
     const x = this.random;
-    [...template].forEach((letter, k) => {
+    Array.from(template, (letter, k) => {
       const to = A0 + k;
       switch (letter) {
         case 'd': // directory

@@ -8,8 +8,8 @@
  * then all of RAM is searched for canary words in other frames, which would mean that somebody read one. Bookkeeping
  * is compared after every program too, and the invariants of all layers are checked now and then.
  */
-import { kassert } from '../../hostkernel/base/assert.ts';
-import { Tracer } from '../../hostkernel/base/trace.ts';
+import { kassert, panic } from '../../hostkernel/base/assert.ts';
+import type { Tracer } from '../../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import {
   describeExit,
@@ -164,8 +164,8 @@ export function runCampaign(config: StackConfig, campaign: Campaign): void {
     'vkernel',
     function* (host): Generator<HostWait, number> {
       const memoryBytes = Math.floor((config.ramBytes * 13) / 16 / PAGE_SIZE) * PAGE_SIZE;
-      const platform = Platform.create(host, { format: xlen === 64 ? format(config.vpte) : format(config.vpte), memoryBytes });
-      kassert(typeof platform !== 'number', `fuzz: the platform does not come up: ${platform}`);
+      const platform = Platform.create(host, { format: format(config.vpte), memoryBytes });
+      if (typeof platform === 'number') panic(`fuzz: the platform does not come up: ${platform}`);
       l4 = new L4Kernel(platform, { tracer });
       const modules = {
         physmem: physmemBody,
@@ -204,7 +204,7 @@ function* hostCanaries(host: Host, running: () => boolean): Generator<HostWait, 
 /** A container of the root task, full of canaries, in the middle of what physmem hands out. */
 function* guestCanaries(l4: L4): Generator<L4Wait, void> {
   const data = yield* startup(l4);
-  kassert(typeof data !== 'string', `fuzz: ${data}`);
+  if (typeof data === 'string') panic(`fuzz: ${data}`);
   const { physmem, memoryControl } = data;
   let label = yield* invoke(l4, physmem, PHYSMEM.create, memoryControl);
   kassert(label === 0, 'fuzz: no container for canaries');

@@ -1,0 +1,27 @@
+/** A fixed sample of hostile programs, and every program that once got through. */
+import { expect, test } from 'vitest';
+import { BATCH, Coverage, fuzzGuest } from './guest.ts';
+
+/** Seed and index of programs that broke something, with what it was. */
+const ONCE_BROKEN: readonly (readonly [what: string, seed: number, index: number])[] = [
+  ['a program killed for its time met its own half-deleted threads', 1, 44],
+  ['the same in rt_sigreturn on rv32', 1, 271],
+];
+
+function failures(options: { seed: number; from: number; cases: number; coverage?: Coverage }): string[] {
+  const coverage = options.coverage ?? new Coverage();
+  return fuzzGuest({ ...options, coverage }).map(({ index, machine, error }) => `case ${index} on ${machine}: ${error.stack}`);
+}
+
+test('300 hostile programs on six machines break nothing', () => {
+  const coverage = new Coverage();
+  for (let machine = 0; machine < 6; machine += 1) expect(failures({ seed: 11, from: machine * BATCH, cases: 50, coverage })).toEqual([]);
+  const sum = (counts: ReadonlyMap<string, number>): number => [...counts.values()].reduce((total, count) => total + count, 0);
+  expect(sum(coverage.exits)).toBe(300);
+  for (const end of ['exit', 'SIGSEGV', 'SIGILL', 'SIGXCPU', 'refused 126']) expect(coverage.exits.get(end), end).toBeGreaterThan(0);
+  expect(coverage.calls.size).toBeGreaterThan(100);
+});
+
+test.each(ONCE_BROKEN)('%s: seed %i, case %i', (_, seed, index) => {
+  expect(failures({ seed, from: index, cases: 1 })).toEqual([]);
+});
