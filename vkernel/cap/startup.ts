@@ -6,8 +6,8 @@
  *   0xff00   startup data: one machine word a field, in the order of FIELDS
  *   0x10000  KIP area, then UTCB area
  *
- * The starter writes the page and serves exactly one page fault by mapping all of it; the task then maps the same
- * memory from physmem over it, so that no mapping of the starter stays.
+ * The starter writes the page and serves exactly one page fault by mapping all of it; the task then drops that mapping
+ * and has the same memory mapped by physmem, so that no mapping of the starter stays.
  * Source: hurd-l4 wortel/startup.h and the startup protocol of its boot tasks; memory control is a field of its own.
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
@@ -83,7 +83,7 @@ function decodeStartup(bytes: Uint8Array, wordBits: 32 | 64): StartupData {
 }
 
 /**
- * The startup code of a boot task: reads its startup data, then maps the startup container over the starter's mapping.
+ * The startup code of a boot task: reads its startup data, then has the startup container mapped in place of the starter's mapping.
  * @returns the data, or one line that says what failed
  * Waits: for the starter's page, and for physmem.
  */
@@ -93,6 +93,7 @@ export function* startup(l4: L4): Generator<L4Wait, StartupData | string> {
   const data = decodeStartup(bytes, l4.wordBits);
   if (data.version !== STARTUP_VERSION) return `startup data of version ${data.version}`;
   if (data.startupContainer !== 0) {
+    l4.unmap(STARTUP_PAGE, true); // the same frames again would only add to the starter's mapping
     const label = yield* invoke(l4, data.physmem, PHYSMEM.map, data.startupContainer, MAP_RIGHTS, STARTUP_BASE, 0, STARTUP_BYTES);
     if (label !== 0) return callText(PHYSMEM.map, label);
   }

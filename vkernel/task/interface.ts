@@ -14,16 +14,16 @@ export const TASK = defineInterface('task', {
   /** A new thread of the task, active and its own pager, not started. EAGAIN: no thread number left; EINVAL: the kernel refuses. */
   threadAlloc: { label: 512, on: TASK_CONTROL, request: ['task', 'utcb'], reply: ['thread'] },
 
-  /** Deletes a thread. The last one of a task is made inactive instead: the space exists only through it. ESRCH: not of this task. */
+  /** Deletes a thread. ESRCH: not of this task; EPERM: the last one, through which alone the space exists. */
   threadDealloc: { label: 513, on: TASK_CONTROL, request: ['task', 'thread'], reply: [] },
 
   /**
    * A new task with an empty space and one inactive thread. The caller is its threads' scheduler.
-   * EAGAIN: no id or number left; EINVAL: the kernel refuses the areas.
+   * EAGAIN: no id or number left; EINVAL: the kernel refuses the areas; ENOMEM: no room for the handle.
    */
   taskCreate: { label: 514, on: TASK_CONTROL, request: ['creator', 'kip', 'utcb'], reply: ['task', 'id', 'thread'] },
 
-  /** Deletes all threads of the task, and with them its space. Its id may be used again. EPERM: the caller's own. */
+  /** Deletes all threads of the task, and with them its space. Its id may be used again, and the caller's handle is consumed. EPERM: the caller's own. */
   taskDestroy: { label: 515, on: TASK_CONTROL, request: ['task'], reply: [] },
 
   /** Sets scheduler, pager and UTCB slot of a thread; a pager makes it active. utcb -1: as it is. ESRCH: not of this task. */

@@ -8,7 +8,7 @@
  * Source: hurd-l4 task server.
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
-import { EAGAIN, EINVAL, EPERM, ESRCH } from '../../hostkernel/base/errno.ts';
+import { EAGAIN, EINVAL, ENOMEM, EPERM, ESRCH } from '../../hostkernel/base/errno.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import { HANDLES_32, HANDLES_64, ObjectTable } from '../cap/objects.ts';
 import { type Call, callText, type Handlers, invoke, serve } from '../cap/rpc.ts';
@@ -79,7 +79,7 @@ class TaskServer {
       threadAlloc: (call, _task, utcb) => this.#threadAlloc(call, utcb),
       threadDealloc: (call, _task, thread) => this.#threadDealloc(call, thread as ThreadId),
       taskCreate: (call, _creator, kip, utcb) => this.#taskCreate(call, kip, utcb),
-      taskDestroy: (call) => this.#taskDestroy(call),
+      taskDestroy: (call, handle) => this.#taskDestroy(call, handle),
       threadSet: (call, _task, thread, scheduler, pager, utcb) => this.#threadSet(call, thread, scheduler, pager, utcb),
     };
   }
@@ -118,7 +118,8 @@ class TaskServer {
   /** The next valid task id after the last one handed out, or 0 where all are in use. */
   #takeTaskId(): number {
     const last = 2 ** versionBits(this.#l4.wordBits) - 1;
-    for (let tries = 0; tries <= this.#tasks.size + 64; tries += 1) {
+    const most = this.#tasks.size + Math.ceil(this.#tasks.size / 63) + FIRST_TASK; // ids in use, and the invalid ones among them
+    for (let tries = 0; tries <= most; tries += 1) {
       this.#lastTask = this.#lastTask >= last ? FIRST_TASK : this.#lastTask + 1;
       if (isVersion(this.#lastTask, this.#l4.wordBits) && !this.#tasks.has(this.#lastTask)) return this.#lastTask;
     }
@@ -176,8 +177,14 @@ class TaskServer {
       return EINVAL;
     }
     const made: Task = { id: task, threads: [id] };
+    const handle = this.objects.grant(call.task, TASK_CONTROL, made);
+    if (handle === 0) {
+      yield* this.#threadControl(id, NIL, NIL, NIL, NO_UTCB);
+      this.#freeNumbers.push(number);
+      return ENOMEM;
+    }
     this.#tasks.set(task, made);
-    call.result(0, this.objects.grant(call.task, TASK_CONTROL, made));
+    call.result(0, handle);
     call.result(1, task);
     call.result(2, id);
     return 0;
@@ -193,7 +200,7 @@ class TaskServer {
     return code;
   }
 
-  *#taskDestroy(call: Call<Task>): Generator<L4Wait, number> {
+  *#taskDestroy(call: Call<Task>, handle: number): Generator<L4Wait, number> {
     const task = call.object;
     if (task.id === call.task || task.threads.length === 0 || task.id < FIRST_TASK) return EPERM;
     for (const thread of task.threads.splice(0).reverse()) {
@@ -203,6 +210,8 @@ class TaskServer {
     }
     this.#tasks.delete(task.id);
     this.objects.revoke(task);
+    const entry = this.objects.lookup(handle, call.task);
+    if (entry !== null) this.objects.release(entry, entry.references);
     this.objects.releaseTask(task.id);
     return 0;
   }

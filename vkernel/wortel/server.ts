@@ -224,9 +224,10 @@ class Wortel {
   *#answer(from: ThreadId): Generator<L4Wait, ThreadId> {
     const { message } = this.#l4;
     const label = message.label;
-    if (label < 0) return this.#pageFault(from, label);
+    const task = taskOf(from, this.#l4.wordBits);
+    if (label < 0) return this.#capabilities.includes(task) ? this.#pageFault(from, label) : NIL; // a stranger's is a forgery
     const capability = label & 0xff;
-    const allowed = capability > 0 && this.#capabilities[capability] === taskOf(from, this.#l4.wordBits);
+    const allowed = capability > 0 && this.#capabilities[capability] === task;
     const errno = allowed ? yield* this.#call(label >> 8, from) : EACCES;
     if (errno === DEFERRED) return NIL;
     if (errno !== 0) message.begin(errno);
@@ -255,6 +256,7 @@ class Wortel {
     const task = taskOf(from, l4.wordBits);
     switch (id) {
       case WORTEL_MSG_THREAD_CONTROL: {
+        if (task !== TASK_TASK) return EACCES;
         if (message.untyped !== 5) return EINVAL;
         const [dest, space, scheduler, pager] = [1, 2, 3, 4].map((i) => message.word(i) as ThreadId);
         const utcb = message.word(5) >= 2 ** l4.wordBits - 1 ? -1 : message.word(5); // all ones: leave it as it is
@@ -262,6 +264,7 @@ class Wortel {
         return this.#reply(done === 1 ? 0 : l4.error);
       }
       case WORTEL_MSG_SPACE_CONTROL: {
+        if (task !== TASK_TASK) return EACCES;
         if (message.untyped !== 5) return EINVAL;
         const done = l4.spaceControl(message.word(1) as ThreadId, message.word(2), message.word(3), message.word(4), NIL);
         return this.#reply(done === 1 ? 0 : l4.error, 0);
@@ -332,10 +335,16 @@ class Wortel {
   #capabilityReply(): number {
     const request = this.#requests[this.#nextRequest];
     const { message } = this.#l4;
-    if (request === undefined || message.untyped !== 1) return EINVAL;
+    if (request === undefined || message.untyped !== 1 || message.word(1) === 0) return this.#malformed('physmem');
     request.handle = message.word(1);
     this.#nextRequest += 1;
     return this.#reply();
+  }
+
+  /** A capability reply that names no capability, or that nobody asked for. Without it the boot cannot go on. */
+  #malformed(server: string): number {
+    this.#fail(`${server} answers a capability request with ${this.#l4.message.untyped} words`);
+    return EINVAL;
   }
 
   #taskCapabilityRequest(): number {
@@ -346,7 +355,7 @@ class Wortel {
   #taskCapabilityReply(): number {
     const request = this.#taskRequests[this.#nextTaskRequest];
     const { message } = this.#l4;
-    if (request === undefined || message.untyped !== 1) return EINVAL;
+    if (request === undefined || message.untyped !== 1 || message.word(1) === 0) return this.#malformed('task');
     request.handle = message.word(1);
     this.#nextTaskRequest += 1;
     return this.#reply();

@@ -231,7 +231,7 @@ describe('protection', () => {
   test('a file that was opened for reading cannot be made writable later, though another descriptor can write it', () => {
     run({}, function* ({ task }) {
       const file = fileOf(PAGE);
-      const { write: _, ...readable } = file;
+      const readable: FileBacking = { key: file.key, size: file.size, read: (offset, into) => file.read(offset, into) };
       const at = yield* task.mmap(request({ prot: R, flags: SHARED, file: readable }));
       const both = yield* task.mmap(request({ flags: SHARED, file }));
       expect(yield* task.mprotect(at, PAGE, RW)).toBe(-EACCES);
@@ -307,7 +307,7 @@ describe('files', () => {
       yield* l4.store32(old, 1);
       yield* l4.load32(old + PAGE);
       yield* task.writeFiles();
-      expect(file.stored(0, 0)).toBe(1);
+      expect([file.stored(0, 0), task.filesAreStale]).toEqual([1, false]);
       file.put(0, 0, 2);
       file.put(1, 0, 3);
       expect(task.filesAreStale).toBe(true);
@@ -500,7 +500,7 @@ describe('the pager', () => {
     run({ threads: 3, pages: 40 }, function* ({ l4, task, spawn, check }) {
       const at = 0x10_0000;
       const results = new Set<number>();
-      let running = 3;
+      const running = { threads: 3 };
       for (const step of [1, 3, 5]) {
         spawn(function* (other) {
           for (let i = 0; i < 200; i += 1) {
@@ -509,10 +509,10 @@ describe('the pager', () => {
             const value = yield* other.load32(va);
             results.add(value === va ? 0 : value);
           }
-          running -= 1;
+          running.threads -= 1;
         });
       }
-      for (let i = 0; running > 0; i += 1) {
+      for (let i = 0; running.threads > 0; i += 1) {
         const [page, pages] = [(i * 7) % 16, 1 + (i % 5)];
         const over = { addr: at + page * PAGE, len: pages * PAGE, flags: PRIVATE | ANONYMOUS | FIXED };
         if (i % 3 === 0) yield* task.munmap(over.addr, over.len);
