@@ -274,7 +274,7 @@ class Wortel {
         return this.#reply();
       case WORTEL_MSG_SHUTDOWN:
         this.#log('wortel', 'shutdown');
-        l4.shutdown(this.#booting ? `shut down during the boot by task ${task}` : 'shutdown');
+        l4.shutdown(this.#booting ? `boot failure: task ${task} gives up: ${this.#step}` : 'shutdown');
         return DEFERRED;
       case WORTEL_MSG_GET_MEM:
         return task === TASK_PHYSMEM ? yield* this.#getMemory() : EACCES;

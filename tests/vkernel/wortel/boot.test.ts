@@ -211,7 +211,7 @@ describe('a boot that fails says so in one line', () => {
           yield* invoke(l4, WORTEL_THREAD(64), calls.shutdown, 1);
         },
       },
-      /^shut down during the boot by task 2$/,
+      /^boot failure: task 2 gives up: physmem asks for its memory$/,
     ],
     ['the task server ends at once', { task: function* () {} }, /^boot failure: time-out: the task server asks for its tasks$/],
     ['the task server hangs', { task: forever }, /^boot failure: time-out: the task server asks for its tasks$/],
