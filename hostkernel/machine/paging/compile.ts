@@ -49,7 +49,7 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
 
   const kind = (level: number, lo: number, hi: number): number => classify(classification, level, lo, hi) & 3;
 
-  const byKey = attributesByKey(descriptor, options, 'any');
+  const byKey = attributesByKey(descriptor, options, 'any', classification);
   const attributes = (level: number, lo: number, hi: number): number => byKey[level][keyOf(lo, hi)];
 
   const { shift, loMask, hiMask, hiScale } = field;
@@ -123,7 +123,14 @@ function searchFlags(descriptor: LayoutDescriptor, options: Options, decoder: De
   const leaf = new Int16Array((levels + 1) << 7).fill(NO_ENTRY);
 
   for (let level = 0; level <= levels; level++) {
-    const leaves = keys.filter((key) => kind(level, loOf(key), hiOf(key)) === ENTRY_LEAF);
+    // Of all leaves with the same attributes the first will do.
+    const firstWith = new Int16Array(128).fill(NO_ENTRY); // by attributes: key
+    for (const key of keys) {
+      if (kind(level, loOf(key), hiOf(key)) !== ENTRY_LEAF) continue;
+      const meaning = attributes(level, loOf(key), hiOf(key));
+      if (firstWith[meaning] === NO_ENTRY) firstWith[meaning] = key;
+    }
+    const leaves = [...firstWith].filter((key) => key !== NO_ENTRY).sort((a, b) => a - b);
     if (leaves.length === 0) continue;
     const meaning = leaves.map((key) => attributes(level, loOf(key), hiOf(key)));
     // What differs between leaves must be as asked; permissions need only contain what is asked.
@@ -132,14 +139,14 @@ function searchFlags(descriptor: LayoutDescriptor, options: Options, decoder: De
       const wanted = asked & PERMISSIONS;
       let best = wanted === 0 ? invalid : NO_ENTRY;
       let bestExcess = wanted === 0 ? -1 : 8;
-      leaves.forEach((key, i) => {
-        if ((meaning[i] & wanted) !== wanted || ((meaning[i] ^ asked) & exact) !== 0) return;
+      for (let i = 0; i < leaves.length; i++) {
+        if ((meaning[i] & wanted) !== wanted || ((meaning[i] ^ asked) & exact) !== 0) continue;
         const excess = bitCount(meaning[i] & PERMISSIONS & ~wanted);
         if (excess < bestExcess) {
-          best = key;
+          best = leaves[i];
           bestExcess = excess;
         }
-      });
+      }
       leaf[(level << 7) | asked] = best;
     }
   }

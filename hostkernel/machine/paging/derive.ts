@@ -105,9 +105,12 @@ function grantedBy(grant: Grant, mode: Mode): number {
 const PERMISSION_OF: Readonly<Record<string, number>> = { r: READ, w: WRITE, x: EXEC };
 
 /** attributes[level][key] of table and leaf entries, as PageTableFormat.attributes describes them. */
-export function attributesByKey(descriptor: LayoutDescriptor, options: Options, mode: Mode): readonly Uint8Array[] {
-  const geometry = geometryOf(descriptor);
-  const classification = classificationFor(descriptor, options, geometry);
+export function attributesByKey(
+  descriptor: LayoutDescriptor,
+  options: Options,
+  mode: Mode,
+  classification: Classification,
+): readonly Uint8Array[] {
   const grants = descriptor.perm.entry
     .filter((pattern) => inForce(pattern, options))
     .map((pattern) => ({ rule: ruleOf(pattern), bits: grantedBy(pattern.grant, mode) }));
@@ -117,8 +120,16 @@ export function attributesByKey(descriptor: LayoutDescriptor, options: Options, 
   const globalLo = halves(descriptor.carried?.global ?? '0x0').lo;
   const all = PERMISSIONS | ATTR_USER | ATTR_ACCESSED | ATTR_DIRTY;
 
+  // Only the flags that a rule looks at matter: a key with others means what it means without them.
+  const looked = grants.reduce((bits, { rule }) => bits | keyOf(rule.maskLo | rule.anyLo, rule.maskHi | rule.anyHi), 0);
+  const consulted = looked | globalLo | accessedLo | dirtyLo;
   const own = new Uint8Array(KEYS);
   for (let key = 0; key < KEYS; key++) {
+    const part = key & consulted;
+    if (part !== key) {
+      own[key] = own[part]; // which is smaller, so it is known
+      continue;
+    }
     const lo = key & 0xfff;
     const hi = (key >>> 12) << 31;
     let bits = (lo & globalLo) === 0 ? 0 : ATTR_GLOBAL;
@@ -127,10 +138,14 @@ export function attributesByKey(descriptor: LayoutDescriptor, options: Options, 
     if ((lo & dirtyLo) === dirtyLo) bits |= ATTR_DIRTY;
     own[key] = bits;
   }
-  return Array.from({ length: geometry.levels + 1 }, (_, level) => {
+  return classification.rules.map((_, level) => {
     if (descriptor.perm.combine === 'and' || level === 0) return own;
-    const isPointer = (key: number) => (classify(classification, level, key & 0xff, 0) & 3) === ENTRY_TABLE;
-    return own.map((bits, key) => (isPointer(key) ? bits | all : bits));
+    const pointers = own.slice();
+    for (let byte = 0; byte < 256; byte++) {
+      if ((classify(classification, level, byte, 0) & 3) !== ENTRY_TABLE) continue;
+      for (let key = byte; key < KEYS; key += 256) pointers[key] |= all;
+    }
+    return pointers;
   });
 }
 

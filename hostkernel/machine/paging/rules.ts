@@ -69,7 +69,12 @@ export function classificationOf(lists: readonly (readonly ClassPattern[])[], op
   };
   for (let level = 0; level < lists.length; level++) {
     kassert(patterns[level].length < 64, 'paging: too many patterns');
-    for (let byte = 0; byte < 256; byte++) prepare(classification, level, byte);
+    // Bits no pattern looks at change nothing: the slot without them is known already, since it is a smaller one.
+    const consulted = classification.rules[level].reduce((bits, rule) => bits | rule.maskLo | rule.anyLo, 0);
+    for (let byte = 0; byte < 256; byte++) {
+      if ((byte & ~consulted) === 0) prepare(classification, level, byte);
+      else copySlot(classification, (level << 8) | byte, (level << 8) | (byte & consulted));
+    }
   }
   return classification;
 }
@@ -107,6 +112,12 @@ function prepare(c: Classification, level: number, byte: number): void {
   c.outcomes[slot] = outcomeOf(c, level, found);
   c.doubtLo[slot] = lo;
   c.doubtHi[slot] = hi;
+}
+
+function copySlot(c: Classification, to: number, from: number): void {
+  c.outcomes[to] = c.outcomes[from];
+  c.doubtLo[to] = c.doubtLo[from];
+  c.doubtHi[to] = c.doubtHi[from];
 }
 
 const BYTE = 0xff;

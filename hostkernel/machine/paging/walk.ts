@@ -100,7 +100,7 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
   const classification = classificationFor(descriptor, options, geometry);
   const faults = faultsOf(classification);
   const { outcomes, doubtLo, doubtHi } = classification;
-  const attributes = flatten(attributesByKey(descriptor, options, mode));
+  const attributes = flatten(attributesByKey(descriptor, options, mode, classification));
   const { shift: frameShift, loMask: frameLo, hiMask: frameHi, hiScale } = frameFieldOf(descriptor);
   const { offsetLo, offsetHi, pageShifts } = offsetsOf(geometry.spans);
   const ranges = rangesOf(classification);
