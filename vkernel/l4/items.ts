@@ -20,6 +20,9 @@ import { ACCEPT_UNTYPED } from './user.ts';
 /** log2 of the complete address space, larger than any that exists. */
 const COMPLETE_SHIFT = 52;
 
+/** Pages from which on it pays to look for a run of them. */
+const SHORTEST_RUN = 4;
+
 /** log2 of an fpage's size; the complete space is larger than everything, a malformed size is 0. */
 function shiftOf(page: number): number {
   const shift = fpageShift(page);
@@ -102,6 +105,14 @@ function transferPages(kernel: KernelState, from: Space, to: Space, rights: numb
       node = maps.nodeAt(from, page);
     }
     const goal = target + page - source;
+    const run = grant || end - page < SHORTEST_RUN ? 0 : maps.mapRun(from, page, to, goal, end - page, rights);
+    if (run > 0) {
+      entered += run;
+      if (tracer.map !== null)
+        for (let i = 0; i < run; i++) traceRuns.add(tracer.map, to.id, goal + i, maps.frameOf(maps.nodeAt(to, goal + i)), rights);
+      page += run - 1;
+      continue;
+    }
     const result = grant ? maps.grant(node, to, goal, rights) : maps.map(node, to, goal, rights);
     if (result === OUT_OF_FRAMES) break;
     if (result === NOT_ENTERED) continue;
