@@ -52,7 +52,9 @@ export class VmPages implements PageSource {
     this.index = new Int32Array(frames);
     this.#next = new Int32Array(frames);
     this.state[0] = PAGE_WIRED;
-    for (let frame = frames - 1; frame > 0; frame--) this.#link(frame as HostFrame); // so that frame 1 is the first to go
+    for (let frame = 1; frame < frames - 1; frame++) this.#next[frame] = frame + 1; // all are free, frame 1 is the first to go
+    this.#firstFree = (frames > 1 ? 1 : 0) as HostFrame;
+    this.#free = frames - 1;
   }
 
   get freeFrames(): number {

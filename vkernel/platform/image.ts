@@ -100,10 +100,9 @@ export class MemoryImage {
   fillFrame(frame: number, lo: number, hi: number): void {
     const start = this.offset(frame, WRITE) / 4;
     const { words } = this;
-    for (let i = 0; i < PAGE_SIZE / 4; i += 2) {
-      words[start + i] = lo;
-      words[start + i + 1] = hi;
-    }
+    words.fill(lo, start, start + PAGE_SIZE / 4);
+    if (hi === lo) return;
+    for (let i = 1; i < PAGE_SIZE / 4; i += 2) words[start + i] = hi;
   }
 
   /** A frame for a page table or the kernel's own data; contents undefined. @returns -1 when there is none left */
