@@ -10,10 +10,10 @@ import {
   adBitsOf,
   attributesByKey,
   classificationFor,
+  combinations,
   type FrameField,
   frameFieldOf,
   geometryOf,
-  KEYS,
   keyOf,
   PERMISSIONS,
 } from './derive.ts';
@@ -123,29 +123,30 @@ function searchFlags(descriptor: LayoutDescriptor, options: Options, decoder: De
   const leaf = new Int16Array((levels + 1) << 7).fill(NO_ENTRY);
 
   for (let level = 0; level <= levels; level++) {
-    // Of all leaves with the same attributes the first will do.
-    const firstWith = new Int16Array(128).fill(NO_ENTRY); // by attributes: key
+    const firstWith = new Int16Array(128).fill(NO_ENTRY); // by attributes: the first leaf that has exactly these
+    let always = 127; // attributes every leaf has
+    let never = 127; //  attributes no leaf has
     for (const key of keys) {
       if (kind(level, loOf(key), hiOf(key)) !== ENTRY_LEAF) continue;
       const meaning = attributes(level, loOf(key), hiOf(key));
       if (firstWith[meaning] === NO_ENTRY) firstWith[meaning] = key;
+      always &= meaning;
+      never &= ~meaning;
     }
-    const leaves = [...firstWith].filter((key) => key !== NO_ENTRY).sort((a, b) => a - b);
-    if (leaves.length === 0) continue;
-    const meaning = leaves.map((key) => attributes(level, loOf(key), hiOf(key)));
+    if ((always & never) !== 0) continue; // no leaves
     // What differs between leaves must be as asked; permissions need only contain what is asked.
-    const exact = meaning.reduce((bits, m) => bits | (m ^ meaning[0]), 0) & ~PERMISSIONS;
+    const exact = ~(always | never | PERMISSIONS);
     for (let asked = 0; asked < 128; asked++) {
       const wanted = asked & PERMISSIONS;
       let best = wanted === 0 ? invalid : NO_ENTRY;
       let bestExcess = wanted === 0 ? -1 : 8;
-      for (let i = 0; i < leaves.length; i++) {
-        if ((meaning[i] & wanted) !== wanted || ((meaning[i] ^ asked) & exact) !== 0) continue;
-        const excess = bitCount(meaning[i] & PERMISSIONS & ~wanted);
-        if (excess < bestExcess) {
-          best = leaves[i];
-          bestExcess = excess;
-        }
+      for (let excess = 0; excess <= PERMISSIONS; excess++) {
+        if ((excess & wanted) !== 0) continue;
+        const key = firstWith[(asked & exact) | (always & ~PERMISSIONS) | wanted | excess];
+        const bits = bitCount(excess);
+        if (key === NO_ENTRY || bits > bestExcess || (bits === bestExcess && key > best)) continue;
+        best = key;
+        bestExcess = bits;
       }
       leaf[(level << 7) | asked] = best;
     }
@@ -175,9 +176,7 @@ function flagKeys(descriptor: LayoutDescriptor, options: Options, field: FrameFi
   descriptor.perm.entry.forEach(consult);
   const { accessedLo, dirtyLo } = adBitsOf(descriptor);
   const flags = ((lo | accessedLo | dirtyLo) & 0xfff & ~field.loMask) | ((hi >>> 31) << 12);
-  const keys: number[] = [];
-  for (let key = 0; key < KEYS; key++) if ((key & ~flags) === 0) keys.push(key);
-  return keys;
+  return combinations(flags);
 }
 
 function bitCount(bits: number): number {

@@ -124,12 +124,7 @@ export function attributesByKey(
   const looked = grants.reduce((bits, { rule }) => bits | keyOf(rule.maskLo | rule.anyLo, rule.maskHi | rule.anyHi), 0);
   const consulted = looked | globalLo | accessedLo | dirtyLo;
   const own = new Uint8Array(KEYS);
-  for (let key = 0; key < KEYS; key++) {
-    const part = key & consulted;
-    if (part !== key) {
-      own[key] = own[part]; // which is smaller, so it is known
-      continue;
-    }
+  for (const key of combinations(consulted)) {
     const lo = key & 0xfff;
     const hi = (key >>> 12) << 31;
     let bits = (lo & globalLo) === 0 ? 0 : ATTR_GLOBAL;
@@ -137,6 +132,10 @@ export function attributesByKey(
     if ((lo & accessedLo) === accessedLo) bits |= ATTR_ACCESSED;
     if ((lo & dirtyLo) === dirtyLo) bits |= ATTR_DIRTY;
     own[key] = bits;
+  }
+  for (let other = 1; other < KEYS; other *= 2) {
+    if ((consulted & other) !== 0) continue;
+    for (let at = 0; at < KEYS; at += 2 * other) own.copyWithin(at + other, at, at + other);
   }
   return classification.rules.map((_, level) => {
     if (descriptor.perm.combine === 'and' || level === 0) return own;
@@ -147,6 +146,13 @@ export function attributesByKey(
     }
     return pointers;
   });
+}
+
+/** All numbers that have no bit outside `bits`, the smallest first. */
+export function combinations(bits: number): readonly number[] {
+  const numbers = [0];
+  for (let n = bits & -bits; n !== 0; n = (n - bits) & bits) numbers.push(n);
+  return numbers;
 }
 
 /** Whether a key holds all these bits. */
