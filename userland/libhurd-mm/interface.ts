@@ -41,6 +41,11 @@ export interface FileBacking {
   read(offset: number, into: Uint8Array): number;
   /** Writes at byte `offset`, inside the file. Absent: the file cannot be written. @returns bytes, or -errno */
   write?(offset: number, from: Uint8Array): number;
+  /** Called when the manager begins and when it ends to need the file: a file without a name lives as long as its mappings. */
+  hold?(): void;
+  release?(): void;
+  /** Whether no name leads to the file any more: then its pages are not kept after the last mapping. */
+  readonly isNameless?: boolean;
 }
 
 export interface MapRequest {

@@ -431,31 +431,42 @@ export class MemoryManager {
     for (const map of this.regions.overlapping(0, this.#options.userEnd))
       if (map.store !== null) yield* this.release(l4, map.start, map.size);
     yield* this.#enter(l4);
-    for (const store of this.#files.values()) yield* this.#drop(l4, store.cache, 0, ALL_PAGES, null);
+    for (const store of this.#files.values()) {
+      yield* this.#drop(l4, store.cache, 0, ALL_PAGES, null);
+      store.file.release?.();
+    }
     this.#files.clear();
     this.#leave();
   }
 
   // --- Files -----------------------------------------------------------------------------------------------------
 
-  /** The one store of a file; its pages stay cached after the last mapping is gone. */
-  storeOf(file: FileBacking): FileStore {
+  /** The one store of a file; its pages stay cached after the last mapping is gone. Waits: for physmem. */
+  *storeOf(l4: L4, file: FileBacking): Generator<L4Wait, FileStore> {
     let store = this.#files.get(file.key);
     if (store === undefined) {
-      this.#forgetFiles();
+      yield* this.#enter(l4);
+      yield* this.#forgetFiles(l4);
       store = fileStore(file);
       this.#files.set(store.key, store);
+      file.hold?.();
+      this.#leave();
     } else if (store.file.write === undefined && file.write !== undefined) {
       store.file = file;
     }
     return store;
   }
 
-  /** Forgets files of which nothing is resident and nothing is bound. */
-  #forgetFiles(): void {
+  /** Forgets files that are not bound and of which nothing is resident, or nobody can map again. */
+  *#forgetFiles(l4: L4): Generator<L4Wait, void> {
     const bound = new Set<Store>();
     for (const { store } of this.regions.all()) if (store !== null) bound.add(store.kind === 'private' ? store.below : store);
-    for (const [key, store] of this.#files) if (store.cache.resident === 0 && !bound.has(store)) this.#files.delete(key);
+    for (const [key, store] of this.#files) {
+      if (bound.has(store) || (store.cache.resident > 0 && store.file.isNameless !== true)) continue;
+      yield* this.#drop(l4, store.cache, 0, ALL_PAGES, null);
+      this.#files.delete(key);
+      store.file.release?.();
+    }
   }
 
   /** Writes the dirty pages of shared file mappings in the range back. @returns 0, or EIO: some could not be written */
@@ -510,7 +521,7 @@ export class MemoryManager {
       yield* this.#drop(l4, store.cache, 0, ALL_PAGES, (_page, dirty) => dirty);
       this.#renew(store);
     }
-    this.#forgetFiles();
+    yield* this.#forgetFiles(l4);
     this.#leave();
   }
 

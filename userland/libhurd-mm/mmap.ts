@@ -105,7 +105,7 @@ class Calls implements TaskMemory {
       return storeOffset < 0 ? null : { start, size, store, storeOffset, access, limit: PROT_ALL };
     }
     if (memory.filesAreStale) yield* memory.refreshFiles(this.#l4);
-    const below = memory.storeOf(file);
+    const below = yield* memory.storeOf(this.#l4, file);
     const store: Store = shared ? below : privateStore(below);
     return {
       start,

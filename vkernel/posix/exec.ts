@@ -150,7 +150,7 @@ function separate(image: ElfImage, segment: ElfSegment): boolean {
 }
 
 /** A file as the memory manager sees it: as it is now, whenever it is asked. */
-export function backingOf(inode: FileInode, writable: boolean, now: () => FileInode['mtime']): FileBacking {
+export function backingOf(p: Process, inode: FileInode, writable: boolean): FileBacking {
   const { contents } = inode;
   return {
     get size(): number {
@@ -159,19 +159,29 @@ export function backingOf(inode: FileInode, writable: boolean, now: () => FileIn
     get key(): object {
       return contents.cacheKey;
     },
+    get isNameless(): boolean {
+      return inode.nlink === 0;
+    },
     read: (offset, into) => contents.read(offset, into, 0, into.length),
     ...(writable ? { write } : {}),
+    hold() {
+      inode.opens++;
+    },
+    release() {
+      inode.opens--;
+      p.fs.tree.reap(inode);
+    },
   };
 
   function write(offset: number, from: Uint8Array): number {
     const n = contents.write(offset, from, 0, Math.min(from.length, Math.max(0, contents.size - offset)));
-    if (n > 0) inode.mtime = inode.ctime = now();
+    if (n > 0) inode.mtime = inode.ctime = p.now();
     return n;
   }
 }
 
 function* mapSegments(p: Process, program: Program, bias: number): Generator<L4Wait, number, void> {
-  const file = backingOf(program.inode, false, () => p.now());
+  const file = backingOf(p, program.inode, false);
   for (const segment of program.image.segments) {
     const start = pageFloor(segment.va + bias);
     const fileEnd = segment.va + bias + segment.fileBytes;

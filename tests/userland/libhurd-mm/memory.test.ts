@@ -320,6 +320,34 @@ describe('files', () => {
     });
   });
 
+  test('are held while they are mapped, and given up when nobody can map them again', () => {
+    let held = 0;
+    let isNameless = false;
+    const file: FileBacking = {
+      ...fileOf(PAGE),
+      get isNameless() {
+        return isNameless;
+      },
+      hold: () => void (held += 1),
+      release: () => void (held -= 1),
+    };
+    run({}, function* ({ l4, task, charged }) {
+      const at = yield* task.mmap(request({ prot: R, flags: SHARED, file }));
+      yield* l4.load32(at);
+      isNameless = true;
+      const other = yield* task.mmap(request({ prot: R, file: fileOf(PAGE) }));
+      expect([held, charged()]).toEqual([1, 1]);
+      yield* task.munmap(at, PAGE);
+      yield* task.munmap(other, PAGE);
+      yield* task.mmap(request({ prot: R, file: fileOf(PAGE) }));
+      expect([held, charged()]).toEqual([0, 0]);
+      isNameless = false;
+      yield* task.mmap(request({ prot: R, flags: SHARED, file }));
+      expect(held).toBe(1);
+    });
+    expect(held).toBe(0);
+  });
+
   test('synchronised are written with what the mapping holds, as far as the file reaches', () => {
     run({}, function* ({ l4, memory, task }) {
       const file = fileOf(2 * PAGE + 8);
