@@ -94,3 +94,15 @@ test('a range that wraps or leaves user space is refused', () => {
   expect(regions.inUserSpace(PAGE, 0)).toBe(false);
   expect(regions.findFree(2 ** 40, 0)).toBe(-1);
 });
+
+test('a map that continues its neighbours on both sides becomes one with them', () => {
+  const regions = new Regions(PAGES * PAGE);
+  const map = { start: 0x8000, size: 3 * PAGE, store: STORES[0] as Store, storeOffset: 0, access: 3, limit: 7 };
+  regions.enter(map);
+  const [middle] = regions.remove(0x9000, PAGE) as [Region];
+  regions.enter({ ...middle, access: 1 });
+  expect(regions.count).toBe(3);
+  regions.remove(0x9000, PAGE);
+  regions.enter(middle);
+  expect(regions.all()).toEqual([map]);
+});
