@@ -161,6 +161,7 @@ export class VmSpace {
   munmap(addr: number, len: number): number {
     const range = this.#range(addr, len);
     if (range === null || !this.map.isCovered(range.start, range.end)) return -EINVAL;
+    if (range.start === range.end) return 0;
     if (!this.map.hasRoomFor(2)) return -ENOMEM;
     this.#unmap(range.start, range.end);
     return 0;
@@ -169,13 +170,14 @@ export class VmSpace {
   /**
    * mprotect: sets the protection of whole pages around [addr, addr + len). Real PTEs lose what is no longer permitted and
    * gain nothing: the next fault does that.
-   * @returns 0, or
+   * @returns 0 (for len 0 too), or
    *   -EINVAL  the range wraps or leaves user space
    *   -ENOMEM  the range has a hole; too many entries, if it splits one
    */
   mprotect(addr: number, len: number, prot: number): number {
     const range = this.#range(addr, len);
     if (range === null) return -EINVAL;
+    if (range.start === range.end) return 0;
     if (!this.map.isCovered(range.start, range.end) || !this.map.hasRoomFor(2)) return -ENOMEM;
     const protection = prot & PROTECTION;
     for (const entry of this.map.clip(range.start, range.end)) entry.protection = protection;
@@ -196,7 +198,7 @@ export class VmSpace {
    * again. MADV_SETMAP also makes `value` the root of every entry. MADV_DONTNEED and MADV_FREE forget private anonymous
    * memory, as Linux programs expect of the first. The sync and core advice is kept in the entry, the rest changes nothing.
    * @param value root VPTE in the entries' format, an integer below 2^53; any value: one that is not valid unplugs the mapping
-   * @returns 0, or
+   * @returns 0 (for len 0 too), or
    *   -EINVAL  unknown `behav`; the range wraps or leaves user space; SETMAP and `value` is out of range, or an entry is not a
    *            vpagetable (then nothing has changed)
    *   -ENOMEM  too many entries, if it splits one
@@ -207,6 +209,7 @@ export class VmSpace {
     if (!(behav >= MADV_NORMAL && behav <= MADV_SETMAP)) return -EINVAL;
     const range = this.#range(addr, len);
     if (range === null) return -EINVAL;
+    if (range.start === range.end) return 0;
     switch (behav) {
       case MADV_INVAL:
         this.pmap.remove(range.start as VirtualPage, range.end as VirtualPage);

@@ -200,6 +200,20 @@ describe('munmap', () => {
   });
 });
 
+test.each([
+  ['munmap', (rig: Rig, at: number) => rig.space.munmap(at, 0)],
+  ['mprotect', (rig: Rig, at: number) => rig.space.mprotect(at, 0, PROT_NONE)],
+  ['MADV_NOSYNC', (rig: Rig, at: number) => rig.space.madvise(at, 0, MADV_NOSYNC)],
+  ['SETMAP', (rig: Rig, at: number) => rig.setMap(at, 0, V + W)],
+])('%s of length 0 inside an entry neither splits nor refuses it', (_name, call) => {
+  const rig = new Rig();
+  const at = anonymous(rig, 4);
+  expect(call(rig, at + PAGE_SIZE)).toBe(0);
+  expect(call(rig, at + PAGE_SIZE + 1)).toBe(0);
+  expect(rig.space.map.entries.length).toBe(1);
+  rig.vm.assertInvariants();
+});
+
 describe('mprotect', () => {
   test('takes rights away at once and gives them back by a fault', () => {
     const rig = new Rig();
