@@ -117,7 +117,7 @@ export class Radix {
   /** The smallest index >= `from` that is there, or -1. */
   next(from: number): number {
     const shift = (this.#height - 1) * SLOT_BITS;
-    if (this.#root === 0 || from >= SLOTS * 2 ** shift) return -1;
+    if (this.#root === 0 || from >= SLOTS * (1 << shift)) return -1;
     return this.#nextIn(this.#root, shift, 0, from);
   }
 
@@ -157,7 +157,7 @@ export class Radix {
   }
 
   #nextIn(node: number, shift: number, base: number, from: number): number {
-    const span = 2 ** shift;
+    const span = 1 << shift;
     const slots = this.#pool.slots;
     for (let slot = Math.max(0, Math.floor((from - base) / span)); slot < SLOTS; slot++) {
       const child = slots[node * SLOTS + slot];

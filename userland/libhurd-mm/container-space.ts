@@ -29,13 +29,18 @@ export class ContainerSpace {
       const range = this.#free[i] as FreeRange;
       const skip = (((near - range.start) % alignment) + alignment) % alignment;
       if (range.pages < skip + pages) continue;
+      this.used += pages;
+      if (skip === 0 && range.pages > pages) {
+        range.start += pages; // the usual case, without a new record
+        range.pages -= pages;
+        return range.start - pages;
+      }
       const start = range.start + skip;
       const rest = range.start + range.pages - (start + pages);
       const pieces: FreeRange[] = [];
       if (skip > 0) pieces.push({ start: range.start, pages: skip });
       if (rest > 0) pieces.push({ start: start + pages, pages: rest });
       this.#free.splice(i, 1, ...pieces);
-      this.used += pages;
       return start;
     }
     return -1;

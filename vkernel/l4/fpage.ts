@@ -38,7 +38,7 @@ export const SIZES: Float64Array = Float64Array.from({ length: 64 }, (_, shift) 
  * @param rights r4 w2 x1
  */
 export function fpage(base: number, shift: number, rights: number): Fpage {
-  const size = 2 ** shift;
+  const size = SIZES[shift] as number;
   return Math.floor(base / size) * size + shift * 16 + rights;
 }
 
@@ -94,6 +94,16 @@ export function rightsOf(access: Access): number {
   return SWAP[access & (READ | WRITE | EXEC)] as number;
 }
 
+/** Whether `n` is a multiple of 2^shift: exact for n < 2^53. */
+function isMultiple(n: number, shift: number): boolean {
+  return remainder(n, SIZES[shift] as number) === 0;
+}
+
+/** n mod `size`, a power of two, for 0 <= n < 2^53: the engine's own remainder of numbers beyond 2^31 is a slow call. */
+export function remainder(n: number, size: number): number {
+  return n - Math.floor(n / size) * size;
+}
+
 /**
  * The fewest fpages that cover [start, start + len), largest possible each, in address order.
  * @param start bytes, page aligned; @param len bytes, page aligned
@@ -104,9 +114,9 @@ export function fpagesCovering(start: number, len: number, rights: number): Fpag
   const end = start + len;
   while (at < end) {
     let shift = FPAGE_MIN_SHIFT;
-    while (shift < 47 && at % 2 ** (shift + 1) === 0 && at + 2 ** (shift + 1) <= end) shift++;
+    while (shift < 47 && isMultiple(at, shift + 1) && at + (SIZES[shift + 1] as number) <= end) shift++;
     pages.push(fpage(at, shift, rights));
-    at += 2 ** shift;
+    at += SIZES[shift] as number;
   }
   return pages;
 }

@@ -9,7 +9,7 @@
  * Source: L4 X.2, "MapItem", "Acceptor".
  */
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
-import { FPAGE_MIN_SHIFT, fpageBase, fpageRights, fpageShift, SIZES } from './fpage.ts';
+import { FPAGE_MIN_SHIFT, fpageBase, fpageRights, fpageShift, remainder, SIZES } from './fpage.ts';
 import { NOT_ENTERED, OUT_OF_FRAMES } from './mapping.ts';
 import { ITEM_GRANT, ITEM_MAP, type Message } from './message.ts';
 import type { Space } from './space.ts';
@@ -47,13 +47,13 @@ export function placeItem(sendBase: number, send: number, window: number): void 
   const windowBase = w === COMPLETE_SHIFT ? 0 : fpageBase(window);
   const source = s === COMPLETE_SHIFT ? 0 : fpageBase(send);
   if (s <= w) {
-    const offset = sendBase % windowSize;
+    const offset = remainder(sendBase, windowSize);
     placement.source = source;
-    placement.target = windowBase + offset - (offset % sendSize);
+    placement.target = windowBase + offset - remainder(offset, sendSize);
     placement.size = sendSize;
   } else {
-    const offset = sendBase % sendSize;
-    placement.source = source + offset - (offset % windowSize);
+    const offset = remainder(sendBase, sendSize);
+    placement.source = source + offset - remainder(offset, windowSize);
     placement.target = windowBase;
     placement.size = windowSize;
   }

@@ -24,7 +24,7 @@
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM, ESRCH } from '../../../hostkernel/base/errno.ts';
-import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
+import { type GuestFrame, PAGE_MASK, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import {
   ALL_OR_NONE,
   CONSTRAINED,
@@ -296,7 +296,7 @@ export class Physmem {
 
   /** Whether [start, start + size) is whole pages inside the address range. Anything may come in: words are hostile. */
   #isRange(start: number, size: number): boolean {
-    if (start % PAGE_SIZE !== 0 || size % PAGE_SIZE !== 0) return false;
+    if ((start & PAGE_MASK) !== 0 || (size & PAGE_MASK) !== 0) return false;
     return start >= 0 && size >= 0 && start / PAGE_SIZE + size / PAGE_SIZE <= this.#limitPages;
   }
 
