@@ -22,6 +22,7 @@ import type { MemoryImage } from './image.ts';
 import { type LeafRegistry, PageTable, type TableNode } from './page-table.ts';
 
 const CACHE_PAGES = 256;
+const NO_PAGE = Number.NaN; // in the cache: equals no page number, not even one that an access made up
 const SMALL = 128; // bytes; longer runs are copied by the engine's own block copy
 
 /** Counts of all spaces of one vkernel. */
@@ -58,7 +59,7 @@ export class GuestSpace {
 
   // Software translation cache, direct mapped by the low bits of the page number. A slot with `writable` set has been
   // through a write access: M is set, and the host lets us write.
-  readonly #tag = new Float64Array(CACHE_PAGES).fill(-1);
+  readonly #tag = new Float64Array(CACHE_PAGES).fill(NO_PAGE);
   readonly #offset = new Float64Array(CACHE_PAGES);
   readonly #epoch = new Int32Array(CACHE_PAGES);
   readonly #writable = new Uint8Array(CACHE_PAGES);
@@ -158,7 +159,7 @@ export class GuestSpace {
 
   #forget(page: number): void {
     const i = page & (CACHE_PAGES - 1);
-    if (this.#tag[i] === page) this.#tag[i] = -1;
+    if (this.#tag[i] === page) this.#tag[i] = NO_PAGE;
   }
 
   /** Tells the host what is stale. After this the frames may be used again. */
@@ -195,7 +196,7 @@ export class GuestSpace {
       kassert(result === 0, 'guest-space: the host refused to destroy the vmspace');
     }
     this.#hosted = false;
-    this.#tag.fill(-1);
+    this.#tag.fill(NO_PAGE);
     this.table.destroy();
   }
 
@@ -225,7 +226,6 @@ export class GuestSpace {
   }
 
   #walk(va: number, page: number, access: number): number {
-    if (!(page >= 0 && page < this.table.pageLimit)) return -1;
     const { table, image } = this;
     const leaf = table.find(page);
     if (leaf === null) return -1;

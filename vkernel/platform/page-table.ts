@@ -128,10 +128,11 @@ export class PageTable {
     return page & this.#mask;
   }
 
-  /** The leaf table that would hold `page`, or null. Hot: allocates nothing. */
+  /** The leaf table that would hold `page`, or null; any number that is no page of this table has none. Hot: allocates nothing. */
   find(page: number): TableNode | null {
     const last = this.#last;
     if (last !== null && last.base === page - (page & this.#mask)) return last;
+    if (!(page >= 0 && page < this.pageLimit)) return null; // its slots would be those of another page
     let node = this.#root;
     while (node !== null && node.level > 0) node = node.children[this.format.index(node.level, page)] as TableNode | null;
     if (node !== null) this.#last = node;

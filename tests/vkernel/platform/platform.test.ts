@@ -77,6 +77,29 @@ test('after a removal the guest faults, and what replaces the page is seen', () 
   });
 });
 
+test('an address below zero is nobody’s page, whatever was forgotten before', () => {
+  withPlatform({}, (platform) => {
+    const space = platform.createSpace();
+    enter(space, 255, 200, READ | WRITE); // where page -1 would be looked up in the cache
+    space.access(255 * PAGE, WRITE);
+    remove(space, 255);
+    expect([space.access(-1, READ), space.access(-PAGE, WRITE), space.access(Number.NaN, READ)]).toEqual([-1, -1, -1]);
+    space.destroy();
+  });
+});
+
+test.each(['sv39', 'vpte-64-nx'])('pages beyond the reach of %s are not those its index bits name', (format) => {
+  withPlatform({ format }, (platform) => {
+    const space = platform.createSpace();
+    const { table } = space;
+    const reach = table.format.span(table.format.levels);
+    enter(space, 5, 200, READ);
+    expect([table.tag(5) !== 0, table.tag(reach + 5), table.tag(2 ** 40 + 5), table.tag(-reach + 5)]).toEqual([true, 0, 0, 0]);
+    remove(space, 5);
+    space.destroy();
+  });
+});
+
 test('accessed and written are noted for guest and software alike, and again after they were taken', () => {
   withPlatform({}, (platform) => {
     const space = platform.createSpace();
