@@ -57,6 +57,7 @@ export function startIpc(
   if (to !== NIL) {
     const partner = kernel.partner(thread, to);
     if (partner === null || partner === thread) {
+      thread.propagateAs = NIL;
       complete(kernel, thread, SEND_NO_PARTNER);
       return;
     }

@@ -19,7 +19,7 @@ export const OPERATION_WRITE = 2;
 export const OPERATION_FILL = 3;
 export const OPERATION_COPY = 4;
 export const OPERATION_TOUCH = 5;
-export const OPERATION_LOAD32 = 6;
+export const OPERATION_LOAD32 = 6; // from here on words: no pager can help where one is misaligned
 export const OPERATION_STORE32 = 7;
 
 const WAITING: IteratorYieldResult<L4Wait> = { done: false, value: L4_WAIT };
@@ -103,6 +103,7 @@ export class Operation implements Generator<L4Wait, number, void> {
 
   /** One more piece of an access to memory. */
   #goOn(): IteratorResult<L4Wait, number> {
+    if ((this.#va & 3) !== 0 && this.#kind >= OPERATION_LOAD32) return this.#result(this.#kind === OPERATION_LOAD32 ? -EFAULT : EFAULT);
     for (;;) {
       if (this.#faulting) {
         const refused = this.#finishFault();
@@ -158,7 +159,7 @@ export class Operation implements Generator<L4Wait, number, void> {
       case OPERATION_TOUCH:
         return guest.access(at, this.#value) < 0 ? this.#value : 0;
       case OPERATION_STORE32: {
-        const offset = (at & 3) !== 0 ? -1 : guest.access(at, WRITE);
+        const offset = guest.access(at, WRITE);
         if (offset < 0) return WRITE;
         guest.image.words[offset / 4] = this.#value;
         return 0;

@@ -299,6 +299,32 @@ test('propagation on behalf of a stranger is dropped silently', () => {
   });
 });
 
+test('a request to propagate is used up by a send to nobody', () => {
+  run(function* (l4) {
+    const friend = spawn(l4, 0, 7, function* (b) {
+      yield* b.receive(ANY);
+    });
+    const seen: ThreadId[] = [];
+    const server = spawn(l4, 2, 9, function* (b) {
+      yield* b.receive(ANY);
+      seen.push(b.from);
+    });
+    const worker = spawn(
+      l4,
+      1,
+      7,
+      function* (b) {
+        b.propagateAs = friend;
+        yield* b.send(threadId(90, 3, 64));
+        yield* b.send(server);
+      },
+      { space: friend },
+    );
+    yield* l4.sleep(100);
+    expect(seen).toEqual([worker]);
+  });
+});
+
 test('a virtual sender who waits for the actual one waits for the receiver afterwards', () => {
   // client -> front: call; front passes the request on as the client; back answers the client.
   run(function* (l4) {

@@ -136,6 +136,18 @@ test('addresses outside user space, and misaligned words, are EFAULT', () => {
   expect(log).toEqual([]);
 });
 
+test('a misaligned word is EFAULT at once, however willing the pager is', () => {
+  run(function* (l4) {
+    const results: number[] = [];
+    spawn(l4, 0, 7, function* (b) {
+      results.push(yield* b.store32(0x300002, 1), yield* b.load32(0x300001));
+    });
+    yield* l4.receive(ANY, timeout(1000));
+    expect(l4.error).not.toBe(0); // no fault came
+    expect(results).toEqual([EFAULT, -EFAULT]);
+  });
+});
+
 test('the pager sees address and access; its error label is the result of the access', () => {
   run(function* (l4) {
     const results: number[] = [];
