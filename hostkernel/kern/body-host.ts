@@ -37,6 +37,8 @@ export class BodyHost implements Host {
   run(id: number, tf: number, vf: number): number {
     const process = this.#process;
     if (process.exitStatus !== null) throw new ProcessEnded();
-    return process.kernel.runGuest(process, id, tf, vf);
+    const result = process.kernel.runGuest(process, id, tf, vf);
+    if (result === NO_RESULT) throw new ProcessEnded();
+    return result;
   }
 }

@@ -13,7 +13,7 @@ export interface Killed {
   readonly signal: number;
   readonly faultVa: number | null; // null if the trap was no access to memory
   readonly access: Access; // 0 if it was none
-  readonly pc: number | null; // null in a TypeScript program
+  readonly pc: number | null; // null for an access of a TypeScript program
   readonly refusal: string; // which step refused: one line
 }
 

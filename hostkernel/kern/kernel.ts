@@ -54,6 +54,14 @@ export interface HostKernelOptions {
   readonly log?: (line: string) => void;
 }
 
+/** A fault that ends a process. */
+export interface RefusedFault {
+  readonly result: number; // FAULT_*, not FAULT_OK
+  readonly va: number;
+  readonly access: Access;
+  readonly pc: number | null; // null for an access of a TypeScript program
+}
+
 const DEFAULT_TIME_SLICE = 1_000_000;
 
 /** Counts since the kernel was made. */
@@ -194,11 +202,13 @@ export class HostKernel {
     this.end(process, { code: code & 0xff });
   }
 
-  /** Ends `process` for a fault that could not be resolved. @param result FAULT_*, not FAULT_OK */
-  killForFault(process: Process, result: number, faultVa: number, access: Access, pc: number | null): void {
+  /** Ends `process` for a fault in `space`, its own or a guest's, that could not be resolved. */
+  killForFault(process: Process, space: VmSpace, fault: RefusedFault): void {
+    const { result, va, access, pc } = fault;
     const signal = result === FAULT_INVALID ? SIGSEGV : result === FAULT_NO_MEMORY ? SIGKILL : SIGBUS;
-    const { reason, level } = process.space.lastRefusal;
-    this.end(process, { signal, faultVa, access, pc, refusal: level < 0 ? reason : `virtual page table: ${reason} at level ${level}` });
+    const { reason, level } = space.lastRefusal;
+    const refusal = level < 0 ? reason : `virtual page table: ${reason} at level ${level}`;
+    this.end(process, { signal, faultVa: va, access, pc, refusal });
   }
 
   /** Ends `process` from outside, wherever it is: inside a RUN too. It is taken apart when its turn comes. */

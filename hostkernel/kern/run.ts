@@ -5,9 +5,11 @@
  *   struct trapframe  ----------> hart: x1..x31, pc  -----------> trap or budget  ------------> struct trapframe
  *   struct vextframe  -(unless clean and still loaded)-> f, fcsr            -(if changed)-> struct vextframe
  *
- * A guest page fault that the guest's map and virtual page table resolve does not leave: `execute` goes on. For a
- * TypeScript program all three happen within the call. A RISC-V caller is a thread that enters, is then scheduled as
- * the guest (kernel.ts) and leaves at its trap; its own registers wait in GuestRun.caller.
+ * A guest page fault that the guest's map and virtual page table resolve does not leave: `execute` goes on. One for
+ * which only the machine lacks a frame is not reported either, since a vkernel would find its tables in order and try
+ * again for ever: the vkernel is killed, as for a fault of its own.
+ * For a TypeScript program all three happen within the call. A RISC-V caller is a thread that enters, is then scheduled
+ * as the guest (kernel.ts) and leaves at its trap; its own registers wait in GuestRun.caller.
  * Source: DragonFly BSD vmspace_ctl, vkernel_trap. The frames and the budget are ours.
  */
 
@@ -15,12 +17,13 @@ import { kassert } from '../base/assert.ts';
 import { EFAULT, EINVAL, ENOENT } from '../base/errno.ts';
 import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
 import { type Hart, TRAP_BUDGET, TRAP_ECALL, TRAP_FETCH_PAGE, TRAP_LOAD_PAGE, TRAP_STORE_PAGE } from '../machine/index.ts';
-import { FAULT_OK, type VmSpace } from '../vm/index.ts';
+import { FAULT_NO_MEMORY, FAULT_OK, type VmSpace } from '../vm/index.ts';
 import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
 import { FAULT_NS, RUN_NS } from './costs.ts';
 import type { HostKernel } from './kernel.ts';
 import type { HartLwp, Process } from './process.ts';
 import type { GuestSpace } from './space-group.ts';
+import { NO_RESULT } from './syscall-result.ts';
 
 const TWO32 = 2 ** 32;
 const MAX_BUDGET = 2 ** 30; // instructions in one go of the hart
@@ -62,10 +65,11 @@ export class GuestRunner {
 
     guest.runners++;
     this.#hart.activate(guest.space.context, process.xlen);
-    const cause = this.#execute(guest.space);
+    const cause = this.#execute(process, guest.space);
     guest.runners--;
     kernel.counters.runs++;
     kernel.machine.clock.charge(RUN_NS);
+    if (process.exitStatus !== null) return NO_RESULT;
     const preempted = cause === TRAP_BUDGET && this.#left > 0;
     const result = this.#leave(process, tf, vf, cause);
     return result === 0 && preempted ? RUN_PREEMPTED : result;
@@ -135,7 +139,7 @@ export class GuestRunner {
   }
 
   /** Runs the guest until something happens that is not ours to resolve. @returns the cause; TRAP_BUDGET also at the end of the slice */
-  #execute(space: VmSpace): number {
+  #execute(process: Process, space: VmSpace): number {
     const hart = this.#hart;
     const kernel = this.#kernel;
     for (;;) {
@@ -148,11 +152,22 @@ export class GuestRunner {
       this.#left -= done;
       kernel.sliceLeft -= done + 1; // a trap costs one, so that a slice ends
       if (cause === TRAP_BUDGET) continue;
-      if (!isPageFault(cause)) return cause;
-      kernel.counters.guestFaults++;
-      kernel.machine.clock.charge(FAULT_NS);
-      if (space.fault(hart.tval, hart.access) !== FAULT_OK) return cause;
+      if (!isPageFault(cause) || !this.resolves(process, space)) return cause;
     }
+  }
+
+  /**
+   * Resolves the page fault in the hart, of a guest of `process` in `space`. Hot.
+   * @returns whether the guest goes on; if not, its map or its virtual page table refuses, or `process` has been killed
+   */
+  resolves(process: Process, space: VmSpace): boolean {
+    const kernel = this.#kernel;
+    const hart = this.#hart;
+    kernel.counters.guestFaults++;
+    kernel.machine.clock.charge(FAULT_NS);
+    const result = space.fault(hart.tval, hart.access);
+    if (result === FAULT_NO_MEMORY) kernel.killForFault(process, space, { result, va: hart.tval, access: hart.access, pc: hart.pc });
+    return result === FAULT_OK;
   }
 
   /** Writes the hart back to the frames, the extended one if it changed. @returns 0, or -EFAULT */

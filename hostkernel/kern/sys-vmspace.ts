@@ -58,6 +58,7 @@ export function sysVmspaceDestroy(p: Process, args: SyscallArgs): number {
  *   -EFAULT        a frame cannot be read, and nothing ran; or not be written, and the guest's registers are lost. The
  *                  caller's registers are as before in both cases
  *   RUN_PREEMPTED  to TypeScript programs: another process is due; `yield`, then call again
+ * A fault of the guest for which the machine has no frame does not come back: the caller is killed, as for one of its own.
  * Source: DragonFly BSD vmspace_ctl. Alignment, budget and FP frame are ours.
  */
 export function sysVmspaceCtl(p: Process, args: SyscallArgs): number {

@@ -4,6 +4,7 @@
  *   cause          outside a RUN                                inside a RUN of a RISC-V vkernel
  *   ecall          system call, result to a0                    RUN ends
  *   page fault     VmSpace.fault; else SIGSEGV, SIGBUS          VmSpace.fault; else RUN ends
+ *                  no frame: SIGKILL                            no frame: SIGKILL
  *   breakpoint     SIGTRAP                                      RUN ends
  *   illegal        SIGILL                                       RUN ends
  *   misaligned     SIGBUS (LR, SC and AMOs only)                RUN ends
@@ -78,12 +79,8 @@ export class Traps {
 
   #guestTrap(lwp: HartLwp, guest: GuestSpace, cause: number): void {
     if (cause === TRAP_BUDGET && lwp.run.left > 0) return;
-    if (isPageFault(cause)) {
-      this.#kernel.counters.guestFaults++;
-      this.#kernel.machine.clock.charge(FAULT_NS);
-      if (guest.space.fault(this.#hart.tval, this.#hart.access) === FAULT_OK) return;
-    }
-    this.#runner.leaveToHart(lwp, guest, cause);
+    if (isPageFault(cause) && this.#runner.resolves(lwp.process, guest.space)) return;
+    if (lwp.process.exitStatus === null) this.#runner.leaveToHart(lwp, guest, cause);
   }
 
   #pageFault(process: Process): void {
@@ -92,7 +89,7 @@ export class Traps {
     this.#kernel.counters.userFaults++;
     this.#kernel.machine.clock.charge(FAULT_NS);
     const result = process.space.fault(va, hart.access);
-    if (result !== FAULT_OK) this.#kernel.killForFault(process, result, va, hart.access, hart.pc);
+    if (result !== FAULT_OK) this.#kernel.killForFault(process, process.space, { result, va, access: hart.access, pc: hart.pc });
   }
 
   #kill(process: Process, signal: number, refusal: string): void {

@@ -165,7 +165,7 @@ export class ProcessMemory implements UserMemory {
     process.kernel.machine.clock.charge(FAULT_NS);
     const result = process.space.fault(va, access);
     if (result !== FAULT_OK) {
-      process.kernel.killForFault(process, result, va, access, null);
+      process.kernel.killForFault(process, process.space, { result, va, access, pc: null });
       throw new ProcessEnded();
     }
     const at = this.#context.lookup(va, access);

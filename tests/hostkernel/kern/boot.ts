@@ -1,6 +1,7 @@
 /** A machine with a host kernel, for tests: what it prints and reports, and what it must look like when all has ended. */
 
 import { Tracer } from '../../../hostkernel/base/trace.ts';
+import type { ObjectPage } from '../../../hostkernel/base/units.ts';
 import {
   describeExit,
   type ExitStatus,
@@ -12,6 +13,7 @@ import {
   RUN_PREEMPTED,
 } from '../../../hostkernel/kern/index.ts';
 import { compileLayout, Machine, SV32, SV39, VPTE_32_NX, VPTE_64_NX } from '../../../hostkernel/machine/index.ts';
+import type { Vm, VmObject } from '../../../hostkernel/vm/index.ts';
 import { buildElf, code } from '../base/elf-builder.ts';
 
 export interface Boot {
@@ -90,6 +92,13 @@ export function plain(program: (host: Host) => void): HostBody {
     program(host);
     return 0;
   };
+}
+
+/** Takes every free frame; releasing the object gives them back. */
+export function exhaust(vm: Vm): VmObject {
+  const hog = vm.createObject(vm.totalFrames);
+  for (let page = 0; vm.freeFrames > 0; page++) hog.fill(page as ObjectPage);
+  return hog;
 }
 
 /** Host.run, repeated as long as other processes are due. */

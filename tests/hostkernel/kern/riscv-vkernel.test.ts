@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { EBUSY } from '../../../hostkernel/base/errno.ts';
 import {
   describeExit,
+  MADV_DONTNEED,
   type Process,
   SYS_vmspace_create,
   SYS_vmspace_ctl,
@@ -12,7 +13,7 @@ import {
   SYS_vmspace_pwrite,
 } from '../../../hostkernel/kern/index.ts';
 import { A0, add, addi, bne, ECALL, exitA0, faddD, fld, fsd, j, li, lw, S0, S1, sw, syscall, T0, T1, ZERO } from './assembler.ts';
-import { type Boot, boot, spawnCode } from './boot.ts';
+import { type Boot, boot, exhaust, spawnCode } from './boot.ts';
 
 const DATA = 0x20000;
 const TF = DATA;
@@ -126,5 +127,16 @@ describe.each([32, 64] as const)('a %i-bit vkernel', (xlen) => {
     kernel.kill(process);
     const status = machine.finish(process);
     expect(describeExit(status)).toBe('killed by SIGKILL: from outside');
+  });
+
+  test('is killed when the machine has no frame for its guest: it could only try again for ever', () => {
+    const { machine, process } = start([...prepare([j(0)]), ...RUN, j(-4 * RUN.length)], xlen, 1000);
+    const { kernel } = machine;
+    while (kernel.counters.runs === 0) kernel.step();
+    process.group?.find(ID)?.space.mcontrol(GUEST, 4096, MADV_DONTNEED, 0); // the guest's code is gone, and wanted again
+    const hog = exhaust(kernel.vm);
+    kernel.step();
+    hog.release();
+    expect(machine.finish(process)).toMatchObject({ signal: 9, faultVa: GUEST, pc: GUEST, refusal: 'no-frames' });
   });
 });

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { EBADF, EEXIST, EFAULT, EINVAL, ENOENT, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
 import { EXEC, READ, WRITE } from '../../../hostkernel/base/units.ts';
+import type { VmObject } from '../../../hostkernel/vm/index.ts';
 import {
   type Host,
   MADV_INVAL,
@@ -30,7 +31,7 @@ import {
   VF_FLAGS,
 } from '../../../hostkernel/kern/index.ts';
 import { A0, A1, add, addi, bne, EBREAK, ECALL, faddD, ILLEGAL, j, lw, sw, syscall, T0, ZERO } from './assembler.ts';
-import { boot, plain, runBody, spawnCode } from './boot.ts';
+import { boot, exhaust, plain, runBody, spawnCode } from './boot.ts';
 import { TestVkernel } from './vkernel.ts';
 
 const RW = READ | WRITE;
@@ -312,6 +313,28 @@ describe.each([32, 64] as const)('a %i-bit guest', (xlen) => {
       expect(host.syscall(SYS_vmspace_pread, ID, m, 0, 0, NOWHERE)).toBe(0);
     });
   });
+});
+
+test('a vkernel is killed when the machine has no frame for its guest: it could only try again for ever', () => {
+  for (const run of [(v: TestVkernel) => v.run(ID), (v: TestVkernel) => v.host.syscall(SYS_vmspace_ctl, ID, 1, v.tf, v.vf)]) {
+    const machine = boot();
+    let hog: VmObject | null = null;
+    const body = plain((host) => {
+      const vkernel = new TestVkernel(host);
+      const root = vkernel.newSpace(ID);
+      vkernel.load(root, TEXT, [sw(A0, 8, A1), ECALL]);
+      vkernel.enter(root, DATA, vkernel.newFrame()); // no page of the image is behind it yet
+      vkernel.reset(TEXT);
+      vkernel.setX(A1, DATA);
+      hog = exhaust(machine.kernel.vm);
+      run(vkernel);
+      expect.unreachable();
+    });
+    const process = machine.kernel.spawnBody('test', body, 64);
+    machine.kernel.step();
+    (hog as VmObject | null)?.release();
+    expect(machine.finish(process)).toMatchObject({ signal: 9, refusal: 'no-frames' });
+  }
 });
 
 test('two spaces see one frame at different addresses, and nothing else of each other', () => {
