@@ -24,7 +24,7 @@
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM, ESRCH } from '../../../hostkernel/base/errno.ts';
-import { type GuestFrame, PAGE_MASK, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
+import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import {
   ALL_OR_NONE,
   CONSTRAINED,
@@ -296,8 +296,10 @@ export class Physmem {
 
   /** Whether [start, start + size) is whole pages inside the address range. Anything may come in: words are hostile. */
   #isRange(start: number, size: number): boolean {
-    if ((start & PAGE_MASK) !== 0 || (size & PAGE_MASK) !== 0) return false;
-    return start >= 0 && size >= 0 && start / PAGE_SIZE + size / PAGE_SIZE <= this.#limitPages;
+    const first = start / PAGE_SIZE;
+    const pages = size / PAGE_SIZE;
+    if (!Number.isInteger(first) || !Number.isInteger(pages)) return false; // NaN and Infinity are no integers either
+    return first >= 0 && pages >= 0 && first + pages <= this.#limitPages;
   }
 
   /** The entry that holds `page`, separated and bound as a mapping with `flags` needs it; null without memory. */
