@@ -86,7 +86,6 @@ describe('allocate', () => {
       [0, 0],
       [0, 100],
       [100, P],
-      [0.5, P],
     ]) {
       expect(machine.physmem.allocate(a, 0, start, size)).toBe(EINVAL);
       expect(amount()).toBe(0);
@@ -577,6 +576,18 @@ describe('memory controls', () => {
     expect(physmem.destroyControl(top)).toBe(0);
     expect([physmem.root.limit, machine.use, containers.some((each) => each.alive), machine.retired.length]).toEqual([1000, 0, false, 6]);
     expect(physmem.destroyControl(physmem.root)).toBe(EPERM);
+    finish(machine);
+  });
+  test('a chain of a hundred thousand controls, split from each other for nothing, is counted and destroyed', () => {
+    const { machine } = setup();
+    const { physmem } = machine;
+    const { limit } = physmem.root;
+    let control = physmem.root;
+    for (let depth = 0; depth < 100_000; depth += 1) control = physmem.splitControl(control, depth === 0 ? 10 : 0) ?? control;
+    const top = [...physmem.root.children][0];
+    expect(principalAccount(control).guaranteed).toBe(10);
+    expect(physmem.destroyControl(top)).toBe(0);
+    expect([physmem.root.limit, control.alive, machine.retired.length]).toEqual([limit, false, 100_000]);
     finish(machine);
   });
   test('I-5 absorbing what is unused', () => {

@@ -58,9 +58,14 @@ function account(guaranteed: number, allocated: number): PrincipalAccount {
   return { guaranteed, allocated, extra: Math.max(0, allocated - guaranteed) };
 }
 
+/** A control and all its descendants, parents first. No recursion: whoever may split may make a chain of any length. */
+export function subtreeOf(control: MemoryControl): MemoryControl[] {
+  const found = [control];
+  for (let i = 0; i < found.length; i += 1) for (const child of found[i].children) found.push(child);
+  return found;
+}
+
 /** Sum of a number over a control and all its descendants. */
 export function sumOf(control: MemoryControl, of: (control: MemoryControl) => number): number {
-  let sum = of(control);
-  for (const child of control.children) sum += sumOf(child, of);
-  return sum;
+  return subtreeOf(control).reduce((sum, each) => sum + of(each), 0);
 }

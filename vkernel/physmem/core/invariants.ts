@@ -2,7 +2,7 @@
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import type { Container } from './container.ts';
-import { type MemoryControl, sumOf } from './control.ts';
+import { type MemoryControl, subtreeOf, sumOf } from './control.ts';
 import { isPowerOfTwo, log2 } from './dyadic.ts';
 import { entriesOf, type Frame, type FrameEntry, isCopyOnWrite, isCovered, UNBOUND } from './frame.ts';
 import { MAP_WRITE } from '../interface.ts';
@@ -37,7 +37,7 @@ export function censusOf(physmem: Physmem): Census {
 
 /** The containers of a control and its descendants. */
 export function containersOf(control: MemoryControl): Container[] {
-  return [...control.containers, ...[...control.children].flatMap(containersOf)];
+  return subtreeOf(control).flatMap((each) => [...each.containers]);
 }
 
 export function assertInvariants(physmem: Physmem): void {
@@ -62,7 +62,7 @@ export function assertInvariants(physmem: Physmem): void {
   }
   kassert(bound === boundPages, 'physmem I8');
   kassert(zones.freePages + bound + physmem.fixedPages === physmem.receivedPages, 'physmem I8');
-  assertControl(physmem.root);
+  for (const control of subtreeOf(physmem.root)) assertControl(control);
   const shared = physmem.receivedPages - physmem.fixedPages;
   kassert(sumOf(physmem.root, (control) => control.limit) === shared, 'physmem I12');
   kassert(bound <= sumOf(physmem.root, (control) => control.used), 'physmem I13');
@@ -101,8 +101,5 @@ function assertControl(control: MemoryControl): void {
     used += pages;
   }
   kassert(used === control.used && used <= control.limit, 'physmem I12');
-  for (const child of control.children) {
-    kassert(child.parent === control && child.alive, 'physmem I12');
-    assertControl(child);
-  }
+  for (const child of control.children) kassert(child.parent === control && child.alive, 'physmem I12');
 }

@@ -42,7 +42,7 @@ import {
   SQUASH,
 } from '../interface.ts';
 import { Container, charge } from './container.ts';
-import { MemoryControl } from './control.ts';
+import { MemoryControl, subtreeOf } from './control.ts';
 import { spanPiece, xspanPiece } from './dyadic.ts';
 import { type FrameEntry, isCopyOnWrite, UNBOUND } from './frame.ts';
 import { type FrameCounters, Frames, type FramesOptions } from './frames.ts';
@@ -281,15 +281,20 @@ export class Physmem {
   /** Destroys a control with its descendants and all their containers. @returns 0, or EPERM for the root */
   destroyControl(control: MemoryControl): number {
     if (control.parent === null) return EPERM;
-    for (const child of control.children) this.destroyControl(child);
+    for (const each of subtreeOf(control).reverse()) this.#destroyChildless(each);
+    return 0;
+  }
+
+  #destroyChildless(control: MemoryControl): void {
+    const { parent } = control;
+    kassert(parent !== null && control.children.size === 0, 'physmem I12');
     for (const container of control.containers) this.destroy(container);
     kassert(control.used === 0, 'physmem I12');
-    control.parent.limit += control.limit;
-    control.parent.children.delete(control);
+    parent.limit += control.limit;
+    parent.children.delete(control);
     control.limit = 0;
     control.alive = false;
     this.#retired(control);
-    return 0;
   }
 
   // --- Steps -----------------------------------------------------------------------------------------------------
