@@ -3,10 +3,16 @@
 import { Command, CommanderError, Option } from 'commander';
 import { LAYOUT_NAMES } from '../../hostkernel/machine/paging/index.ts';
 import { DEFAULT_MEMORY, type MachineOptions, machineOptions, type RawOptions } from './options.ts';
-import { complain, EXIT_USAGE } from './report.ts';
-import { ClosedOutput } from './terminal.ts';
+import { complain, EXIT_FAILURE, EXIT_USAGE } from './report.ts';
+import { OutputFailure } from './terminal.ts';
 
 const SIGPIPE = 13;
+
+/** A reader that has gone is no news; anything else is said, unless standard error is what failed. */
+function outputFailed(failure: OutputFailure): number {
+  if (failure.code === 'EPIPE') return 128 + SIGPIPE;
+  return failure.fd === 2 ? EXIT_FAILURE : complain(failure.message, EXIT_FAILURE);
+}
 
 /** Options of the commands that run a guest in a vkernel. */
 function guestFlags(command: Command): Command {
@@ -68,7 +74,7 @@ async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
-    if (error instanceof ClosedOutput) return 128 + SIGPIPE;
+    if (error instanceof OutputFailure) return outputFailed(error);
     throw error;
   }
   return status;

@@ -4,9 +4,17 @@
  */
 import { readSync, writeSync } from 'node:fs';
 
-/** The reader of our output has gone away: what a shell calls SIGPIPE. */
-export class ClosedOutput extends Error {
-  override readonly name = 'ClosedOutput';
+/** Output that cannot be written: its reader has gone away (EPIPE), or there is no room for it. */
+export class OutputFailure extends Error {
+  override readonly name = 'OutputFailure';
+  readonly fd: 1 | 2;
+  readonly code: string; // as in node's own errors
+
+  constructor(fd: 1 | 2, code: string) {
+    super(`${fd === 1 ? 'standard output' : 'standard error'}: ${code}`);
+    this.fd = fd;
+    this.code = code;
+  }
 }
 
 const NAP = new Int32Array(new SharedArrayBuffer(4));
@@ -21,7 +29,7 @@ function codeOf(error: unknown): string {
 }
 
 export const TERMINAL = {
-  /** Writes all of `bytes` to standard output or standard error. @throws ClosedOutput where nobody reads any more. */
+  /** Writes all of `bytes` to standard output or standard error. @throws OutputFailure */
   write(fd: 1 | 2, bytes: Uint8Array): void {
     let done = 0;
     while (done < bytes.length) {
@@ -29,7 +37,7 @@ export const TERMINAL = {
         done += writeSync(fd, bytes, done);
       } catch (error) {
         if (codeOf(error) === 'EAGAIN') nap();
-        else throw new ClosedOutput();
+        else throw new OutputFailure(fd, codeOf(error));
       }
     }
   },
