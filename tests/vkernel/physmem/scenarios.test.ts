@@ -86,6 +86,7 @@ describe('allocate', () => {
       [0, 0],
       [0, 100],
       [100, P],
+      [0.5, P],
     ]) {
       expect(machine.physmem.allocate(a, 0, start, size)).toBe(EINVAL);
       expect(amount()).toBe(0);
