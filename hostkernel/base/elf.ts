@@ -218,13 +218,14 @@ function readSegment(view: DataView, at: number, layout: Layout, length: number)
   const fileBytes = readWord(view, at + layout.pFilesz, layout);
   const align = readWord(view, at + layout.pAlign, layout);
   if (fileBytes > memBytes) return 'segment larger in the file than in memory';
-  if (fileOffset + fileBytes > length) return 'truncated segment';
+  if (fileBytes > 0 && fileOffset + fileBytes > length) return 'truncated segment';
   if (va + memBytes > (layout.word === 4 ? 2 ** 32 : 2 ** 53)) return 'segment beyond the address space';
   if (align > 2 ** 40 || (align > 1 && Math.log2(align) % 1 !== 0)) return 'segment alignment is not a power of two';
   if (align > 1 && va % align !== fileOffset % align) return 'misaligned segment';
   const flags = view.getUint32(at + layout.pFlags, true);
   const rights = ((flags & PF_R) !== 0 ? READ : 0) | ((flags & PF_W) !== 0 ? WRITE : 0) | ((flags & PF_X) !== 0 ? EXEC : 0);
-  return { va, memBytes, fileOffset, fileBytes, rights };
+  // A segment of zeros may claim to lie behind the end of the file: that is where the linker was when it came to it.
+  return { va, memBytes, fileOffset: fileBytes === 0 ? 0 : fileOffset, fileBytes, rights };
 }
 
 /** Where in memory the program headers are: as PT_PHDR claims if that is true, else by their place in the file; or 0. */

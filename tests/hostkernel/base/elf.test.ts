@@ -121,6 +121,12 @@ describe('a file is refused in one line', () => {
     expect(image).toMatchObject({ start: 0x10000, end: 0x12010 + 9000 });
   });
 
+  test('nothing, if a segment of zeros lies behind the end of the file: no byte of it is there', () => {
+    const file = buildElf({ ...PROGRAM, segments: [PROGRAM.segments[0], { va: 0x20000, bytes: new Uint8Array(0), memBytes: 100 }] });
+    new DataView(file.buffer).setUint32(64 + 56 + 8, 0x10_0000, true);
+    expect(accepted(file).segments[1]).toMatchObject({ va: 0x20000, memBytes: 100, fileBytes: 0 });
+  });
+
   test('bad interpreter name, if it does not end', () => {
     const file = buildElf({ ...PROGRAM, interpreter: '/lib/ld.so' });
     file[file.length - 1] = 65;
