@@ -103,7 +103,7 @@ function loadAddress(image: ElfImage, userEnd: number): number {
   return Math.floor((userEnd * 2) / 3 / align) * align;
 }
 
-/** Maps every segment, writes its bytes, and gives it its rights. A page of two segments gets the rights of both. */
+/** Maps every segment, writes its bytes, and gives it its rights. A page of several segments gets the rights of all. */
 function mapSegments(space: VmSpace, image: ElfImage, file: Uint8Array, base: number): ExecRefusal | null {
   let mappedEnd = 0;
   for (const segment of image.segments) {
@@ -118,13 +118,14 @@ function mapSegments(space: VmSpace, image: ElfImage, file: Uint8Array, base: nu
     const bytes = file.subarray(segment.fileOffset, segment.fileOffset + segment.fileBytes);
     if (space.copyOut(base + segment.va, bytes) < bytes.length) return { errno: ENOMEM, reason: 'no memory for a segment' };
   }
-  let before = { end: 0, rights: 0 as Access };
+  let last = { page: -1, rights: 0 as Access }; // the page the segments so far end in
   for (const segment of image.segments) {
     const { start, end } = pagesOfSegment(segment, base);
+    const first = start === last.page ? last.rights | segment.rights : segment.rights;
     const result = space.mprotect(start, end - start, segment.rights);
-    const shared = start < before.end ? space.mprotect(start, PAGE_SIZE, segment.rights | before.rights) : 0;
+    const shared = start === last.page ? space.mprotect(start, PAGE_SIZE, first) : 0;
     if (result < 0 || shared < 0) return { errno: ENOMEM, reason: 'no room to protect a segment' };
-    before = { end, rights: segment.rights };
+    last = { page: end - PAGE_SIZE, rights: end - start > PAGE_SIZE ? segment.rights : first };
   }
   return null;
 }

@@ -278,6 +278,22 @@ test('segments that share a page give it the rights of both', () => {
   expect(machine.finish(process)).toEqual({ code: 3 });
 });
 
+test('a page of three segments has the rights of the first, too', () => {
+  const machine = boot();
+  const file = buildElf({
+    xlen: 64,
+    entry: 0x10800,
+    segments: [
+      { va: 0x10000, bytes: Uint8Array.of(7, 0, 0, 0), flags: 4 },
+      { va: 0x10400, bytes: new Uint8Array(8), flags: 1 },
+      { va: 0x10800, bytes: code([...li(S0, 0x10000), lw(A0, 0, S0), ...exitA0()]), flags: 1 },
+    ],
+  });
+  const process = machine.kernel.spawnElf(file, ['x'], []);
+  if ('reason' in process) throw new Error(process.reason);
+  expect(machine.finish(process)).toEqual({ code: 7 });
+});
+
 test('a TypeScript process outlives a program that is killed', () => {
   const machine = boot();
   const bad = spawnCode(machine, [ILLEGAL]);
