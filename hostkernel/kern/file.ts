@@ -7,7 +7,7 @@
 
 import { kassert } from '../base/assert.ts';
 import { EBADF, EFBIG, EINVAL, ENOSPC } from '../base/errno.ts';
-import { PAGE_SIZE, pagesOf } from '../base/units.ts';
+import { type ObjectPage, PAGE_SIZE, pagesOf } from '../base/units.ts';
 import type { Console } from '../machine/index.ts';
 import type { Vm, VmObject } from '../vm/index.ts';
 
@@ -69,7 +69,8 @@ export class MemoryFile {
     if (size < 0) return -EINVAL;
     if (size > MAX_FILE_BYTES) return -EFBIG;
     this.object.resize(pagesOf(size));
-    if (size < this.#size && size % PAGE_SIZE !== 0) this.object.write(size, new Uint8Array(PAGE_SIZE - (size % PAGE_SIZE)));
+    const cut = Math.floor(size / PAGE_SIZE) as ObjectPage; // in two; beyond the object if the size is whole pages
+    if (size < this.#size && this.object.lookup(cut) !== 0) this.object.write(size, new Uint8Array(PAGE_SIZE - (size % PAGE_SIZE)));
     this.#size = size;
     return 0;
   }

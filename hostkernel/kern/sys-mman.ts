@@ -5,7 +5,7 @@
  * width of arguments. The vmspace_* calls use the same two helpers on another space.
  */
 
-import { EACCES, EBADF, EINVAL } from '../base/errno.ts';
+import { EBADF, EINVAL } from '../base/errno.ts';
 import { pageAlign } from '../base/units.ts';
 import type { PageTableFormat } from '../machine/index.ts';
 import { MAP_ANON, MAP_ANONYMOUS, MAP_PRIVATE, MAP_TRYFIXED, PROT_READ, PROT_WRITE, type VmSpace } from '../vm/index.ts';
@@ -17,10 +17,10 @@ import type { SyscallArgs } from './syscall-args.ts';
  * @param args addr: hint, or the place with MAP_FIXED; len, offset: bytes; prot: PROT_*; flags: MAP_*; fd: -1 with MAP_ANON
  * @returns the address; or
  *   -EINVAL      MAP_ANON with a descriptor or an offset; length 0; MAP_VPAGETABLE with MAP_STACK, or without read and
- *                write permission; MAP_FIXED and the address is not congruent with the offset, wraps or leaves user space
+ *                write permission; MAP_FIXED and the address is not congruent with the offset, wraps or leaves user space;
+ *                the console, which like most character devices has nothing to map
  *   -EOPNOTSUPP  MAP_VPAGETABLE while vm.vkernel_enable is off; a private mapping of an image
  *   -EBADF       no such descriptor
- *   -EACCES      the console cannot be mapped
  *   -ENOMEM      no room, too many entries, MAP_TRYFIXED over a mapping
  * Waits: no. Source: DragonFly BSD mmap(2).
  */
@@ -82,7 +82,7 @@ export function mapInto(p: Process, space: VmSpace, args: SyscallArgs, first: nu
   const file = p.files.get(fd);
   const object = file !== null && file.kind === 'memory' ? file.object : null;
   if (anonymous && fd !== -1) return -EINVAL;
-  const fileErrno = object !== null || anonymous ? 0 : file === null ? EBADF : EACCES;
+  const fileErrno = object !== null || anonymous ? 0 : file === null ? EBADF : EINVAL;
   return space.mmap({
     addr: args.unsigned(first),
     len: args.unsigned(first + 1),

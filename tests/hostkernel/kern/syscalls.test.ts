@@ -1,19 +1,7 @@
 /** System calls as a TypeScript program makes them: results and errnos, row by row. */
 
 import { describe, expect, test } from 'vitest';
-import {
-  EACCES,
-  EBADF,
-  EFAULT,
-  EFBIG,
-  EINVAL,
-  EMFILE,
-  ENOMEM,
-  ENOSYS,
-  ENOTTY,
-  EOPNOTSUPP,
-  ESPIPE,
-} from '../../../hostkernel/base/errno.ts';
+import { EBADF, EFAULT, EFBIG, EINVAL, EMFILE, ENOMEM, ENOSYS, ENOTTY, EOPNOTSUPP, ESPIPE } from '../../../hostkernel/base/errno.ts';
 import { READ, WRITE } from '../../../hostkernel/base/units.ts';
 import {
   type Host,
@@ -120,7 +108,7 @@ describe('errnos', () => {
     ['mmap: anonymous with descriptor', EINVAL, (h, _m, fd) => h.syscall(SYS_mmap, 0, 4096, RW, ANON, fd, 0)],
     ['mmap: anonymous with offset', EINVAL, (h) => h.syscall(SYS_mmap, 0, 4096, RW, ANON, -1, 4096)],
     ['mmap: bad descriptor', EBADF, (h) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_SHARED, 99, 0)],
-    ['mmap: console', EACCES, (h) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_SHARED, 1, 0)],
+    ['mmap: console', EINVAL, (h) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_SHARED, 1, 0)],
     ['mmap: private image', EOPNOTSUPP, (h, _m, fd) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_PRIVATE, fd, 0)],
     ['mmap: negative offset', EINVAL, (h, _m, fd) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_SHARED, fd, -4096)],
     ['mmap: fixed, misaligned', EINVAL, (h) => h.syscall(SYS_mmap, 0x10001, 4096, RW, ANON | MAP_FIXED, -1, 0)],
@@ -295,6 +283,17 @@ describe('a memory image', () => {
       expect(host.syscall(SYS_ftruncate, fd, 8192)).toBe(0);
       expect([99, 100, 4095, 4096].map((at) => host.memory.load8(m + at))).toEqual([9, 0, 0, 0]);
     });
+  });
+
+  test('takes no frame to have a hole cut off', () => {
+    const machine = boot();
+    const body = plain((host) => {
+      const fd = image(host, 10 * 4096);
+      const free = machine.kernel.vm.freeFrames;
+      expect(host.syscall(SYS_ftruncate, fd, 5 * 4096 + 5)).toBe(0);
+      expect(machine.kernel.vm.freeFrames).toBe(free);
+    });
+    expect(machine.finish(machine.kernel.spawnBody('test', body, 64))).toEqual({ code: 0 });
   });
 
   test('an access to a mapping beyond its end is SIGBUS', () => {
