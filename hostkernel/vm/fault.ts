@@ -74,7 +74,7 @@ export class VmFault {
       index = walker.page;
       rights &= walker.rights;
     }
-    if (index >= object.sizePages) return this.#refuse(FAULT_PROTECTION, 'beyond-object');
+    if (index >= object.sizePages) return this.#refuse(FAULT_PROTECTION, 'beyond-object', entry.format === null ? -1 : this.walker.level);
     const frame: HostFrame = object.fill(index as ObjectPage);
     if (frame === NO_FRAME || !pmap.enter(page as VirtualPage, frame, access, rights)) return this.#refuse(FAULT_NO_MEMORY, 'no-frames');
     this.#pages.flags[frame] |= PG_REFERENCED;
