@@ -25,8 +25,8 @@ const SLOTS = 1022;
 /** Words of the array: the interpreters mask indices with RECORD_WORDS - 1, and look at the word behind, too. */
 const RECORD_WORDS = 2 ** 22;
 
-/** Bytes before a store in which an instruction may begin whose record depends on the bytes stored. */
-const REACH = 6;
+/** Bytes before a store at which an instruction may begin whose record depends on the bytes stored: one of 4 bytes. */
+const REACH = 2;
 
 /**
  * Invariants:
