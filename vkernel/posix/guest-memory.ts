@@ -47,6 +47,16 @@ export class GuestMemory {
     return refusal(yield* this.#l4.write(va + done, from.subarray(at + done, at + len)));
   }
 
+  /** How far reading `len` bytes at `va` comes without a fault: after one that was refused, how far it came. @returns bytes */
+  tryRead(va: number, into: Uint8Array, len: number): number {
+    return this.#l4.tryRead(va, into, 0, len);
+  }
+
+  /** The same for writing. */
+  tryWrite(va: number, from: Uint8Array, len: number): number {
+    return this.#l4.tryWrite(va, from, 0, len);
+  }
+
   /** Reads a structure of `len` bytes into `scratch`. @returns 0 or -EFAULT */
   load(va: number, len: number): Generator<L4Wait, number, void> {
     return this.read(va, this.scratch, 0, len);

@@ -239,3 +239,77 @@ describe('rv32', () => {
     expect(textAt(guest, at, 2)).toBe('AA');
   });
 });
+
+describe('a transfer that meets the end of memory goes as far as it can', () => {
+  const END = SCRATCH + 16 * 4096; // the first byte that is not mapped
+
+  /** Writes an array of struct iovec at `va`. */
+  function iovecs(guest: Guest, va: number, extents: readonly (readonly [at: number, len: bigint])[]): number {
+    const words = extents.flatMap(([at, len]) => [BigInt(at), len]);
+    return guest.write(va, new Uint8Array(BigUint64Array.from(words).buffer));
+  }
+
+  test('write and read report the bytes that were there, and the position agrees', () => {
+    const guest = new Guest();
+    const fd = open(guest, '/tmp/f', 0o102);
+    expect(guest.syscall(64, fd, END - 100, 8192)).toBe(100);
+    expect(guest.syscall(64, fd, END, 1)).toBe(-EFAULT);
+    expect(guest.syscall(64, fd, DATA, 8192)).toBe(8192);
+    expect(guest.syscall(62, fd, 0, 1)).toBe(8292);
+    expect(guest.syscall(67, fd, END - 5000, 8000, 0)).toBe(5000);
+    guest.syscall(62, fd, 0, 0);
+    expect(guest.syscall(63, fd, END - 7, 100)).toBe(7);
+    expect(guest.syscall(62, fd, 0, 1)).toBe(7);
+    expect(guest.syscall(278, END - 9, 100, 0)).toBe(9); // getrandom
+  });
+  test('writev and readv stop inside the piece that is missing', () => {
+    const guest = new Guest();
+    const fd = open(guest, '/tmp/f', 0o102);
+    const iov = iovecs(guest, DATA, [
+      [SCRATCH, 10n],
+      [END - 5, 10n],
+      [SCRATCH, 3n],
+    ]);
+    expect(guest.syscall(66, fd, iov, 3)).toBe(15);
+    guest.syscall(62, fd, 0, 0);
+    expect(guest.syscall(65, fd, iov, 3)).toBe(15);
+  });
+  test('a length that cannot be is refused before anything is moved', () => {
+    const guest = new Guest();
+    const fd = open(guest, '/tmp/f', 0o102);
+    const half = 2n ** 63n;
+    for (const [len, errno] of [
+      [half, EINVAL],
+      [2n ** 64n - 1n, EINVAL],
+      [2n ** 62n, EFAULT],
+      [2n ** 40n, EFAULT],
+    ] as const) {
+      const iov = iovecs(guest, DATA, [
+        [SCRATCH, 10n],
+        [SCRATCH, len],
+      ]);
+      expect(guest.syscall(66, fd, iov, 2)).toBe(-errno);
+    }
+    expect(guest.syscall(62, fd, 0, 2)).toBe(0);
+    expect(guest.syscall(63, fd, SCRATCH, [-1, -1])).toBe(-EFAULT);
+    expect(guest.syscall(64, fd, SCRATCH, [0, 0x1000_0000])).toBe(-EFAULT);
+  });
+  test('a pipe moves whole pages, and keeps what a reader had no room for', () => {
+    const guest = new Guest();
+    guest.syscall(59, DATA, 0);
+    guest.text(DATA, 'hello');
+    expect(guest.syscall(64, 4, DATA, 5)).toBe(5);
+    expect(guest.syscall(63, 3, END, 5)).toBe(-EFAULT);
+    expect(guest.syscall(63, 3, END - 2, 5)).toBe(-EFAULT);
+    expect(guest.syscall(63, 3, DATA + 64, 9)).toBe(5);
+    expect(textAt(guest, DATA + 64, 5)).toBe('hello');
+    expect(guest.syscall(64, 4, END - 5000, 8192)).toBe(4096);
+    expect(guest.syscall(64, 4, END - 6, 100)).toBe(-EFAULT);
+    expect(guest.syscall(63, 3, DATA, 8192)).toBe(4096);
+  });
+  test('a device that never ends fills the whole buffer', () => {
+    const guest = new Guest();
+    guest.map(0x2000_0000, 256);
+    expect(guest.syscall(63, open(guest, '/dev/zero'), 0x2000_0000, 2 ** 20)).toBe(2 ** 20);
+  });
+});

@@ -19,6 +19,7 @@ import {
   EPIPE,
   ESPIPE,
 } from '../../../hostkernel/base/errno.ts';
+import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import type { L4Wait } from '../../l4/user.ts';
 import {
   F_DUPFD,
@@ -91,11 +92,16 @@ interface Extent {
 /** Where a transfer takes place: at the description's position, which moves, or at an offset of its own. */
 type Position = number | null;
 
-/** Reads from `file` into the guest. @returns bytes, or -errno */
+/** What counts of a piece whose first `n` bytes found memory: a pipe moves whole pages, everything else bytes. */
+function counted(file: OpenFile, n: number): number {
+  return file.node.kind === 'fifo' ? n - (n % PAGE_SIZE) : n;
+}
+
+/** Reads from `file` into the guest, as far as its memory goes. @returns bytes, or -errno */
 function* readInto(p: Process, file: OpenFile, extent: Extent, position: Position): Waiting {
   if (!file.readable) return -EBADF;
+  if (!p.memory.inRange(extent.va, extent.len)) return -EFAULT;
   const total = Math.min(extent.len, MAX_RW_COUNT);
-  if (!p.memory.inRange(extent.va, total)) return -EFAULT;
   let done = 0;
   do {
     const piece = p.memory.bulk.subarray(0, Math.min(BULK, total - done));
@@ -103,26 +109,29 @@ function* readInto(p: Process, file: OpenFile, extent: Extent, position: Positio
     const n = file.readAt(offset, piece);
     if (n < 0) return done > 0 ? done : n;
     const error = yield* p.memory.write(extent.va + done, piece, 0, n);
-    if (error < 0) return done > 0 ? done : error;
-    if (position === null && file.contents !== null) file.offset += n;
-    done += n;
-    if (n < piece.length || file.contents === null) break; // the end, or a stream: it has given what it has
+    const stored = error === 0 ? n : counted(file, p.memory.tryWrite(extent.va + done, piece, n));
+    if (stored < n) file.giveBack(n - stored);
+    if (position === null && file.contents !== null) file.offset += stored;
+    done += stored;
+    if (stored < n) return done > 0 ? done : error;
+    if (n < piece.length || file.isStream) break; // the end, or what there is now
   } while (done < total);
   return done;
 }
 
-/** Writes from the guest to `file`. A broken pipe raises SIGPIPE. @returns bytes, or -errno */
+/** Writes from the guest to `file`, as far as its memory goes. A broken pipe raises SIGPIPE. @returns bytes, or -errno */
 function* writeFrom(p: Process, file: OpenFile, extent: Extent, position: Position): Waiting {
   if (!file.writable) return -EBADF;
+  if (!p.memory.inRange(extent.va, extent.len)) return -EFAULT;
   const total = Math.min(extent.len, MAX_RW_COUNT);
-  if (!p.memory.inRange(extent.va, total)) return -EFAULT;
   let done = 0;
   do {
     const piece = p.memory.bulk.subarray(0, Math.min(BULK, total - done));
     const error = yield* p.memory.read(extent.va + done, piece, 0, piece.length);
-    if (error < 0) return done > 0 ? done : error;
+    const there = error === 0 ? piece.length : counted(file, p.memory.tryRead(extent.va + done, piece, piece.length));
+    if (error < 0 && there === 0) return done > 0 ? done : error;
     const offset = position === null || (file.flags & O_APPEND) !== 0 ? file.writeOffset : position + done;
-    const n = file.writeAt(offset, piece);
+    const n = file.writeAt(offset, error === 0 ? piece : piece.subarray(0, there));
     if (n === -EPIPE) p.signals.raise({ signal: SIGPIPE, code: SI_USER, address: null, pid: p.pid, value: null });
     if (n < 0) return done > 0 ? done : n;
     if (position === null && file.contents !== null) file.offset = offset + n;
@@ -132,24 +141,18 @@ function* writeFrom(p: Process, file: OpenFile, extent: Extent, position: Positi
   return done;
 }
 
-function isCount(count: number): boolean {
-  return count <= Number.MAX_SAFE_INTEGER; // larger ones are negative as a ssize_t
-}
-
 /** read(fd, buffer, count) */
 export function* sysRead(p: Process): Waiting {
   const file = p.files.get(p.args.int(0));
   if (file === null) return -EBADF;
-  const len = p.args.word(2);
-  return isCount(len) ? yield* readInto(p, file, { va: p.args.word(1), len }, null) : -EINVAL;
+  return yield* readInto(p, file, { va: p.args.word(1), len: p.args.word(2) }, null);
 }
 
 /** write(fd, buffer, count) */
 export function* sysWrite(p: Process): Waiting {
   const file = p.files.get(p.args.int(0));
   if (file === null) return -EBADF;
-  const len = p.args.word(2);
-  return isCount(len) ? yield* writeFrom(p, file, { va: p.args.word(1), len }, null) : -EINVAL;
+  return yield* writeFrom(p, file, { va: p.args.word(1), len: p.args.word(2) }, null);
 }
 
 /** The description and position of a p* call. @returns -EBADF, -EINVAL a negative position, -ESPIPE there are no positions */
@@ -165,8 +168,7 @@ export function* sysPread(p: Process): Waiting {
   const position = p.args.offset(3);
   const file = positioned(p, position);
   if (typeof file === 'number') return file;
-  const len = p.args.word(2);
-  return isCount(len) ? yield* readInto(p, file, { va: p.args.word(1), len }, position) : -EINVAL;
+  return yield* readInto(p, file, { va: p.args.word(1), len: p.args.word(2) }, position);
 }
 
 /** pwrite64(fd, buffer, count, offset) */
@@ -174,25 +176,22 @@ export function* sysPwrite(p: Process): Waiting {
   const position = p.args.offset(3);
   const file = positioned(p, position);
   if (typeof file === 'number') return file;
-  const len = p.args.word(2);
-  return isCount(len) ? yield* writeFrom(p, file, { va: p.args.word(1), len }, position) : -EINVAL;
+  return yield* writeFrom(p, file, { va: p.args.word(1), len: p.args.word(2) }, position);
 }
 
-/** Reads an array of struct iovec. @returns -EINVAL too many or too long together, -EFAULT */
+/** Reads an array of struct iovec. @returns -EINVAL too many, or a length that is negative as a ssize_t; -EFAULT */
 function* iovecs(p: Process, va: number, count: number): Generator<L4Wait, readonly Extent[] | number, void> {
   if (count < 0 || count > IOV_MAX) return -EINVAL;
   const extents: Extent[] = [];
-  let total = 0;
   const word = p.memory.wordBytes;
   for (let i = 0; i < count; i++) {
     const error = yield* p.memory.load(va + i * 2 * word, 2 * word);
     if (error < 0) return error;
     const extent = { va: p.memory.wordAt(0), len: p.memory.wordAt(word) };
-    total += extent.len;
-    if (!isCount(total)) return -EINVAL;
+    if (extent.len >= 2 ** (8 * word - 1)) return -EINVAL;
     extents.push(extent);
   }
-  return extents;
+  return extents.every(({ va: start, len }) => p.memory.inRange(start, len)) ? extents : -EFAULT;
 }
 
 function* vector(p: Process, file: OpenFile, position: Position, transfer: typeof readInto): Waiting {

@@ -156,8 +156,9 @@ export function* sysGetrandom(p: Process): Waiting {
     const piece = p.memory.bulk.subarray(0, Math.min(BULK, len - done));
     p.random.draw(piece);
     const error = yield* p.memory.write(va + done, piece, 0, piece.length);
+    const stored = error === 0 ? piece.length : p.memory.tryWrite(va + done, piece, piece.length);
+    done += stored;
     if (error < 0) return done > 0 ? done : error;
-    done += piece.length;
   }
   return len;
 }

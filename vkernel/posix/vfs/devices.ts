@@ -49,7 +49,7 @@ function zeros(into: Uint8Array): number {
   return into.length;
 }
 
-/** The inodes of descriptors 0, 1 and 2. Bytes read too early for one reader are kept for the next. */
+/** The inodes of descriptors 0, 1 and 2. */
 export function makeStreams(fs: FileSystem, streams: Streams): readonly [Inode, Inode, Inode] {
   const read = (into: Uint8Array): number => {
     if (into.length === 0) return 0;

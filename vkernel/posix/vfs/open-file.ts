@@ -63,6 +63,11 @@ export class OpenFile {
     return this.device?.isTerminal ?? false;
   }
 
+  /** Whether a read answers with what there is at the moment, and does not go on for more. */
+  get isStream(): boolean {
+    return this.node.kind === 'fifo' || this.isTerminal;
+  }
+
   /** Whether there is a position to seek to. */
   get seekable(): boolean {
     return this.node.kind === 'file' || this.node.kind === 'directory' || (this.node.kind === 'character' && !this.isTerminal);
@@ -98,6 +103,11 @@ export class OpenFile {
     if (this.node.kind === 'directory') return -EISDIR;
     if (this.pipe !== null) return this.pipe.read(into);
     return this.device?.read(into) ?? -ENXIO;
+  }
+
+  /** The reader had no room for the last `n` bytes of the read just made. A pipe keeps them; what a device gave is gone. */
+  giveBack(n: number): void {
+    this.pipe?.unread(n);
   }
 
   /**

@@ -38,6 +38,13 @@ export class Pipe {
     return n;
   }
 
+  /** Puts back the last `n` bytes of the read just made. */
+  unread(n: number): void {
+    this.#head = (this.#head + CAPACITY - n) % CAPACITY;
+    this.length += n;
+    kassert(this.length <= CAPACITY, 'pipe: length');
+  }
+
   /** @returns bytes taken; -EPIPE: no reader; -EAGAIN: full, or a short write that does not fit whole */
   write(from: Uint8Array): number {
     if (this.readers === 0) return -EPIPE;
