@@ -4,14 +4,20 @@ import { Command, CommanderError, Option } from 'commander';
 import { LAYOUT_NAMES } from '../../hostkernel/machine/paging/index.ts';
 import { DEFAULT_MEMORY, type MachineOptions, machineOptions, type RawOptions } from './options.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE } from './report.ts';
-import { OutputFailure } from './terminal.ts';
+import { OutputFailure, TERMINAL } from './terminal.ts';
 
 const SIGPIPE = 13;
+const encoder = new TextEncoder();
 
 /** A reader that has gone is no news; anything else is said, unless standard error is what failed. */
 function outputFailed(failure: OutputFailure): number {
   if (failure.code === 'EPIPE') return 128 + SIGPIPE;
-  return failure.fd === 2 ? EXIT_FAILURE : complain(failure.message, EXIT_FAILURE);
+  if (failure.fd === 2) return EXIT_FAILURE;
+  try {
+    return complain(failure.message, EXIT_FAILURE);
+  } catch {
+    return EXIT_FAILURE; // nor can that be said
+  }
 }
 
 /** Options of the commands that run a guest in a vkernel. */
@@ -45,7 +51,11 @@ async function main(argv: readonly string[]): Promise<number> {
     .version('0.1.0')
     .enablePositionalOptions()
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'vkernel: ')) });
+    .configureOutput({
+      writeOut: (text) => TERMINAL.write(1, encoder.encode(text)),
+      writeErr: (text) => TERMINAL.write(2, encoder.encode(text)),
+      outputError: (text, write) => write(text.replace(/^error: /, 'vkernel: ')),
+    });
 
   guestFlags(program.command('demo').description('boot, run a demonstration program, show what happened')).action(
     async (raw: RawOptions) => {

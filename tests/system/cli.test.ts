@@ -1,0 +1,250 @@
+/**
+ * The command line as a person uses it: spawned from dist/, which is built first. Whatever a user or a guest does wrong
+ * is one line and an exit status, never a stack trace.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildElf, code } from '../hostkernel/base/elf-builder.ts';
+import { A0, A7, addi, ECALL, j, li, lw, sw } from '../hostkernel/kern/assembler.ts';
+
+const MAIN = resolve('dist/vkernel/cli/main.js');
+const ELF = resolve('userland/programs/elf');
+const HELLO = join(ELF, 'hello-rv64');
+const HELLO_32 = join(ELF, 'hello-rv32');
+
+interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function vkernel(...args: string[]): Promise<Outcome> {
+  return new Promise((settle) => {
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    child.on('close', (status) => settle({ status, stdout, stderr }));
+  });
+}
+
+/** The command says one line, `text` in it, nothing else, and ends with `status`. */
+async function expectRefusal(args: string[], status: number, text: string | RegExp): Promise<void> {
+  const outcome = await vkernel(...args);
+  expect(outcome.stderr).toMatch(/^vkernel: [^\n]+\n$/);
+  expect(outcome.stderr).toMatch(text);
+  expect(outcome.stdout).toBe('');
+  expect(outcome.status).toBe(status);
+}
+
+let folder: string;
+
+/** A file of the test's own. @returns its path */
+function file(name: string, bytes: Uint8Array | string): string {
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+/** A program of a few instructions at 0x10000, with a page that can be read at 0x11000. */
+function guest(name: string, words: readonly number[], xlen: 32 | 64 = 64): string {
+  const segments = [
+    { va: 0x10000, bytes: code(words), flags: 5 },
+    { va: 0x11000, bytes: Uint8Array.of(1, 2, 3, 4), flags: 4 },
+  ];
+  return file(name, buildElf({ xlen, entry: 0x10000, segments }));
+}
+
+beforeAll(() => {
+  spawnSync('npm', ['run', 'build', '--silent'], { stdio: 'ignore' });
+  folder = mkdtempSync(join(tmpdir(), 'vkernel-cli-'));
+}, 120_000);
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What it is, where it is, and what is said of it. */
+const UNRUNNABLE: readonly (readonly [string, () => string, number, string])[] = [
+  ['missing', () => '/nonexistent/program', 127, 'no such file'],
+  ['in no directory', () => join(HELLO, 'x'), 127, 'no such file'],
+  ['a directory', () => tmpdir(), 126, 'is a directory'],
+  ['an empty file', () => file('empty', ''), 126, 'not an ELF file'],
+  ['no ELF file', () => file('text', 'just text\n'), 126, 'not an ELF file'],
+  ['cut off in its header', () => file('cut30', readFileSync(HELLO).subarray(0, 30)), 126, 'truncated'],
+  ['cut off in a segment', () => file('cut3000', readFileSync(HELLO).subarray(0, 3000)), 126, 'truncated'],
+  ['of another machine', () => file('other', buildElf({ xlen: 64, entry: 0, machine: 62, segments: [] })), 126, 'wrong machine'],
+  [
+    'dynamically linked',
+    () =>
+      file('dynamic', buildElf({ xlen: 64, entry: 0x10000, segments: [{ va: 0x10000, bytes: code([ECALL]) }], interpreter: '/lib/ld.so' })),
+    126,
+    'only static programs',
+  ],
+];
+
+describe('a program that cannot be run', () => {
+  test.each(UNRUNNABLE)('is %s', async (_, path, status, text) => {
+    await expectRefusal(['run', path()], status, text);
+    await expectRefusal(['host', path()], status, text);
+  });
+
+  test('is not in --root, or is a directory there, or --root is none', async () => {
+    await expectRefusal(['run', '--root', ELF, '/nothing'], 127, 'no such file');
+    await expectRefusal(['run', '--root', ELF, '/'], 126, 'is a directory');
+    await expectRefusal(['run', '--root', '/nonexistent', '/x'], 2, '--root');
+    await expectRefusal(['run', '--root', HELLO, '/x'], 2, '--root');
+  });
+});
+
+describe('an option that cannot be had', () => {
+  test.each(['1', '0', '15M', '5G', '4G', 'frob', '', '-5', '1e3', '99999999999G'])('is -m %s', async (size) => {
+    await expectRefusal(['run', '-m', size, HELLO], 2, '-m');
+  });
+
+  test.each([
+    [['--mmu', 'sv99'], /no layout 'sv99'; there are/],
+    [['--vpte', 'sv99'], /no layout 'sv99'; there are/],
+    [['--mmu', 'vpte-64-nx'], 'no hart walks it'],
+    [['--mmu', 'sv32'], 'too few for a 64-bit program'],
+    [['--vpte', 'sv32'], 'too few for a 64-bit program'],
+    [['--trace', 'fault,frob'], "no event 'frob'"],
+    [['--frob'], "unknown option '--frob'"],
+  ] as const)('is %j', async (flags, text) => {
+    await expectRefusal(['run', ...flags, HELLO], 2, text);
+  });
+
+  test('is a 64-bit layout for a 32-bit program', async () => {
+    await expectRefusal(['run', '--mmu', 'sv39', HELLO_32], 2, 'sv39 is a 64-bit layout');
+    await expectRefusal(['run', '--vpte', 'sv48', HELLO_32], 2, 'sv48 is a 64-bit layout');
+    await expectRefusal(['demo', '--mmu', 'sv32', '--vpte', 'sv39'], 2, 'sv39 is a 64-bit layout');
+  });
+
+  test('is an unknown or incomplete command', async () => {
+    await expectRefusal(['frob'], 2, "unknown command 'frob'");
+    await expectRefusal(['run'], 2, "missing required argument 'PROGRAM'");
+    await expectRefusal(['demo', 'x'], 2, 'too many arguments');
+    await expectRefusal(['run', '-m'], 2, 'argument missing');
+  });
+});
+
+describe('a guest that dies', () => {
+  test('of a read where nothing is mapped: address, pc, and which walk refused', async () => {
+    const path = guest('null', [...li(A0, 0x123), lw(A0, 0, A0)]);
+    await expectRefusal(
+      ['run', path],
+      139,
+      /SIGSEGV: read at 0x123, pc 0x10004: nothing is mapped there \(virtual page table: not-valid at level \d\)/,
+    );
+    await expectRefusal(['host', path], 139, /SIGSEGV.*0x123.*pc 0x10004/);
+  });
+
+  test('of a write to what it may only read', async () => {
+    const path = guest('constant', [...li(A0, 0x11000), sw(A0, 0, A0)]);
+    await expectRefusal(
+      ['run', path],
+      139,
+      /SIGSEGV: write at 0x11000, pc 0x10008: the mapping forbids it \(virtual page table: [a-z-]+ at level \d\)/,
+    );
+  });
+
+  test('of a jump into data, on 32 bits', async () => {
+    const path = guest('jump', [j(0x1000)], 32);
+    await expectRefusal(['run', path], 139, /SIGSEGV: fetch at 0x11000, pc 0x11000: the mapping forbids it/);
+  });
+
+  test('of an instruction that there is not', async () => {
+    await expectRefusal(['run', guest('illegal', [0xffff_ffff])], 132, /SIGILL.*pc 0x10000/);
+    await expectRefusal(['host', guest('illegal', [0xffff_ffff])], 132, /SIGILL.*pc 0x10000/);
+  });
+
+  test('by its own hand', async () => {
+    const path = guest('kill', [addi(A0, 0, 0), addi(11, 0, 15), addi(A7, 0, 129), ECALL]);
+    await expectRefusal(['run', path], 143, 'SIGTERM');
+  });
+});
+
+describe('output', () => {
+  test('is the program’s, and so is the exit status', async () => {
+    expect(await vkernel('run', HELLO, 'a', 'b c')).toEqual({
+      status: 0,
+      stdout: 'hello from a 64-bit guest, 2 arguments\n  a\n  b c\n',
+      stderr: '',
+    });
+    expect(await vkernel('run', HELLO_32)).toEqual({ status: 0, stdout: 'hello from a 32-bit guest, 0 arguments\n', stderr: '' });
+    expect((await vkernel('host', HELLO, 'x')).stdout).toBe('hello from a 64-bit guest, 1 argument\n  x\n');
+    expect((await vkernel('run', '--root', ELF, '/hello-rv64')).stdout).toMatch(/^hello/);
+    expect(await vkernel('run', join(ELF, 'events-rv64'))).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^usage: events/) as string,
+    });
+    expect((await vkernel('run', guest('seven', [addi(A0, 0, 7), addi(A7, 0, 93), ECALL]))).status).toBe(7);
+  });
+
+  test('that nobody reads any more ends the command quietly', () => {
+    const run = (command: string): { status: number | null; stdout: string; stderr: string } =>
+      spawnSync('bash', ['-c', `${command}; echo "\${PIPESTATUS[0]}"`], {
+        encoding: 'utf8',
+        env: { ...process.env, V: `${process.execPath} ${MAIN}` },
+      });
+    expect(run('$V demo | head -n 1')).toMatchObject({ stdout: expect.stringMatching(/^machine .*\n(141|0)\n$/) as string, stderr: '' });
+    expect(run('$V run --help | true')).toMatchObject({ stdout: expect.stringMatching(/^(141|0)\n$/) as string, stderr: '' });
+    expect(run(`$V run --trace=ipc,rpc,map ${HELLO} 2>&1 >/dev/null | head -n 1 | wc -l`)).toMatchObject({
+      stdout: expect.stringMatching(/^1\n(141|0)\n$/) as string,
+      stderr: '',
+    });
+  });
+
+  test('that finds no room is one line', () => {
+    const full = openSync('/dev/full', 'w');
+    for (const args of [['demo'], ['run', HELLO], ['--help']]) {
+      const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' });
+      expect(stderr).toBe(args[0] === 'run' ? stderr : 'vkernel: standard output: ENOSPC\n');
+      expect(stderr).not.toContain('    at ');
+      expect(status).toBe(1);
+    }
+    const { status } = spawnSync(process.execPath, [MAIN, 'demo'], { stdio: ['ignore', full, full] });
+    expect(status).toBe(1);
+  });
+
+  test('of --stats --json is one JSON object on standard error', async () => {
+    const { status, stdout, stderr } = await vkernel('run', '--stats', '--json', HELLO);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^hello/);
+    const stats = JSON.parse(stderr) as Record<string, number>;
+    expect(stats).toMatchObject({ hostFramesLost: 0, framesReturned: stats['framesHeld'] });
+    expect(stats['instructions']).toBeGreaterThan(1000);
+    expect(JSON.parse((await vkernel('host', '--stats', '--json', HELLO)).stderr)).toMatchObject({
+      systemCalls: expect.any(Number) as number,
+    });
+  });
+
+  test('of --trace --json is one JSON object a line', async () => {
+    const { stderr } = await vkernel('run', '--trace=syscall,fault', '--json', HELLO);
+    const events = stderr
+      .trimEnd()
+      .split('\n')
+      .map((one) => JSON.parse(one) as { kind: string });
+    expect(new Set(events.map(({ kind }) => kind))).toEqual(new Set(['syscall', 'fault']));
+  });
+
+  test('of --help tells the commands and their options', async () => {
+    const top = await vkernel('--help');
+    expect(top.status).toBe(0);
+    for (const word of ['demo', 'run', 'host']) expect(top.stdout).toContain(word);
+    const help = await vkernel('run', '--help');
+    expect(help.status).toBe(0);
+    for (const word of ['--memory', '--mmu', '--vpte', '--root', '--stats', '--trace', '--json', 'PROGRAM'])
+      expect(help.stdout).toContain(word);
+    expect((await vkernel('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  test('of the demonstration ends with all frames accounted for, in 32 bits too', async () => {
+    for (const flags of [[], ['--mmu', 'sv32']]) {
+      const { status, stdout, stderr } = await vkernel('demo', '-m', '32M', ...flags);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      expect(stdout).toMatch(/Every frame is accounted for\.\n$/);
+    }
+  });
+});
