@@ -48,7 +48,7 @@ export interface HostKernelOptions {
   readonly vm?: Vm;
   /** vm.vkernel_enable: MAP_VPAGETABLE and vmspace_create are served. Default true. */
   readonly vkernelEnable?: boolean;
-  /** Instructions a process may run before the next is due. */
+  /** Instructions a process may run before the next is due: a whole number, at least 1. */
   readonly timeSlice?: number;
   /** Receives the kernel's messages, one line each. */
   readonly log?: (line: string) => void;
@@ -88,6 +88,7 @@ export class HostKernel {
   /** Whether another lwp waits for the processor. */
   contended = false;
   readonly #options: HostKernelOptions;
+  readonly #timeSlice: number;
   readonly #processes: Process[] = [];
   readonly #ready: Lwp[] = [];
   readonly #runner: GuestRunner;
@@ -95,6 +96,9 @@ export class HostKernel {
   #lwp: Lwp | null = null; // in its step
 
   constructor(options: HostKernelOptions) {
+    const { timeSlice = DEFAULT_TIME_SLICE } = options;
+    kassert(Number.isInteger(timeSlice) && timeSlice > 0, 'kernel: time slice');
+    this.#timeSlice = timeSlice;
     this.#options = options;
     this.machine = options.machine;
     this.tracer = options.tracer;
@@ -158,7 +162,7 @@ export class HostKernel {
     const lwp = this.#ready.shift();
     if (lwp === undefined) return false;
     this.counters.steps++;
-    this.sliceLeft = this.#options.timeSlice ?? DEFAULT_TIME_SLICE;
+    this.sliceLeft = this.#timeSlice;
     this.contended = this.#ready.length > 0;
     this.#lwp = lwp;
     if (lwp.process.exitStatus === null) {

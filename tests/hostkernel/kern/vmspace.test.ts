@@ -412,6 +412,10 @@ test('a guest that never traps gives way to other processes, and loses nothing',
   expect(others).toBeGreaterThan(50);
 });
 
+test('a time slice that could never be used up is refused', () => {
+  for (const timeSlice of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) expect(() => boot({ timeSlice })).toThrow('time slice');
+});
+
 test('the same guest makes the same trace twice', () => {
   const trace = (): string => {
     const machine = boot({ timeSlice: 777 });
