@@ -15,7 +15,7 @@
 
 import { kassert } from '../base/assert.ts';
 import { EFAULT, EINVAL, ENOENT } from '../base/errno.ts';
-import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
+import { PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
 import { type Hart, TRAP_BUDGET, TRAP_ECALL, TRAP_FETCH_PAGE, TRAP_LOAD_PAGE, TRAP_STORE_PAGE } from '../machine/index.ts';
 import { FAULT_NO_MEMORY, FAULT_OK, type VmSpace } from '../vm/index.ts';
 import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
@@ -123,10 +123,10 @@ export class GuestRunner {
    */
   #enter(process: Process, tf: number, vf: number): number {
     if (!isPlaced(tf, TF_SIZE) || !isPlaced(vf, VF_SIZE)) return -EINVAL;
-    const tfAt = this.#locate(process.space, tf, READ);
+    const tfAt = process.space.translate(tf, READ);
     if (tfAt < 0) return -EFAULT;
     this.#loadTrapframe(tfAt >>> 2);
-    const vfAt = this.#locate(process.space, vf, READ);
+    const vfAt = process.space.translate(vf, READ);
     if (vfAt < 0) return -EFAULT;
     const flags = this.#words[(vfAt + VF_FLAGS) >>> 2];
     if ((flags & VF_CLEAN) === 0 || this.#fpProcess !== process || this.#fpVf !== vf) {
@@ -172,11 +172,11 @@ export class GuestRunner {
 
   /** Writes the hart back to the frames, the extended one if it changed. @returns 0, or -EFAULT */
   #leave(process: Process, tf: number, vf: number, cause: number): number {
-    const tfAt = this.#locate(process.space, tf, WRITE);
+    const tfAt = process.space.translate(tf, WRITE);
     if (tfAt < 0) return this.#lost();
     this.#storeTrapframe(tfAt >>> 2, cause, process.xlen);
     if (!this.#hart.fpDirty) return 0;
-    const vfAt = this.#locate(process.space, vf, WRITE);
+    const vfAt = process.space.translate(vf, WRITE);
     if (vfAt < 0) return this.#lost();
     this.#storeExtended(vfAt >>> 2);
     this.#words[(vfAt + VF_FLAGS) >>> 2] |= VF_DIRTY;
@@ -187,13 +187,6 @@ export class GuestRunner {
   #lost(): number {
     this.forgetExtended();
     return -EFAULT;
-  }
-
-  /** Offset into the machine's memory of a frame that lies within a page, or -1. */
-  #locate(space: VmSpace, va: number, access: Access): number {
-    const at = space.context.lookup(va, access);
-    if (at >= 0) return at;
-    return space.fault(va, access) === FAULT_OK ? space.context.lookup(va, access) : -1;
   }
 
   /** @param at word index of a struct trapframe */

@@ -64,7 +64,7 @@ export function sysVmspaceDestroy(p: Process, args: SyscallArgs): number {
 export function sysVmspaceCtl(p: Process, args: SyscallArgs): number {
   const guest = findGuest(p, args);
   if (typeof guest === 'number') return guest;
-  if (args.int(1) !== VMSPACE_CTL_RUN || args.unsigned(1) !== VMSPACE_CTL_RUN) return -EOPNOTSUPP;
+  if (args.unsigned(1) !== VMSPACE_CTL_RUN) return -EOPNOTSUPP;
   return p.kernel.runGuest(p, guest.id, args.unsigned(2), args.unsigned(3));
 }
 

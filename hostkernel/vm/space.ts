@@ -261,13 +261,20 @@ export class VmSpace {
     return result;
   }
 
+  /** Byte offset in the machine's memory for an access at `va`, after a fault if need be; -1: it cannot be resolved. Hot. */
+  translate(va: number, access: Access): number {
+    const offset = this.context.lookup(va, access);
+    if (offset >= 0) return offset;
+    return this.fault(va, access) === FAULT_OK ? this.context.lookup(va, access) : -1;
+  }
+
   /** Copies from the space into `into`, faulting pages in. Returns the bytes copied before the first unresolvable page. */
   copyIn(va: number, into: Uint8Array): number {
     const { u8 } = this.#vm.machine.ram;
     let done = 0;
     while (done < into.length) {
       const count = Math.min(into.length - done, PAGE_SIZE - ((va + done) % PAGE_SIZE));
-      const from = this.#translate(va + done, READ);
+      const from = this.translate(va + done, READ);
       if (from < 0) break;
       into.set(u8.subarray(from, from + count), done);
       done += count;
@@ -281,7 +288,7 @@ export class VmSpace {
     let done = 0;
     while (done < from.length) {
       const count = Math.min(from.length - done, PAGE_SIZE - ((va + done) % PAGE_SIZE));
-      const to = this.#translate(va + done, WRITE);
+      const to = this.translate(va + done, WRITE);
       if (to < 0) break;
       u8.set(from.subarray(done, done + count), to);
       done += count;
@@ -303,13 +310,6 @@ export class VmSpace {
   }
 
   // ---------------------------------------------------------------------------------------------------- private
-
-  /** Byte offset in the machine's memory for an access at `va`, or -1: it cannot be resolved. */
-  #translate(va: number, access: Access): number {
-    const offset = this.context.lookup(va, access);
-    if (offset >= 0) return offset;
-    return this.fault(va, access) === FAULT_OK ? this.context.lookup(va, access) : -1;
-  }
 
   /** The whole pages around [addr, addr + len), or null: it wraps or leaves user space. */
   #range(addr: number, len: number): PageRange | null {
