@@ -7,7 +7,10 @@
  */
 
 export interface TraceEvents {
-  /** A page fault taken by a layer: the host kernel's vm_fault, or the page-fault IPC of the guest kernel. */
+  /**
+   * A page fault taken by a layer: the host kernel's vm_fault, or the page-fault IPC of the guest kernel. `pc` is where the
+   * hart stands: for an access of a TypeScript program, where it ran last.
+   */
   fault: { layer: 'host' | 'guest'; space: number; va: number; access: number; pc: number; result: string };
   /** One walk of a virtual page table by vm_fault: references made, and what refused it. */
   walk: { space: number; va: number; access: number; references: number; result: string };

@@ -61,7 +61,7 @@ export interface ExecRefusal {
 const STACK_BYTES = 8 * 2 ** 20; // mapped, and filled as it is touched
 const STACK_GUARD = 16 * PAGE_SIZE; // between the stack and the end of user space
 const MAX_START_BYTES = 256 * 1024; // of arguments, environment and auxiliary vector
-const FIRST_USER_VA = PAGE_SIZE; // page 0 is never mapped
+const FIRST_USER_VA = PAGE_SIZE; // no program lies in page 0, so that its null pointers fault
 /** AT_HWCAP: one bit a letter of IMAFDC. */
 const HWCAP = 'IMAFDC'.split('').reduce((bits, letter) => bits | (1 << (letter.charCodeAt(0) - 65)), 0);
 

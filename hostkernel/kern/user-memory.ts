@@ -8,7 +8,7 @@
  *                       +--> the process is killed, ProcessEnded unwinds its body
  *
  * ProcessEnded is the one exception of this kernel: a body is JavaScript, and nothing else ends it in mid-expression.
- * The kernel catches it where it stepped the body; it is thrown once in the life of a process.
+ * The kernel catches it where it stepped the body. A body that catches it first meets it again at its next call.
  */
 
 import { kassert } from '../base/assert.ts';

@@ -3,7 +3,7 @@
  * live in. It is not a frame allocator; who owns which frame is the kernel's business.
  *
  *   byte offset
- *   0                      registers of the hart         (never RAM: offset 0 is no valid address of anything)
+ *   0                      registers of the hart         x0..x31, a slot that swallows writes to x0, f0..f31
  *   TLB_BASE               TLB_BLOCKS blocks             one per translation context that is in use, see tlb.ts
  *   base = HART_BYTES      frame 0
  *   base + frame * 4096    frame
@@ -14,9 +14,6 @@
 
 import { kassert } from '../base/assert.ts';
 import { PAGE_SIZE, type HostFrame } from '../base/units.ts';
-
-/** Bytes of registers at the start of the memory: x0..x31, a slot that swallows writes to x0, f0..f31. */
-export const REGISTER_BYTES = 4096;
 
 /** TLB blocks: how many address spaces keep their translations across a switch. At most 32, see `Mmu`. */
 export const TLB_BLOCKS = 16;

@@ -110,8 +110,3 @@ export const OP_FMUL_D = 76;
 
 /** The register number that stands for x0 as a destination. */
 export const NOWHERE = 32;
-
-/** Word 0 of a record. `rd` may be NOWHERE. */
-export function recordWord(op: number, length: number, registers: { rd: number; rs1: number; rs2: number }): number {
-  return (length << 25) | (registers.rs2 << 20) | (registers.rs1 << 15) | (registers.rd << 9) | op;
-}
