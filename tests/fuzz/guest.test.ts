@@ -1,4 +1,5 @@
 /** A fixed sample of hostile programs, and every program that once got through. */
+import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { BATCH, Coverage, fuzzGuest } from './guest.ts';
 
@@ -25,4 +26,15 @@ test('300 hostile programs on six machines break nothing', () => {
 
 test.each(ONCE_BROKEN)('%s: seed %i, case %i', (_, seed, index) => {
   expect(failures({ seed, from: index, cases: 1 })).toEqual([]);
+});
+
+test('the command names its targets, and what it does not know', () => {
+  const fuzz = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(process.execPath, ['--import', 'tsx', 'tests/fuzz/main.ts', ...args], { encoding: 'utf8' });
+  expect(fuzz('frob')).toMatchObject({ status: 2, stderr: expect.stringContaining("no target 'frob'; there are: guest") as string });
+  expect(fuzz('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--seed S') as string });
+  expect(fuzz('guest', '--cases', '3', '--seed', '5')).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining('3 cases in') as string,
+  });
 });
