@@ -16,6 +16,7 @@ export class GuestMemory {
   readonly scratch = new Uint8Array(4096);
   readonly view = new DataView(this.scratch.buffer);
   readonly bulk = new Uint8Array(BULK);
+  readonly #page = new Uint8Array(4096); // of a string being read
   readonly #l4: L4;
 
   constructor(l4: L4) {
@@ -80,7 +81,7 @@ export class GuestMemory {
    * @param max bytes, with the NUL; @returns the string, -EFAULT, or -ENAMETOOLONG: no NUL within `max`
    */
   *readString(va: number, max: number): Generator<L4Wait, string | number, void> {
-    const piece = new Uint8Array(Math.min(max, 4096));
+    const piece = this.#page;
     let text = '';
     let at = va;
     while (text.length < max) {

@@ -5,7 +5,7 @@
  * when it answers an errno. What reads or writes guest memory may wait for page faults.
  * Source: the manual pages of section 2.
  */
-import { EACCES, EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE } from '../../../hostkernel/base/errno.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE } from '../../../hostkernel/base/errno.ts';
 import type { L4Wait } from '../../l4/user.ts';
 import {
   AT_EACCESS,
@@ -202,12 +202,13 @@ export function* sysReadlinkat(p: Process): Waiting {
   return error < 0 ? error : n;
 }
 
-/** getcwd(buffer, size). @returns bytes stored, with the NUL; -ERANGE too small; -ENOENT the directory has been removed */
+/** getcwd(buffer, size). @returns bytes stored, with the NUL; -ERANGE too small; -ENAMETOOLONG; -ENOENT the directory has been removed */
 export function* sysGetcwd(p: Process): Waiting {
   const path = p.fs.tree.pathOf(p.cwd);
   if (path === null) return -ENOENT;
   const bytes = bytesOf(`${path}\0`);
-  if (bytes.length > PATH_MAX || bytes.length > p.args.word(1)) return -ERANGE;
+  if (bytes.length > PATH_MAX) return -ENAMETOOLONG;
+  if (bytes.length > p.args.word(1)) return -ERANGE;
   const error = yield* p.memory.write(p.args.word(0), bytes, 0, bytes.length);
   return error < 0 ? error : bytes.length;
 }

@@ -106,7 +106,7 @@ export class FileSystem {
    *   -EEXIST O_EXCL and there is something; -EISDIR a directory opened for writing or to be created;
    *   -ENOTDIR O_DIRECTORY and it is none; -ELOOP O_NOFOLLOW and it is a link; -EOPNOTSUPP O_TMPFILE;
    *   -ENXIO a device without driver, a fifo opened for writing only that nobody reads; -EINVAL O_CREAT | O_DIRECTORY;
-   *   -ENOSPC; those of the walk
+   *   -ENOSPC; -ENOMEM no room for the text of a generated file; those of the walk
    */
   open(base: DirectoryInode, path: string, flags: number, mode: number): OpenFile | number {
     if ((flags & O_TMPFILE & ~O_DIRECTORY) !== 0) return (flags & O_DIRECTORY) !== 0 ? -EOPNOTSUPP : -EINVAL;
@@ -151,7 +151,9 @@ export class FileSystem {
         if (error < 0) return error;
       }
     }
-    return new OpenFile(this.tree, node, path, flags);
+    const file = new OpenFile(this.tree, node, path, flags);
+    const error = file.generate();
+    return error < 0 ? error : file;
   }
 
   /** truncate(2) on an inode. @returns 0; -EISDIR; -EINVAL not a regular file; -EACCES generated; -EFBIG */
@@ -203,7 +205,7 @@ export class FileSystem {
     return this.#attachNew(place, this.tree.makeSymlink(target));
   }
 
-  /** link(2) of an inode at hand. @returns 0; -EPERM a directory; -EXDEV another mounted tree; -EMLINK; -ENOENT it has no name left */
+  /** link(2) of an inode at hand. @returns 0; -EPERM a directory; -EXDEV another mounted tree; -EMLINK; -ENOSPC; -ENOENT it has no name left */
   link(node: Inode, base: DirectoryInode, path: string): number {
     const place = this.#placeForNew(base, path, false);
     if (typeof place === 'number') return place;
@@ -211,6 +213,7 @@ export class FileSystem {
     if (node.kind === 'directory') return -EPERM;
     if (node.nlink >= LINK_MAX) return -EMLINK;
     if (node.nlink === 0) return -ENOENT;
+    if (this.tree.full) return -ENOSPC;
     return this.tree.attach(place.directory, place.name, node);
   }
 

@@ -5,6 +5,7 @@
  */
 import { EBADF, EINVAL, EIO, EISDIR, ENOMEM, ENXIO, ESPIPE } from '../../../hostkernel/base/errno.ts';
 import { kassert } from '../../../hostkernel/base/assert.ts';
+import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { mayRead, mayWrite, O_APPEND } from '../abi.ts';
 import { Contents } from './contents.ts';
 import type { Device, Inode } from './inode.ts';
@@ -21,22 +22,32 @@ export class OpenFile {
   /** The names of a directory as they were when reading it began, null before. */
   #listing: readonly string[] | null = null;
   readonly #tree: Tree;
-  readonly #contents: Contents | null; // of a regular file; a generated one has its text of the moment
+  #contents: Contents | null; // of a regular file; a generated one has its text of the moment
 
   constructor(tree: Tree, node: Inode, path: string, flags: number) {
     this.node = node;
     this.path = path;
     this.flags = flags;
     this.#tree = tree;
-    this.#contents = null;
-    if (node.kind === 'file') {
-      this.#contents = node.contents;
-      if (node.generate !== null) {
-        const text = bytesOf(node.generate());
-        this.#contents = new Contents({ pagesMax: Number.MAX_SAFE_INTEGER, pagesUsed: 0 }, null);
-        this.#contents.write(0, text, 0, text.length);
-      }
+    this.#contents = node.kind === 'file' && node.generate === null ? node.contents : null;
+  }
+
+  /**
+   * Takes the text of a generated file, as it is now. Up to a page it comes with the descriptor; more is charged to the
+   * file system's store, because a program chooses its own arguments and opens them as often as it likes.
+   * @returns 0, or -ENOMEM: there is no room for it
+   */
+  generate(): number {
+    if (this.node.kind !== 'file' || this.node.generate === null) return 0;
+    const text = bytesOf(this.node.generate());
+    const store = text.length <= PAGE_SIZE ? { pagesMax: 1, pagesUsed: 0 } : this.#tree.store;
+    const contents = new Contents(store, null);
+    if (contents.write(0, text, 0, text.length) < text.length) {
+      contents.release();
+      return -ENOMEM;
     }
+    this.#contents = contents;
+    return 0;
   }
 
   get readable(): boolean {
@@ -89,6 +100,7 @@ export class OpenFile {
     this.#setListing(null);
     if (this.node.kind === 'file') {
       this.node.opens--;
+      if (this.node.generate !== null) this.#contents?.release();
       this.#tree.reap(this.node);
     }
   }

@@ -13,7 +13,7 @@
  */
 import { EACCES, EEXIST, ENAMETOOLONG, ENOENT, ENOTDIR } from '../../../hostkernel/base/errno.ts';
 import { kassert } from '../../../hostkernel/base/assert.ts';
-import { NAME_MAX } from '../abi.ts';
+import { NAME_MAX, PATH_MAX } from '../abi.ts';
 import { Contents, type LowerFile, type Store } from './contents.ts';
 import type { Attributes, ComputedDirectory, Device, DirectoryInode, FileInode, Inode, SymlinkInode } from './inode.ts';
 import { Pipe } from './pipe.ts';
@@ -39,6 +39,7 @@ export class Tree {
   readonly now: () => Timestamp;
   readonly inodesMax: number;
   inodes = 0; // alive
+  names = 0; // given here, less those taken away; below 0 where names of the provider's have gone
   /** Trees mounted on names of the root. They are found by look-up, and listed where the name exists beneath or `shown`. */
   readonly mounts = new Map<string, { readonly root: DirectoryInode; readonly shown: boolean }>();
   #nextIno = 2;
@@ -67,8 +68,9 @@ export class Tree {
     return { ino: this.#nextIno++, dev, mode: mode & 0o7777, uid: 0, gid: 0, nlink: 0, atime: now, mtime: now, ctime: now };
   }
 
+  /** Whether nothing more can be named: an inode has as many names as a program likes, so they are bounded too. */
   get full(): boolean {
-    return this.inodes >= this.inodesMax;
+    return this.inodes >= this.inodesMax || this.names >= 2 * this.inodesMax;
   }
 
   makeFile(mode: number, lower: LowerFile | null, dev = DEV_ROOT): FileInode {
@@ -183,6 +185,7 @@ export class Tree {
     if (directory === this.root && this.mounts.has(name)) return -EEXIST;
     kassert(!directory.entries.get(name), 'tree: name taken');
     directory.entries.set(name, node);
+    this.names++;
     if (node.kind === 'directory') {
       node.parent = directory;
       node.name = name;
@@ -200,6 +203,7 @@ export class Tree {
     kassert(directory.entries.get(name) === node, 'tree: detach of a name that does not lead there');
     if (this.#isBelow(directory, name)) directory.entries.set(name, null);
     else directory.entries.delete(name);
+    this.names--;
     if (node.kind === 'directory') directory.nlink = Math.max(2, directory.nlink - 1);
     else node.nlink = Math.max(0, node.nlink - 1);
     this.#touch(directory);
@@ -217,11 +221,11 @@ export class Tree {
     this.inodes--;
   }
 
-  /** The absolute path of a directory, or null if it has been removed. */
+  /** The absolute path of a directory, or null if it has been removed. Of one longer than PATH_MAX only the end, longer than that. */
   pathOf(directory: DirectoryInode): string | null {
     let path = '';
     let at = directory;
-    while (at !== this.root) {
+    while (at !== this.root && path.length <= PATH_MAX) {
       if (at.removed) return null;
       path = `/${at.name}${path}`;
       at = at.parent;

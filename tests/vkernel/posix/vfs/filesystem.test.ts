@@ -412,3 +412,14 @@ test('an inode keeps its number under another name', () => {
   fs.rename({ base: fs.root, path: 'f' }, { base: fs.root, path: 'g' }, 0);
   expect((fs.lookup(fs.root, 'g', false) as Inode).ino).toBe(node.ino);
 });
+
+test('names are bounded as inodes are: one file cannot be linked without end', () => {
+  const fs = new FileSystem({ provider: null, now: () => ({ seconds: 5, nanoseconds: 0 }), inodesMax: 20 });
+  const { node } = open(fs, '/f', O_CREAT | O_RDWR);
+  let made = 0;
+  while (fs.link(node, fs.root, `/link${made}`) === 0) made++;
+  expect([made, fs.link(node, fs.root, '/one'), fs.mkdir(fs.root, '/two', 0o755)]).toEqual([38, -ENOSPC, -ENOSPC]); // f and tmp are names too
+  expect(fs.rename({ base: fs.root, path: '/link0' }, { base: fs.root, path: '/three' }, 0)).toBe(0);
+  expect([fs.unlink(fs.root, '/three'), fs.link(node, fs.root, '/four')]).toEqual([0, 0]);
+  fs.tree.assertInvariants();
+});
