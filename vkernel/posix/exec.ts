@@ -104,6 +104,17 @@ function parseScript(head: Uint8Array): { interpreter: string; argument: string 
   return { interpreter: match[1], argument: match[2] };
 }
 
+/** Whether a program's arguments and environment are few enough: a change of mind is possible only before the old image goes. */
+export function argumentsFit(p: Process, program: Program, env: readonly string[]): boolean {
+  return argumentBytes(p, program, env) <= Math.min(ARGUMENTS_MAX, p.stackLimit / 2);
+}
+
+/** Bytes the strings of a new program take, with what points to them and the auxiliary vector. */
+function argumentBytes(p: Process, { argv, execfn }: Program, env: readonly string[]): number {
+  const strings = [...argv, ...env, execfn].reduce((sum, text) => sum + text.length + 1, 0);
+  return strings + (argv.length + env.length + 3 + 2 * AUXV_MAX) * p.memory.wordBytes;
+}
+
 /**
  * Maps a program and builds its stack. The address space is empty before.
  * @param env byte strings
@@ -115,6 +126,7 @@ export function* loadProgram(
   env: readonly string[],
 ): Generator<L4Wait, { readonly entry: number; readonly sp: number } | number, void> {
   const { image } = program;
+  if (!argumentsFit(p, program, env)) return -E2BIG;
   const bias = image.positionIndependent ? programBase(p, image) : 0;
   const first = pageFloor(image.start + bias);
   const end = pageAlign(image.end + bias);
@@ -279,6 +291,7 @@ const AT_CLKTCK = 17;
 const AT_SECURE = 23;
 const AT_RANDOM = 25;
 const AT_EXECFN = 31;
+const AUXV_MAX = 19; // entries there is room for
 const HWCAP_IMAFDC = 0x112d; // bit n for the n-th letter
 
 /** Maps the stack and fills its top. @returns the initial sp, or -errno */
@@ -294,8 +307,6 @@ function* makeStack(p: Process, program: Program, env: readonly string[], bias: 
   const strings = [...argv, ...env, program.execfn].map((text) => `${text}\0`);
   const stringBytes = strings.reduce((sum, text) => sum + text.length, 0);
   const word = p.memory.wordBytes;
-  const pointerBytes = (argv.length + env.length + 3 + 2 * 19) * word;
-  if (stringBytes + pointerBytes > Math.min(ARGUMENTS_MAX, size / 2)) return -E2BIG;
   const top = bottom + size - 16;
   const stringsAt = top - stringBytes;
   const randomAt = Math.floor((stringsAt - 16) / 16) * 16;

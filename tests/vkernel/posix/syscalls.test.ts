@@ -1,5 +1,19 @@
 import { describe, expect, test } from 'vitest';
-import { EAGAIN, EBADF, ECHILD, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, ENOTTY, EPIPE, ESPIPE } from '../../../hostkernel/base/errno.ts';
+import {
+  E2BIG,
+  EAGAIN,
+  EBADF,
+  ECHILD,
+  EFAULT,
+  EINVAL,
+  ENAMETOOLONG,
+  ENODEV,
+  ENOENT,
+  ENOSYS,
+  ENOTTY,
+  EPIPE,
+  ESPIPE,
+} from '../../../hostkernel/base/errno.ts';
 import { Guest, SCRATCH, tinyElf } from './guest.ts';
 import { memoryProvider } from './memory-provider.ts';
 
@@ -311,5 +325,42 @@ describe('a transfer that meets the end of memory goes as far as it can', () => 
     const guest = new Guest();
     guest.map(0x2000_0000, 256);
     expect(guest.syscall(63, open(guest, '/dev/zero'), 0x2000_0000, 2 ** 20)).toBe(2 ** 20);
+  });
+});
+
+describe('what a program can make grow is bounded', () => {
+  test('its environment, opened again and again, is charged to the store', () => {
+    const guest = new Guest({ env: [`A=${'x'.repeat(100_000)}`] });
+    const stored = (): number => {
+      guest.syscall(43, guest.text(SCRATCH, '/'), DATA);
+      return guest.view(DATA + 16, 8).getUint32(0, true) - guest.view(DATA + 24, 8).getUint32(0, true); // blocks - free
+    };
+    const before = stored();
+    const fds = [0, 1, 2].map(() => open(guest, '/proc/self/environ'));
+    expect(stored() - before).toBe(3 * 25);
+    for (const fd of fds) guest.syscall(57, fd);
+    expect(stored()).toBe(before);
+    expect(open(guest, '/proc/self/status')).toBe(fds[0]);
+    expect(stored()).toBe(before); // a page comes with the descriptor
+  });
+  test('a path too long for anything is no longer than that in a descriptor', () => {
+    const guest = new Guest();
+    for (let depth = 0; depth < 40; depth++) {
+      expect(guest.syscall(34, -100, guest.text(SCRATCH, 'd'.repeat(200)), 0o755)).toBe(0);
+      expect(guest.syscall(49, SCRATCH)).toBe(0);
+    }
+    expect(guest.syscall(17, DATA, 8192)).toBe(-ENAMETOOLONG); // getcwd
+    const fd = open(guest, 'f', 0o102);
+    expect(guest.syscall(78, -100, guest.text(SCRATCH, `/proc/self/fd/${fd}`), DATA, 8192)).toBe(4095);
+  });
+  test('arguments and environment too long together leave the old program as it was', () => {
+    const guest = new Guest();
+    const at = 0x2000_0000;
+    guest.map(at, 32);
+    guest.write(at, new Uint8Array(131_071).fill(120));
+    const twelve = guest.write(DATA, new Uint8Array(BigUint64Array.from([...Array.from({ length: 12 }, () => BigInt(at)), 0n]).buffer));
+    expect(guest.syscall(221, guest.text(SCRATCH, '/bin/prog'), twelve, twelve)).toBe(-E2BIG);
+    expect(guest.exit).toBe(null);
+    expect(guest.syscall(172)).toBe(2);
   });
 });

@@ -21,7 +21,7 @@ import {
 } from '../../../hostkernel/base/errno.ts';
 import type { L4Wait } from '../../l4/user.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_STACK, SIGKILL } from '../abi.ts';
-import { ARGUMENTS_MAX, findProgram, loadProgram } from '../exec.ts';
+import { ARGUMENTS_MAX, argumentsFit, findProgram, loadProgram } from '../exec.ts';
 import { DESCRIPTORS_MAX } from '../file-table.ts';
 import { BULK, putInt64 } from '../guest-memory.ts';
 import { putSysinfo, putUtsname, UTSNAME_BYTES } from '../layouts.ts';
@@ -433,6 +433,7 @@ function* execute(p: Process, path: string, argvAt: number, envAt: number): Wait
   if (typeof env === 'number') return env;
   const program = findProgram(p, path, argv.length === 0 ? [''] : argv);
   if ('errno' in program) return -program.errno;
+  if (!argumentsFit(p, program, env)) return -E2BIG;
   yield* p.task.reset();
   p.files.exec();
   p.signals.exec();
