@@ -12,8 +12,11 @@ export interface TraceEvents {
    * hart stands: for an access of a TypeScript program, where it ran last.
    */
   fault: { layer: 'host' | 'guest'; space: number; va: number; access: number; pc: number; result: string };
-  /** One walk of a virtual page table by vm_fault: references made, and what refused it. */
-  walk: { space: number; va: number; access: number; references: number; result: string };
+  /**
+   * One walk of a virtual page table by vm_fault: references made, what refused it or `none`, and the level of the entry
+   * that refused or maps: 0 = leaf table; the root itself is above all tables.
+   */
+  walk: { space: number; va: number; access: number; references: number; result: string; level: number };
   /** A mapping entered by the guest kernel. */
   map: { space: number; va: number; frame: number; pages: number; rights: number };
   /** A mapping revoked by the guest kernel. */

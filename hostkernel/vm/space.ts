@@ -253,7 +253,8 @@ export class VmSpace {
       vm.lastRefused.level = handler.level;
     }
     if (vm.tracer.walk !== null && vm.counters.walks !== walks) {
-      vm.tracer.walk({ space: this.id, va, access, references: handler.walker.references, result: handler.reason });
+      const { references, level } = handler.walker;
+      vm.tracer.walk({ space: this.id, va, access, references, result: handler.reason, level });
     }
     if (vm.tracer.fault !== null) {
       vm.tracer.fault({ layer: 'host', space: this.id, va, access, pc: vm.machine.hart.pc, result: FAULT_NAMES[result] });

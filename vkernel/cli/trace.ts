@@ -15,7 +15,8 @@ const thread = (id: number): string => (id > 0xffff_ffff ? `${Math.floor(id / 2 
 
 const TEXT: { readonly [K in TraceKind]: (event: TraceEvents[K]) => string } = {
   fault: (e) => `${e.layer} space ${e.space} ${prot(e.access)} ${hex(e.va)} pc ${hex(e.pc)}: ${e.result}`,
-  walk: (e) => `space ${e.space} ${prot(e.access)} ${hex(e.va)}: ${e.references} references, ${e.result}`,
+  walk: (e) =>
+    `space ${e.space} ${prot(e.access)} ${hex(e.va)}: ${e.references} references, ${e.result === 'none' ? 'mapped' : e.result} at level ${e.level}`,
   map: (e) => `space ${e.space} ${hex(e.va)} -> frame ${e.frame}, ${e.pages} pages, ${l4Rights(e.rights)}`,
   unmap: (e) => `space ${e.space} ${hex(e.va)} -> frame ${e.frame}, ${e.pages} pages, ${l4Rights(e.rights)}`,
   ipc: (e) => `${thread(e.from)} -> ${thread(e.to)} label ${e.label}, ${e.untyped} + ${e.typed} words`,

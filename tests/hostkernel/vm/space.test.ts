@@ -408,8 +408,8 @@ describe('what can be observed', () => {
     expect(counters.walkReferences - references).toBe(4);
     expect(counters.faults).toBe(counters.ok + counters.invalid + counters.protection + counters.noMemory);
     expect(walks).toEqual([
-      { space: g.space.id, va: 0, access: WRITE, references: 2, result: 'none' },
-      { space: g.space.id, va: PAGE_SIZE, access: READ, references: 2, result: 'not-valid' },
+      { space: g.space.id, va: 0, access: WRITE, references: 2, result: 'none', level: 0 },
+      { space: g.space.id, va: PAGE_SIZE, access: READ, references: 2, result: 'not-valid', level: 0 },
     ]);
     expect(faults.map((event) => event.result)).toEqual(['ok', 'invalid']);
     g.rig.tracer.fault = null;
