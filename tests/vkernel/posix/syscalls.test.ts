@@ -343,6 +343,28 @@ describe('what a program can make grow is bounded', () => {
     expect(open(guest, '/proc/self/status')).toBe(fds[0]);
     expect(stored()).toBe(before); // a page comes with the descriptor
   });
+  test('a pipe that is closed gives its inode back, and so does a fifo, whichever of name and end goes last', () => {
+    const guest = new Guest();
+    const free = (): number => {
+      guest.syscall(43, guest.text(SCRATCH, '/'), DATA);
+      return guest.view(DATA + 48, 8).getUint32(0, true);
+    };
+    const before = free();
+    guest.syscall(59, DATA, 0);
+    expect(free()).toBe(before - 1);
+    guest.syscall(57, 3);
+    guest.syscall(57, 4);
+    expect(free()).toBe(before);
+    const fifo = (): number => guest.syscall(33, -100, guest.text(SCRATCH, '/tmp/fifo'), 0o010644, 0);
+    const unlink = (): number => guest.syscall(35, -100, guest.text(SCRATCH, '/tmp/fifo'), 0);
+    for (const flags of [0o2, 0o10000000]) {
+      expect(fifo()).toBe(0);
+      const fd = open(guest, '/tmp/fifo', flags); // both ends, or O_PATH
+      expect([unlink(), guest.syscall(57, fd), free()]).toEqual([0, 0, before]);
+      expect(fifo()).toBe(0);
+      expect([guest.syscall(57, open(guest, '/tmp/fifo', flags)), unlink(), free()]).toEqual([0, 0, before]);
+    }
+  });
   test('a path too long for anything is no longer than that in a descriptor', () => {
     const guest = new Guest();
     for (let depth = 0; depth < 40; depth++) {

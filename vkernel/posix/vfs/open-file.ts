@@ -96,7 +96,10 @@ export class OpenFile {
     if (--this.references > 0) return;
     if (this.pipe !== null && this.readable) this.pipe.readers--;
     if (this.pipe !== null && this.writable) this.pipe.writers--;
-    if (this.pipe?.readers === 0 && this.pipe.writers === 0) this.pipe.drain();
+    if (this.pipe?.readers === 0 && this.pipe.writers === 0 && (this.readable || this.writable)) {
+      this.pipe.drain();
+      this.#tree.reap(this.node);
+    }
     this.#setListing(null);
     if (this.node.kind === 'file') {
       this.node.opens--;

@@ -217,6 +217,7 @@ export class Tree {
       if (node.opens > 0) return;
       node.contents.release();
     }
+    if (node.kind === 'fifo' && node.pipe !== null && node.pipe.readers + node.pipe.writers > 0) return;
     if (node.kind === 'symlink') this.store.pagesUsed -= node.pages;
     this.inodes--;
   }
