@@ -18,6 +18,9 @@ import { type GuestProcess, type RootReport, rootTask } from './posix/root.ts';
 import { taskServer } from './task/server.ts';
 import { type BootLog, wortel } from './wortel/server.ts';
 
+// What a caller needs to make the options.
+export { Tracer } from '../hostkernel/base/trace.ts';
+export { compileLayout, LAYOUT_NAMES, layoutByName, Machine } from '../hostkernel/machine/index.ts';
 export { exitStatus, type ProcessExit } from './posix/interface.ts';
 export type { FrameAccount, RootReport } from './posix/root.ts';
 
