@@ -77,11 +77,6 @@ export function fpageRights(page: Fpage): number {
   return page & 7;
 }
 
-/** The same page with other rights. */
-export function fpageWithRights(page: Fpage, rights: number): Fpage {
-  return page - (page & 7) + rights;
-}
-
 const SWAP = [0, 4, 2, 6, 1, 5, 3, 7] as const; // exchanges bit 0 and bit 2
 
 /** PROT_* bits (r1 w2 x4) of L4 rights (r4 w2 x1). */

@@ -28,7 +28,6 @@ import {
   ACCEPT_ALL,
   ACCEPT_UNTYPED,
   IPC_ABORTED,
-  IPC_CANCELLED,
   IPC_NO_PARTNER,
   IPC_OVERFLOW,
   IPC_TIMEOUT,
@@ -247,10 +246,6 @@ export function abortIpc(kernel: KernelState, thread: Thread, code: number): voi
     dequeueSender(thread);
     complete(kernel, thread, (code << 1) | PHASE_SEND);
   } else if (thread.state === RECEIVING) complete(kernel, thread, (code << 1) | PHASE_RECEIVE);
-}
-
-export function cancelIpc(kernel: KernelState, thread: Thread): void {
-  abortIpc(kernel, thread, IPC_CANCELLED);
 }
 
 /** Time is up for a waiting thread (its timer has been taken out). */

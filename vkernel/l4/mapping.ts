@@ -12,7 +12,7 @@
  * change of rights) they go to the node itself (`own`) and to all its ancestors (`below`): every mapper learns once of
  * every access made through what it gave away, whoever asked first.
  *
- * Nodes are numbers; their fields lie in parallel arrays, 26 bytes a node. Node 0 is none.
+ * Nodes are numbers; their fields lie in parallel arrays, 27 bytes a node. Node 0 is none.
  *
  * Invariants:
  *   I1  a VPTE is present exactly where a node has its place; both name the same frame, the VPTE grants the node's rights
@@ -32,7 +32,7 @@ export type MappingNode = number;
 const SLOT_MASK = (1 << SLOT_BITS) - 1;
 const NO_PLACE = 0; // leaf 0 does not exist
 
-/** What enter() can say. */
+/** What map() and grant() can say. */
 export const ENTERED = 0;
 export const NOT_ENTERED = 1; //  nothing to do, or not possible: the rest goes on
 export const OUT_OF_FRAMES = 2; // no frame for a page table

@@ -173,7 +173,7 @@ export interface L4 {
   ): ExchangedRegisters | null;
   /** Priority 0..255 of a thread; only its scheduler may. @returns 1, or 0 and `error` */
   setPriority(dest: ThreadId, priority: number): number;
-  /** Exception handler of a thread of our own space (of oneself too). @returns 1, or 0 and `error` */
+  /** Exception handler of a thread of our own space (of oneself too), or of one we made or page. @returns 1, or 0 and `error` */
   setExceptionHandler(dest: ThreadId, handler: ThreadId): number;
   /** Gives the processor to `to`, or to the next of the same priority with NIL. */
   threadSwitch(to: ThreadId): L4Operation;

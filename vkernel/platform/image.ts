@@ -122,10 +122,6 @@ export class MemoryImage {
     return this.#used;
   }
 
-  get tableFramesFree(): number {
-    return this.#freeCount;
-  }
-
   isConventional(frame: number): boolean {
     return frame >= this.reserved && frame < this.conventionalEnd;
   }

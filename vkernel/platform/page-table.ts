@@ -175,12 +175,6 @@ export class PageTable {
     this.#store(leaf, slot, this.format.leafLo(0, frame, attributes), this.format.leafHi(0, frame, attributes));
   }
 
-  /** Gives the mapping in a slot to another owner; the entry stays. */
-  retag(leaf: TableNode, slot: number, tag: number): void {
-    kassert(leaf.tags[slot] !== 0 && tag !== 0, 'page-table I1');
-    leaf.tags[slot] = tag;
-  }
-
   /** Clears a slot. The caller tells the host. Hot. */
   clear(leaf: TableNode, slot: number): void {
     leaf.tags[slot] = 0;

@@ -11,7 +11,6 @@ import { putInt64 } from './guest-memory.ts';
 
 export const STAT_BYTES = 128;
 export const STATX_BYTES = 256;
-export const TIMESPEC_BYTES = 16;
 export const UTSNAME_BYTES = 390;
 export const TERMIOS_BYTES = 36;
 export const SIGINFO_BYTES = 128;
