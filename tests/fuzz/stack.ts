@@ -52,8 +52,8 @@ export interface Campaign {
 }
 
 const HOST_CANARIES = 24; // pages
-const GUEST_CANARIES = 24;
-const ROOT_PAGES = 64;
+const GUEST_CANARIES = 96;
+const ROOT_PAGES = 64 + 2 * GUEST_CANARIES;
 const MARK_LO = 0x5ca1_ab1e | 0;
 const MARK_HI = 0xc0de_cafe | 0;
 const SEARCH_EVERY = 64; // programs
@@ -201,7 +201,10 @@ function* hostCanaries(host: Host, running: () => boolean): Generator<HostWait, 
   return 0;
 }
 
-/** A container of the root task, full of canaries, in the middle of what physmem hands out. */
+/**
+ * A container of the root task. Of twice as many frames every other one is given back: what programs get first lies
+ * between two canaries each.
+ */
 function* guestCanaries(l4: L4): Generator<L4Wait, void> {
   const data = yield* startup(l4);
   if (typeof data === 'string') panic(`fuzz: ${data}`);
@@ -210,15 +213,20 @@ function* guestCanaries(l4: L4): Generator<L4Wait, void> {
   kassert(label === 0, 'fuzz: no container for canaries');
   const container = l4.message.word(1);
   const window = 0x1000_0000;
-  for (let i = 0; i < GUEST_CANARIES; i += 1) {
+  for (let i = 0; i < 2 * GUEST_CANARIES; i += 1) {
     const index = i * PAGE_SIZE;
     label = yield* invoke(l4, physmem, PHYSMEM.allocate, container, 0, index, PAGE_SIZE);
     kassert(label === 0, 'fuzz: no frame for a canary');
     l4.acceptor = ACCEPT_ALL;
     label = yield* invoke(l4, physmem, PHYSMEM.map, container, MAP_READ | MAP_WRITE, window + index, index, PAGE_SIZE);
     kassert(label === 0, 'fuzz: a canary cannot be mapped');
-    const errno = yield* l4.write(window + index, canaryPage(HOST_CANARIES + i));
+    if (i % 2 === 1) continue;
+    const errno = yield* l4.write(window + index, canaryPage(HOST_CANARIES + i / 2));
     kassert(errno === 0, 'fuzz: a canary cannot be written');
+  }
+  for (let i = 1; i < 2 * GUEST_CANARIES; i += 2) {
+    label = yield* invoke(l4, physmem, PHYSMEM.deallocate, container, i * PAGE_SIZE, PAGE_SIZE);
+    kassert(label === 0, 'fuzz: a frame is not taken back');
   }
 }
 
