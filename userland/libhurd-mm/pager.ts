@@ -8,14 +8,14 @@
  * thread and fails the access of a server's. The pager itself always goes back to its loop.
  * Source: libhurd-mm pager.c of hurd-l4.
  */
-import { EIO } from '../../hostkernel/base/errno.ts';
+import { ENOMEM } from '../../hostkernel/base/errno.ts';
 import { type Access, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { ACCEPT_UNTYPED, accessOf, ANYLOCAL, type L4, type L4Wait, LABEL_PAGE_FAULT, NIL, type ThreadId } from '../../vkernel/l4/user.ts';
 import type { MemoryManager } from './memory-manager.ts';
 
 /**
- * The same fault this often in a row, with nothing changed in between, cannot be helped: the mapping does not stay.
- * (physmem may take mappings away at any time, so a few repeats are normal.)
+ * The same fault this often in a row, with nothing changed in between, cannot be helped: the kernel has no memory for
+ * the page tables of this mapping. (physmem may take mappings away at any time, so a few repeats are normal.)
  */
 const REPEATS = 64;
 
@@ -46,7 +46,7 @@ export function* pager(l4: L4, memory: MemoryManager): Generator<L4Wait, never> 
     lastPage = page;
     lastAccess = access;
     lastIp = ip;
-    const errno = repeats >= REPEATS ? EIO : yield* memory.fault(l4, va, access);
+    const errno = repeats >= REPEATS ? ENOMEM : yield* memory.fault(l4, va, access);
     if (errno !== 0) repeats = 0;
     generation = memory.generation;
     message.begin(errno);

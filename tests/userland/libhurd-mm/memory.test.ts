@@ -253,6 +253,18 @@ describe('protection', () => {
   });
 });
 
+test('pages so far apart that the kernel has no frames for their tables are ENOMEM', () => {
+  run({}, function* ({ l4, task }) {
+    const stride = 2 ** 21; // what one table of the 64-bit format maps
+    const at = yield* task.mmap(request({ len: 200 * stride }));
+    const results: number[] = [];
+    for (let i = 0; i < 200 && results.at(-1) !== ENOMEM; i += 1) results.push(yield* l4.store32(at + i * stride, i));
+    expect(results.at(-1)).toBe(ENOMEM);
+    expect(new Set(results.slice(0, -1))).toEqual(new Set([0]));
+    expect([yield* l4.load32(at + stride), yield* l4.store32(at + stride, 7)]).toEqual([1, 0]); // the rest goes on
+  });
+});
+
 describe('files', () => {
   test('bytes behind the end of the file read as zero, pages behind it are an error', () => {
     run({}, function* ({ l4, task }) {
