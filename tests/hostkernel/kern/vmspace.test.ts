@@ -6,6 +6,7 @@ import { EXEC, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import type { VmObject } from '../../../hostkernel/vm/index.ts';
 import {
   type Host,
+  type HostBody,
   MADV_INVAL,
   MADV_SETMAP,
   MAP_ANON,
@@ -14,6 +15,7 @@ import {
   MAP_VPAGETABLE,
   SYS_mmap,
   SYS_mprotect,
+  SYS_sched_yield,
   SYS_vmspace_create,
   SYS_vmspace_ctl,
   SYS_vmspace_destroy,
@@ -249,6 +251,10 @@ describe.each([32, 64] as const)('a %i-bit guest', (xlen) => {
       expect(flags()).toBe(0);
       expect(vkernel.run(ID)).toBe(8);
       expect(flags()).toBe(VF_DIRTY);
+      vkernel.host.memory.store32(vkernel.vf + VF_FLAGS, 0);
+      vkernel.reset(TEXT);
+      expect(vkernel.run(ID)).toBe(8);
+      expect(flags()).toBe(0);
     });
   });
 
@@ -410,6 +416,28 @@ test('a guest that never traps gives way to other processes, and loses nothing',
   spawnCode(machine, [addi(T0, ZERO, 2000), faddD(1, 1, 1), addi(T0, T0, -1), bne(T0, ZERO, -8), ...syscall(93, 0)]);
   expect(machine.finish(vkernelProcess)).toEqual({ code: 0 });
   expect(others).toBeGreaterThan(50);
+});
+
+test('a clean floating-point frame is loaded again when another process has used the hart', () => {
+  const machine = boot();
+  const body: HostBody = function* (host) {
+    const vkernel = new TestVkernel(host);
+    vkernel.load(vkernel.newSpace(ID), TEXT, [faddD(1, 1, 2), ECALL, j(-8)]);
+    vkernel.reset(TEXT);
+    host.memory.fill(vkernel.vf, 264, 0);
+    host.memory.store32(vkernel.vf + 16 + 4, 0x3ff0_0000); // 1.0
+    for (let round = 1; round <= 3; round++) {
+      expect(vkernel.run(ID)).toBe(8);
+      expect(float(host, vkernel.vf + 8)).toBe(round);
+      host.memory.store32(vkernel.vf + VF_FLAGS, VF_CLEAN);
+      yield; // to the other, which has zeros in its registers
+    }
+    return 0;
+  };
+  const process = machine.kernel.spawnBody('vkernel', body, 64);
+  spawnCode(machine, [...syscall(SYS_sched_yield), j(-4 * syscall(SYS_sched_yield).length)]);
+  while (process.exitStatus === null) machine.kernel.step();
+  expect(process.exitStatus).toEqual({ code: 0 });
 });
 
 test('a time slice that could never be used up is refused', () => {

@@ -281,6 +281,18 @@ describe('stores to code', () => {
     expect(rig.x(5)).toBe(101n);
   });
 
+  test('the end of a store that begins in the page before counts', () => {
+    const rig = rigWith([asm.addi(5, 5, 1), asm.sd(6, 0, 8), asm.ECALL]);
+    rig.mapNew(CODE - 4096, 1, RW);
+    rig.setX(6, BigInt(patch) << 32n);
+    rig.setX(8, CODE - 4);
+    for (let i = 0; i < 2; i++) {
+      rig.machine.hart.setPc(CODE);
+      expect(rig.machine.hart.run(10)).toBe(TRAP_ECALL);
+    }
+    expect(rig.x(5)).toBe(101n);
+  });
+
   test('the same frame runs as RV32 and as RV64', () => {
     const rig = rigWith([0x32fd, asm.ECALL]); // c.addiw x5, -1, or c.jal
     const { hart } = rig.machine;
