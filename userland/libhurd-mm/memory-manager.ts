@@ -23,7 +23,7 @@
  *   V6  a clean page is never mapped writable, nor is the page below a private store
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
-import { EACCES, EFAULT, EIO, ENOMEM } from '../../hostkernel/base/errno.ts';
+import { EACCES, EFAULT, EIO } from '../../hostkernel/base/errno.ts';
 import { type Access, EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import { type L4, type L4Wait, RIGHTS_ALL, rightsOf } from '../../vkernel/l4/user.ts';
 import { FORCE_WRITE } from '../../vkernel/physmem/interface.ts';
@@ -180,7 +180,7 @@ export class MemoryManager {
     let to = page + 1;
     while (from > first && from > base && cache.find(from - 1) < 0) from -= 1;
     while (to < last && to < base + this.#options.cluster && cache.find(to) < 0) to += 1;
-    let at = to - from > 1 ? yield* this.#container.allocate(l4, to - from, from + vaDelta) : -ENOMEM;
+    let at = yield* this.#container.allocate(l4, to - from, from + vaDelta);
     if (at < 0) {
       from = page;
       to = page + 1;
@@ -241,8 +241,8 @@ export class MemoryManager {
     }
   }
 
-  /** Maps the page and those around it that are resident, in a row, and good for the same rights. Hot. */
-  *#mapWindow(l4: L4, region: Region, cache: PageCache, page: number, vaPage: number, access: Access): Generator<L4Wait, number> {
+  /** Maps the page and those around it that are resident, in a row, and good for the same rights. Hot. Waits: for physmem. */
+  #mapWindow(l4: L4, region: Region, cache: PageCache, page: number, vaPage: number, access: Access): Generator<L4Wait, number> {
     const own = region.store?.kind === 'private' && cache !== region.store.cache ? region.store.cache : null;
     const dirty = cache.isDirty(page);
     const rights = dirty && own === null ? region.access : region.access & ~WRITE;
@@ -256,7 +256,7 @@ export class MemoryManager {
     let behind = 1;
     while (vaPage + behind < endVa && fits(cache, page + behind, at + behind, dirty, own)) behind += 1;
     const force = (access & WRITE) !== 0 ? FORCE_WRITE : 0;
-    return yield* this.#container.map(l4, at - before, vaPage - before, before + behind, rights, before + 1, force);
+    return this.#container.map(l4, at - before, vaPage - before, before + behind, rights, before + 1, force);
   }
 
   // --- Memory runs out -------------------------------------------------------------------------------------------
