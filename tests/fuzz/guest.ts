@@ -76,6 +76,8 @@ export interface GuestOptions {
   readonly coverage: Coverage;
   /** Called before each case. */
   readonly progress?: (index: number) => void;
+  /** Called for the first failure of a batch, whose other cases are not run. */
+  readonly failed?: (failure: Failure) => void;
 }
 
 /** Runs cases. @returns the first failure of each batch */
@@ -85,7 +87,10 @@ export function fuzzGuest(options: GuestOptions): Failure[] {
   for (let index = options.from; index < end; ) {
     const next = Math.min(end, (Math.floor(index / BATCH) + 1) * BATCH);
     const failure = runBatch(options, index, next);
-    if (failure !== null) failures.push(failure);
+    if (failure !== null) {
+      failures.push(failure);
+      options.failed?.(failure);
+    }
     index = next;
   }
   return failures;

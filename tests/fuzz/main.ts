@@ -1,6 +1,6 @@
 /** The command `npm run fuzz -- NAME`: runs random cases against a part of the system, reproducibly. */
 import { Worker } from 'node:worker_threads';
-import { BATCH, Coverage, fuzzGuest } from './guest.ts';
+import { BATCH, Coverage, type Failure, fuzzGuest } from './guest.ts';
 
 const TARGETS = ['guest'];
 
@@ -49,6 +49,14 @@ function watchdog(counter: Int32Array, seed: number): Worker {
   return worker;
 }
 
+/** Says at once what failed, and how to see it again. */
+function describe({ index, kind, machine, error }: Failure, seed: number, from: number): void {
+  const start = Math.max(from, Math.floor(index / BATCH) * BATCH);
+  process.stderr.write(`\ncase ${index} (${kind}, ${machine}) fails: ${error.stack}\n`);
+  process.stderr.write(`  alone: npm run fuzz -- guest --seed ${seed} --from ${index} --cases 1\n`);
+  process.stderr.write(`  with those before: npm run fuzz -- guest --seed ${seed} --from ${start} --cases ${index - start + 1}\n`);
+}
+
 function main(argv: readonly string[]): number {
   const [name, ...rest] = argv;
   if (name === '--help' || name === '-h') {
@@ -80,17 +88,11 @@ function main(argv: readonly string[]): number {
     const done = index - from;
     if (done > 0 && done % 2500 === 0) process.stdout.write(`${done} cases, ${Math.round((1000 * done) / (now - started))} a second\n`);
   };
-  const failures = fuzzGuest({ seed, from, cases, coverage, progress });
+  const failures = fuzzGuest({ seed, from, cases, coverage, progress, failed: (failure) => describe(failure, seed, from) });
   const seconds = (performance.now() - started) / 1000;
   process.stdout.write(
     `${cases} cases in ${seconds.toFixed(1)} s; slowest: ${slowest.index}, ${slowest.milliseconds.toFixed(0)} ms\n${coverage.text()}\n`,
   );
-  for (const { index, kind, machine, error } of failures) {
-    const start = Math.max(from, Math.floor(index / BATCH) * BATCH);
-    process.stderr.write(`\ncase ${index} (${kind}, ${machine}) fails: ${error.stack}\n`);
-    process.stderr.write(`  alone: npm run fuzz -- guest --seed ${seed} --from ${index} --cases 1\n`);
-    process.stderr.write(`  with those before: npm run fuzz -- guest --seed ${seed} --from ${start} --cases ${index - start + 1}\n`);
-  }
   return failures.length === 0 ? 0 : 1;
 }
 
