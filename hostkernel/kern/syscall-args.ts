@@ -14,10 +14,10 @@ export class SyscallArgs {
   readonly lo = new Int32Array(SYSCALL_ARGS);
   readonly hi = new Int32Array(SYSCALL_ARGS);
 
-  /** Sets argument `i` from a number, two's complement modulo 2^64. NaN and infinities become 0. */
+  /** Sets argument `i` from a number without its fraction, two's complement modulo 2^64. NaN and infinities become 0. */
   setNumber(i: number, value: number): void {
     this.lo[i] = value;
-    this.hi[i] = Math.floor(value / TWO32);
+    this.hi[i] = Math.floor(Math.trunc(value) / TWO32);
   }
 
   /** An int: the lower half, signed. */

@@ -359,6 +359,15 @@ describe('the process', () => {
     expect(after).toBe(false);
   });
 
+  test('a fraction of an argument is cut off, of a negative one too', () => {
+    runBody((host) => {
+      const fd = image(host, 4096);
+      const m = memory(host);
+      expect(host.syscall(SYS_pread64, fd, m, 8.9, -0.5)).toBe(8); // offset 0
+      expect(host.syscall(SYS_pread64, fd, m, 8, -(2 ** 32) - 0.5)).toBe(-EINVAL);
+    });
+  });
+
   test('a system call nobody serves is counted, and reported once', () => {
     const machine = runBody((host) => {
       host.syscall(400);
