@@ -45,6 +45,10 @@ export function sw(rs2: number, offset: number, rs1: number): number {
   return (((offset & 0xfe0) << 20) | (rs2 << 20) | (rs1 << 15) | (2 << 12) | ((offset & 0x1f) << 7) | 0x23) >>> 0;
 }
 
+export function sh(rs2: number, offset: number, rs1: number): number {
+  return (sw(rs2, offset, rs1) ^ 0x3000) >>> 0; // funct3 1 instead of 2
+}
+
 /** Jump by `offset` bytes, -2^20 .. 2^20. */
 export function j(offset: number): number {
   const o = offset & 0x1f_ffff;
