@@ -79,7 +79,7 @@ class Calls implements TaskMemory {
     if (exact && !regions.inUserSpace(addr, size)) return -ENOMEM;
     if (exact && addr < LOWEST_ADDRESS) return -EPERM;
     const start = exact ? addr : this.#place(addr, size);
-    if (start < 0) return -ENOMEM;
+    if (start < 0 || !regions.hasRoomFor(2)) return -ENOMEM; // one, and another where it comes to lie inside an old one
     if (exact && !regions.isFree(start, size)) {
       if ((flags & MAP_FIXED_NOREPLACE) !== 0) return -EEXIST;
       const errno = yield* this.#memory.release(this.#l4, start, size);
@@ -137,7 +137,9 @@ class Calls implements TaskMemory {
   *munmap(addr: number, len: number): Generator<L4Wait, number> {
     if (!isPageAligned(addr) || !(len > 0)) return -EINVAL;
     const size = pageAlign(len);
-    if (!this.#memory.regions.inUserSpace(addr, size)) return -EINVAL;
+    const { regions } = this.#memory;
+    if (!regions.inUserSpace(addr, size)) return -EINVAL;
+    if (!regions.hasRoomFor(1) && regions.cuts(addr, size) === 2 && regions.find(addr) === regions.find(addr + size)) return -ENOMEM;
     return resultOf(yield* this.#memory.release(this.#l4, addr, size));
   }
 
@@ -147,6 +149,7 @@ class Calls implements TaskMemory {
     const size = pageAlign(len);
     if (!this.#isBound(addr, size)) return -ENOMEM;
     if (this.#memory.regions.overlapping(addr, size).some((map) => (prot & ~map.limit) !== 0)) return -EACCES;
+    if (!this.#memory.regions.hasRoomFor(this.#memory.regions.cuts(addr, size))) return -ENOMEM;
     yield* this.#memory.protect(this.#l4, addr, size, permitted(prot));
     return 0;
   }
@@ -173,6 +176,7 @@ class Calls implements TaskMemory {
     if (!this.#isBound(addr, oldSize)) return -EFAULT;
     if (exact && (!regions.inUserSpace(newAddr, newSize) || overlaps(addr, oldSize, newAddr, newSize))) return -EINVAL;
     if (exact && newAddr < LOWEST_ADDRESS) return -EPERM;
+    if (!regions.hasRoomFor(3)) return -ENOMEM;
     if (newSize <= oldSize && !exact) {
       if (newSize < oldSize) yield* this.#memory.release(this.#l4, addr + newSize, oldSize - newSize);
       return addr;
@@ -244,7 +248,7 @@ class Calls implements TaskMemory {
     const end = pageAlign(addr);
     const current = pageAlign(this.#breakEnd);
     if (end > current) {
-      if (!regions.isFree(current, end - current)) return this.#breakEnd;
+      if (!regions.isFree(current, end - current) || !regions.hasRoomFor(1)) return this.#breakEnd;
       const start = current;
       const size = end - current;
       const region = yield* this.#regionFor({ file: null, prot: PROT_READ | PROT_WRITE, offset: 0 }, { start, size, shared: false });

@@ -18,6 +18,9 @@ import type { Store } from './store.ts';
 /** No dynamic mapping lies below: null pointers keep faulting. */
 export const LOWEST_ADDRESS = 0x4000;
 
+/** A program that asks for more is refused, as on Linux (vm.max_map_count): each costs memory that nobody is charged for. */
+const REGIONS_MAX = 65530;
+
 export interface Region {
   readonly start: number; // bytes
   readonly size: number;
@@ -39,6 +42,21 @@ export class Regions {
 
   get count(): number {
     return this.#maps.length;
+  }
+
+  /** Whether there may be `more` maps than now. */
+  hasRoomFor(more: number): boolean {
+    return this.#maps.length + more <= REGIONS_MAX;
+  }
+
+  /** How many more maps there are once the edges of [start, start + size) are cut: 0, 1 or 2. */
+  cuts(start: number, size: number): number {
+    return (this.#isInside(start) ? 1 : 0) + (this.#isInside(start + size) ? 1 : 0);
+  }
+
+  #isInside(address: number): boolean {
+    const map = this.find(address);
+    return map !== null && map.start < address;
   }
 
   /** All maps, by address. Not to be changed. */

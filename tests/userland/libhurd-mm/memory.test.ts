@@ -265,6 +265,27 @@ test('pages so far apart that the kernel has no frames for their tables are ENOM
   });
 });
 
+test('a program has 65530 regions at most; at the limit it can still give some back', () => {
+  run({}, function* ({ memory, task }) {
+    const { regions } = memory;
+    const exact = PRIVATE | ANONYMOUS | FIXED;
+    const first = 0x1000_0000;
+    let made = 0;
+    let result = 0;
+    for (; result >= 0 && made < 70_000; made += 1) {
+      result = yield* task.mmap(request({ addr: first + 4 * made * PAGE, len: 3 * PAGE, flags: exact }));
+    }
+    expect([result, made < 66_000, regions.hasRoomFor(2)]).toEqual([-ENOMEM, true, false]);
+    expect(yield* task.mmap(request({ addr: first, flags: exact }))).toBe(-ENOMEM);
+    yield* task.mprotect(first + PAGE, 2 * PAGE, R); // takes the last one
+    expect(regions.hasRoomFor(1)).toBe(false);
+    expect(yield* task.munmap(first + 5 * PAGE, PAGE)).toBe(-ENOMEM); // the middle of one would leave two
+    expect(yield* task.mprotect(first + 5 * PAGE, PAGE, R)).toBe(-ENOMEM);
+    expect(yield* task.mprotect(first + 4 * PAGE, 3 * PAGE, R)).toBe(0);
+    expect([yield* task.munmap(first, 3 * PAGE), yield* task.mmap(request({ addr: first, flags: exact }))]).toEqual([0, first]);
+  });
+});
+
 describe('files', () => {
   test('bytes behind the end of the file read as zero, pages behind it are an error', () => {
     run({}, function* ({ l4, task }) {
