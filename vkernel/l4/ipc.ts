@@ -24,16 +24,7 @@ import { CHARGE_IPC, type KernelState } from './state.ts';
 import { KERNEL_IPC_FAULT, KERNEL_IPC_NONE, READY, RECEIVING, SENDING, type Thread } from './thread.ts';
 import { ANY, ANYLOCAL, NIL, type ThreadId } from './thread-id.ts';
 import { NEVER, type Timeout, timeoutMicroseconds, ZERO } from './timeout.ts';
-import {
-  ACCEPT_ALL,
-  ACCEPT_UNTYPED,
-  IPC_ABORTED,
-  IPC_NO_PARTNER,
-  IPC_OVERFLOW,
-  IPC_TIMEOUT,
-  PHASE_RECEIVE,
-  PHASE_SEND,
-} from './user.ts';
+import { ACCEPT_ALL, ACCEPT_UNTYPED, IPC_ABORTED, IPC_NO_PARTNER, IPC_OVERFLOW, IPC_TIMEOUT, PHASE_RECEIVE, PHASE_SEND } from './user.ts';
 
 const SEND_TIMEOUT_ERROR = (IPC_TIMEOUT << 1) | PHASE_SEND;
 const RECEIVE_TIMEOUT_ERROR = (IPC_TIMEOUT << 1) | PHASE_RECEIVE;
@@ -240,7 +231,7 @@ function complete(kernel: KernelState, thread: Thread, error: number): void {
   kernel.makeReady(thread);
 }
 
-/** Ends the IPC a thread waits in with an error code of 9.11's list; its phase is that of the wait. Nothing if it does not wait. */
+/** Ends the IPC a thread waits in with error code IPC_*; the phase is that of the wait. Nothing if it does not wait. */
 export function abortIpc(kernel: KernelState, thread: Thread, code: number): void {
   if (thread.state === SENDING) {
     dequeueSender(thread);
