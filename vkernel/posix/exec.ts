@@ -99,7 +99,7 @@ function parseScript(head: Uint8Array): { interpreter: string; argument: string 
   const end = head.indexOf(10);
   if (end < 0 && head.length === SCRIPT_LINE) return 'the #! line is too long';
   const line = String.fromCharCode(...head.subarray(2, end < 0 ? head.length : end));
-  const match = /^[ \t]*([^ \t\0]+)[ \t]*(.*?)[ \t]*$/.exec(line.split('\0')[0]);
+  const match = /^[ \t]*([^ \t\0]+)[ \t]*(.*?)[ \t]*$/s.exec(line.split('\0')[0]);
   if (match === null) return 'the #! line names no interpreter';
   return { interpreter: match[1], argument: match[2] };
 }
