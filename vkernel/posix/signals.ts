@@ -40,6 +40,8 @@ const DEFAULT: Action = { handlerLo: SIG_DFL, handlerHi: 0, flags: 0, maskLo: 0,
 /** Signals whose default action is nothing. Those that would stop a process are here too: nobody could continue it. */
 const HARMLESS: ReadonlySet<number> = new Set([SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU]);
 
+const PENDING_MAX = 1024;
+
 export class SignalState {
   blockedLo = 0;
   blockedHi = 0;
@@ -78,12 +80,17 @@ export class SignalState {
     this.blockedHi = hi;
   }
 
-  /** Makes a signal pending, unless it would be ignored or (a standard one) is pending already. */
-  raise(info: SignalInfo): void {
-    if (this.isIgnored(info.signal) && !this.isBlocked(info.signal)) return;
+  /**
+   * Makes a signal pending, unless it would be ignored or (a standard one) is pending already.
+   * @returns false where too many are pending: this one is lost
+   */
+  raise(info: SignalInfo): boolean {
+    if (this.isIgnored(info.signal) && !this.isBlocked(info.signal)) return true;
     const standard = info.signal < 32;
-    if (standard && this.#pending.some((other) => other.signal === info.signal)) return;
-    if (this.#pending.length < 1024) this.#pending.push(info);
+    if (standard && this.#pending.some((other) => other.signal === info.signal)) return true;
+    if (this.#pending.length >= PENDING_MAX) return false;
+    this.#pending.push(info);
+    return true;
   }
 
   /** Whether anything waits to be delivered. Asked after every system call. */

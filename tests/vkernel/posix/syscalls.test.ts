@@ -329,6 +329,15 @@ describe('a transfer that meets the end of memory goes as far as it can', () => 
 });
 
 describe('what a program can make grow is bounded', () => {
+  test('a signal too many in the queue is EAGAIN', () => {
+    const guest = new Guest();
+    const block = guest.write(DATA, new Uint8Array(8).fill(0xff));
+    expect(guest.syscall(135, 0, block, 0, 8)).toBe(0);
+    const info = guest.write(DATA + 64, new Uint8Array(128));
+    const queue = (): number => guest.syscall(138, 2, 40, info);
+    for (let i = 0; i < 1024; i++) expect(queue()).toBe(0);
+    expect(queue()).toBe(-EAGAIN);
+  });
   test('its environment, opened again and again, is charged to the store', () => {
     const guest = new Guest({ env: [`A=${'x'.repeat(100_000)}`] });
     const stored = (): number => {

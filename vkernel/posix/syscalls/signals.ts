@@ -149,7 +149,7 @@ export function sysTgkill(p: Process): number {
   return p.args.int(0) === p.pid && p.args.int(1) === p.pid ? send(p, p.args.int(2), SI_TKILL) : -ESRCH;
 }
 
-/** rt_sigqueueinfo(pid, signal, info) and rt_tgsigqueueinfo(pid, tid, signal, info) */
+/** rt_sigqueueinfo(pid, signal, info) and rt_tgsigqueueinfo(pid, tid, signal, info). @returns -EAGAIN where too many are pending */
 function* queue(p: Process, first: number): Waiting {
   const signal = p.args.int(first);
   const { memory } = p;
@@ -165,8 +165,7 @@ function* queue(p: Process, first: number): Waiting {
     pid: memory.view.getInt32(fields, true),
     value: { lo: memory.view.getInt32(fields + 8, true), hi: p.wide ? memory.view.getInt32(fields + 12, true) : 0 },
   };
-  if (signal !== 0) p.signals.raise(info);
-  return 0;
+  return signal === 0 || p.signals.raise(info) ? 0 : -EAGAIN;
 }
 
 export function sysRtSigqueueinfo(p: Process): Waiting {
