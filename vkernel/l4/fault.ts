@@ -5,6 +5,7 @@
  *   page fault        pager               (-2 << 4) + rwx       address, ip
  *   system call       exception handler   -5 << 4               a7, a0..a5, pc
  *   other exception   exception handler   -4 << 4               cause, tval, pc
+ *   preempted         exception handler   -3 << 4               none
  *
  * They are calls without time limit. The thread's own message, acceptor and error word are not touched. A thread whose
  * pager or handler does not exist is stopped, and that is logged.

@@ -26,7 +26,7 @@ import {
 } from '../platform/index.ts';
 import { accessName, isReachable, startFault, startKernelCall, stopThread } from './fault.ts';
 import { awaitMessage } from './ipc.ts';
-import { LABEL_EXCEPTION, LABEL_SYSCALL } from './message.ts';
+import { LABEL_EXCEPTION, LABEL_PREEMPTION, LABEL_SYSCALL } from './message.ts';
 import type { KernelState } from './state.ts';
 import {
   KERNEL_IPC_EXCEPTION,
@@ -278,6 +278,20 @@ function startSyscall(kernel: KernelState, thread: Thread, at: number): void {
   lo[8] = pc - 4;
   hi[8] = (words[at + 1] as number) - (pc >>> 0 < 4 ? 1 : 0);
   startKernelCall(kernel, thread, KERNEL_IPC_SYSCALL, thread.handler);
+}
+
+/**
+ * Stops RISC-V code between two instructions: a message without words goes to its exception handler, and the thread goes
+ * on when that is answered.
+ * @returns whether the thread was running; one that waits for its pager or its handler has stopped already
+ */
+export function preemptHart(kernel: KernelState, thread: Thread): boolean {
+  if (thread.kind !== KIND_HART || thread.state !== READY || thread.kernelIpc !== KERNEL_IPC_NONE) return false;
+  if (thread.halted || !isReachable(kernel, thread, thread.handler)) return false;
+  kernel.ready.remove(thread);
+  thread.kernelMessage.begin(LABEL_PREEMPTION);
+  startKernelCall(kernel, thread, KERNEL_IPC_EXCEPTION, thread.handler);
+  return true;
 }
 
 /** Any other trap: a page fault goes to the pager, the rest to the exception handler. */

@@ -7,7 +7,7 @@
 import { EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import * as control from './control.ts';
 import { fpageBase, fpageRights, fpageShift, fpageSize } from './fpage.ts';
-import { floatRegistersOf, registersOf } from './hart.ts';
+import { floatRegistersOf, preemptHart, registersOf } from './hart.ts';
 import { startIpc } from './ipc.ts';
 import type { Message } from './message.ts';
 import {
@@ -204,6 +204,13 @@ export class ThreadPort implements L4 {
 
   setExceptionHandler(dest: ThreadId, handler: ThreadId): number {
     return this.#answer(control.setExceptionHandler(this.#kernel, this.#thread, dest, handler));
+  }
+
+  preempt(dest: ThreadId): number {
+    const thread = this.#kernel.find(dest);
+    if (thread === null || thread.space !== this.#thread.space) return this.#answer(ERROR_INVALID_THREAD);
+    this.#thread.error = 0;
+    return preemptHart(this.#kernel, thread) ? 1 : 0;
   }
 
   startBody(id: ThreadId, body: L4Body): number {

@@ -175,6 +175,11 @@ export interface L4 {
   setPriority(dest: ThreadId, priority: number): number;
   /** Exception handler of a thread of our own space (of oneself too), or of one we made or page. @returns 1, or 0 and `error` */
   setExceptionHandler(dest: ThreadId, handler: ThreadId): number;
+  /**
+   * Stops a running hart thread of our own space between two instructions: its exception handler gets a message with
+   * LABEL_PREEMPTION and no words. @returns 1, or 0: it is not running (`error` 0) or not ours
+   */
+  preempt(dest: ThreadId): number;
   /** Gives the processor to `to`, or to the next of the same priority with NIL. */
   threadSwitch(to: ThreadId): L4Operation;
   /** Virtual time, microseconds since the start. */

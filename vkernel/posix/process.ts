@@ -59,7 +59,7 @@ export class Process implements ProcSource {
   readonly release = RELEASE;
   readonly hostname = HOSTNAME;
   readonly unknownCalls = new Map<string, number>(); // name or number -> how often
-  /** ITIMER_REAL, VIRTUAL, PROF. All run on virtual time, and are looked at when a system call is made. */
+  /** ITIMER_REAL, VIRTUAL, PROF. All run on virtual time. */
   readonly timers: readonly IntervalTimer[] = [0, 1, 2].map(() => ({ deadline: Number.POSITIVE_INFINITY, interval: 0 }));
   nextDeadline = Number.POSITIVE_INFINITY; // the earliest of them
 

@@ -6,6 +6,8 @@
  *
  *   hart thread --other trap, or a fault its pager refused--> LABEL_EXCEPTION: cause, tval, pc --> a signal
  *
+ *   an interval timer runs out while the program computes --> this thread preempts it --> LABEL_PREEMPTION
+ *
  * After every message pending signals are delivered: the handler's frame is written and the reply leaves the registers
  * alone. When the process ends there is no reply: the hart thread stays stopped until its creator deletes it.
  * The path of a call that does not wait (getppid) allocates nothing.
@@ -18,6 +20,8 @@ import {
   EXCEPTION_CAUSE,
   EXCEPTION_PC,
   EXCEPTION_TVAL,
+  IPC_TIMEOUT,
+  ipcErrorCode,
   type L4,
   type L4Body,
   type L4Wait,
@@ -26,6 +30,7 @@ import {
   LABEL_SYSCALL,
   SYSCALL_ARGUMENT,
   SYSCALL_NUMBER,
+  timeout,
 } from '../l4/user.ts';
 import {
   BUS_ADRALN,
@@ -125,10 +130,27 @@ function* serve(l4: L4, options: ProcessOptions): Generator<L4Wait, void, void> 
     if (p.ended !== null) break;
     message.begin(0);
     if (result !== NO_RESULT) message.append(result);
-    yield* l4.replyWait(hart, ANYLOCAL);
+    if (p.nextDeadline === Number.POSITIVE_INFINITY) yield* l4.replyWait(hart, ANYLOCAL);
+    else {
+      l4.reply(hart);
+      yield* awaitThread(p);
+    }
   }
   p.files.closeAll();
   if (p.ended !== null) yield* options.onExit(p.ended, l4, p.fs);
+}
+
+/**
+ * Waits for the next message of the thread while interval timers run. When the first of them runs out, the thread is
+ * stopped where it is; if it is not running it will send a message soon, or is with its pager, and is tried again.
+ */
+function* awaitThread(p: Process): Generator<L4Wait, void, void> {
+  const { l4 } = p;
+  for (;;) {
+    const error = yield* l4.receive(ANYLOCAL, timeout(Math.max(1, p.nextDeadline - p.micros())));
+    if (ipcErrorCode(error) !== IPC_TIMEOUT) return;
+    if (p.micros() >= p.nextDeadline) l4.preempt(p.hart);
+  }
 }
 
 /** A number nobody answers. */

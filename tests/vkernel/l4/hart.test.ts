@@ -8,6 +8,7 @@ import {
   type L4Wait,
   LABEL_EXCEPTION,
   LABEL_PAGE_FAULT,
+  LABEL_PREEMPTION,
   LABEL_SYSCALL,
   NIL,
   type ThreadId,
@@ -386,4 +387,45 @@ test('deleting a task in the middle of a fault gives back all its frames', () =>
   expect(after - before).toBeLessThanOrEqual(1); // the page of trapframes stays
   void EXEC;
   void SP;
+});
+
+test('a computing thread is stopped between two instructions, and goes on with the registers its handler left', () => {
+  const seen: unknown[] = [];
+  boot(function* (l4) {
+    const code = [addi(T0, T0, 1), j(-4), addi(T0, T0, 0), j(-4)];
+    yield* l4.write(0x200000, new Uint8Array(new Uint32Array(code).buffer));
+    const helper = spawn(l4, 0, 7, function* (b) {
+      yield* b.receive(ANY);
+      const guest = b.message.word(1) as ThreadId;
+      b.setExceptionHandler(guest, b.id);
+      seen.push(b.preempt(guest), b.error, b.preempt(l4.id), b.error); // not started; not ours
+      b.exchangeRegisters(guest, XR_APPLY_HALT | XR_IP | XR_SP | XR_CANCEL_RECEIVE | XR_CANCEL_SEND, 0x8000, TEXT, 0, 0, NIL);
+      yield* b.sleep(1000);
+      seen.push(b.registers(guest), b.preempt(guest), b.preempt(guest)); // the second time it is stopped already
+      yield* b.receive(guest);
+      const registers = b.registers(guest);
+      seen.push(b.message.label === LABEL_PREEMPTION, b.message.untyped, registers !== null && registers[2 * T0] > 1000);
+      if (registers === null) return;
+      registers[0] = TEXT + 8;
+      registers[2 * T0] = 77;
+      b.message.begin(0);
+      b.reply(guest);
+      yield* b.sleep(1000);
+      b.preempt(guest);
+      yield* b.receive(guest);
+      const later = b.registers(guest);
+      seen.push(later?.[2 * T0], (later?.[0] ?? 0) >= TEXT + 8);
+    });
+    const guest = makeThread(l4, 1, 7, { space: helper });
+    l4.message.begin(0);
+    l4.message.append(guest);
+    yield* l4.send(helper);
+    yield* l4.receive(guest);
+    l4.message.begin(0);
+    l4.message.appendMap(TEXT, fpage(0x200000, 12, 5));
+    yield* l4.send(guest);
+    yield* l4.sleep(10_000);
+    l4.shutdown('');
+  });
+  expect(seen).toEqual([0, 0, 0, 2, null, 1, 0, true, 0, true, 77, true]);
 });

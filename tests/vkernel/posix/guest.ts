@@ -5,14 +5,17 @@
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { EACCES, EFAULT, EINVAL, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import {
+  IPC_TIMEOUT,
   type L4,
   L4_WAIT,
   type L4Operation,
   type L4Wait,
   LABEL_EXCEPTION,
+  LABEL_PREEMPTION,
   LABEL_SYSCALL,
   Message,
   NIL,
+  PHASE_RECEIVE,
   type ThreadId,
   type WordBits,
 } from '../../../vkernel/l4/user.ts';
@@ -151,6 +154,8 @@ export class Guest {
   readonly userEnd: number;
   readonly #body: Generator<L4Wait, void, void>;
   #from: ThreadId = NIL;
+  #error = 0; // of the next receive that ends
+  #preempted = false;
 
   constructor(options: GuestOptions = {}) {
     const wordBits = options.wordBits ?? 64;
@@ -218,6 +223,23 @@ export class Guest {
     this.#resume();
   }
 
+  /** Computes for `us` microseconds: the server wakes by its time-out, if it has one, and may preempt. */
+  compute(us: number): void {
+    this.micros += us;
+    this.#error = (IPC_TIMEOUT << 1) | PHASE_RECEIVE;
+    this.#body.next();
+    this.#error = 0;
+    if (!this.#preempted) return;
+    this.#preempted = false;
+    this.message.begin(LABEL_PREEMPTION);
+    this.#resume();
+  }
+
+  *#received(): L4Operation {
+    yield L4_WAIT;
+    return this.#error;
+  }
+
   read(va: number, len: number): Uint8Array {
     const bytes = new Uint8Array(len);
     const n = this.memory.transfer(va, len, 0, (page, at, done, count) => bytes.set(page.subarray(at, at + count), done));
@@ -274,6 +296,7 @@ export class Guest {
       yield L4_WAIT;
       return 0;
     }
+    const received = (): L4Operation => this.#received();
     function* done(value: number): L4Operation {
       yield* [];
       return value;
@@ -296,7 +319,12 @@ export class Guest {
         sent();
         return done(0);
       },
-      receive: wait,
+      receive: () => received(),
+      preempt: () => {
+        this.#preempted = true;
+        return 1;
+      },
+      reply: () => 0,
       replyWait: wait,
       sleep: (us) => {
         this.micros += us;

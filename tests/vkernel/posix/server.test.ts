@@ -205,6 +205,22 @@ describe('signals', () => {
     expect(guest.micros).toBe(5000);
     expect(guest.x[0]).toBe(0x12344);
   });
+  test('a timer that runs out reaches a program that makes no system calls', () => {
+    const guest = handled(64);
+    expect(guest.syscall(134, 14, SCRATCH, 0, 8)).toBe(0);
+    const timer = new DataView(new ArrayBuffer(32));
+    timer.setUint32(24, 5000, true);
+    guest.write(SCRATCH, new Uint8Array(timer.buffer));
+    expect(guest.syscall(103, 0, SCRATCH, 0)).toBe(0);
+    guest.x[0] = 0x40000;
+    guest.x[20] = 1234;
+    guest.compute(4000);
+    expect(guest.x[0]).toBe(0x40000);
+    guest.compute(1000);
+    expect(guest.x[0]).toBe(0x12344);
+    guest.syscall(139);
+    expect([guest.x[0], guest.x[20]]).toEqual([0x40000, 1234]); // exactly where it was
+  });
   test('a wait for ever ends the process with a diagnosis', () => {
     const guest = new Guest();
     guest.syscall(133, SCRATCH, 8);
