@@ -154,7 +154,7 @@ export class HardwarePmap implements Pmap {
       reverse.insert(frame, this.#record(table, slot));
     } else {
       const lo = i32[word];
-      const hi = this.#words === 2 ? i32[word + 1] : 0;
+      const hi = this.#high(word);
       const old = format.frame(0, lo, hi) as HostFrame;
       if (old === frame) {
         keep |= format.attributes(0, lo, hi) & (ATTR_ACCESSED | ATTR_DIRTY);
@@ -184,13 +184,13 @@ export class HardwarePmap implements Pmap {
   extract(page: VirtualPage): HostFrame {
     const word = this.#find(page);
     if (word < 0) return NO_FRAME;
-    return this.#format.frame(0, this.#ram.i32[word], this.#words === 2 ? this.#ram.i32[word + 1] : 0) as HostFrame;
+    return this.#format.frame(0, this.#ram.i32[word], this.#high(word)) as HostFrame;
   }
 
   rights(page: VirtualPage): Access {
     const word = this.#find(page);
     if (word < 0) return 0;
-    return this.#format.attributes(0, this.#ram.i32[word], this.#words === 2 ? this.#ram.i32[word + 1] : 0) & RIGHTS;
+    return this.#format.attributes(0, this.#ram.i32[word], this.#high(word)) & RIGHTS;
   }
 
   /** Moves the accessed and modified bits of the translation of `page`, if there is one, to its page. */
@@ -199,7 +199,7 @@ export class HardwarePmap implements Pmap {
     if (word < 0) return;
     const format = this.#format;
     const lo = this.#ram.i32[word];
-    const hi = this.#words === 2 ? this.#ram.i32[word + 1] : 0;
+    const hi = this.#high(word);
     this.#fold(format.frame(0, lo, hi) as HostFrame, format.attributes(0, lo, hi));
     this.#ram.i32[word] = lo & ~(format.accessedLo | format.dirtyLo);
     this.context.invalidatePage(page * PAGE_SIZE);
@@ -234,6 +234,11 @@ export class HardwarePmap implements Pmap {
     return this.#all.chunks[2 * table + (slot >>> CHUNK_SHIFT)] * CHUNK_RECORDS + (slot & (CHUNK_RECORDS - 1));
   }
 
+  /** Upper half of the entry at `word`; entries of 4 bytes have none. */
+  #high(word: number): number {
+    return this.#words === 2 ? this.#ram.i32[word + 1] : 0;
+  }
+
   #store(word: number, lo: number, hi: number): void {
     if (this.#words === 2) this.#ram.i32[word + 1] = hi;
     this.#ram.i32[word] = lo;
@@ -241,7 +246,7 @@ export class HardwarePmap implements Pmap {
 
   /** The table page the entry at `word`, of level `level`, points to. The entry must not be zero. */
   #child(level: number, word: number): HostFrame {
-    return this.#format.frame(level, this.#ram.i32[word], this.#words === 2 ? this.#ram.i32[word + 1] : 0) as HostFrame;
+    return this.#format.frame(level, this.#ram.i32[word], this.#high(word)) as HostFrame;
   }
 
   /** Word index of the leaf of `page`, or -1: it has none. */
@@ -319,7 +324,7 @@ export class HardwarePmap implements Pmap {
   #dropLeaf(word: number, record: number, page: number): void {
     const format = this.#format;
     const lo = this.#ram.i32[word];
-    const hi = this.#words === 2 ? this.#ram.i32[word + 1] : 0;
+    const hi = this.#high(word);
     this.#store(word, 0, 0);
     this.context.invalidatePage(page * PAGE_SIZE);
     this.#fold(format.frame(0, lo, hi) as HostFrame, format.attributes(0, lo, hi));
@@ -343,7 +348,7 @@ export class HardwarePmap implements Pmap {
   #narrowLeaf(word: number, page: number, rights: Access): void {
     const format = this.#format;
     const lo = this.#ram.i32[word];
-    const hi = this.#words === 2 ? this.#ram.i32[word + 1] : 0;
+    const hi = this.#high(word);
     const attributes = format.attributes(0, lo, hi);
     const allowed = rights | ((rights & WRITE) !== 0 ? READ : 0);
     const left = attributes & ~(RIGHTS & ~allowed);
