@@ -62,14 +62,25 @@ export class KernelState {
   current: Thread | null = null; // whose program runs
   shutdownReason: string | null = null;
   donated: Thread | null = null; // runs next, whatever the queue says
+  #outOfTables = false; // has been logged
 
   constructor(platform: Platform, tracer: Tracer, log: (line: string) => void) {
     this.platform = platform;
     this.tracer = tracer;
     this.wordBits = platform.xlen;
     this.maps = new MappingDatabase(platform);
-    this.maps.reclaim = () => this.spaces.reduce((freed, space) => freed + space.guest.trim(), 0);
+    this.maps.reclaim = () => this.#freeEmptyTables();
     this.log = log;
+  }
+
+  /** Page tables need frames, and there are none. @returns frames freed; the first time there are none, that is logged */
+  #freeEmptyTables(): number {
+    const freed = this.spaces.reduce((sum, space) => sum + space.guest.trim(), 0);
+    if (freed === 0 && !this.#outOfTables) {
+      this.#outOfTables = true;
+      this.log('l4: no frame is left for page tables; mappings that need one are not made');
+    }
+    return freed;
   }
 
   /** The thread an id names, active or not; null if there is none. Hot. */
