@@ -65,7 +65,7 @@ export const TF_PC = 0;
 export const TF_X = 0; // xi lies at TF_X + 8 * i
 export const TF_TRAPNO = 256; // RISC-V cause; 0 = nothing to handle: a host signal, or the budget is spent
 export const TF_ACCESS = 260; // of a page fault: READ, WRITE or EXEC
-export const TF_TVAL = 264; // of a page fault: the address; else 0 or what the cause defines
+export const TF_TVAL = 264; // address of an access that trapped, bits of an illegal instruction; else 0
 export const TF_FLAGS = 272;
 export const TF_BUDGET = 280; // instructions this RUN may execute, 0 = no limit; on return what is left, 0 when spent
 export const TF_SIZE = 288;

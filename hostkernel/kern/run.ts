@@ -16,7 +16,7 @@
 import { kassert } from '../base/assert.ts';
 import { EFAULT, EINVAL, ENOENT } from '../base/errno.ts';
 import { PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
-import { type Hart, TRAP_BUDGET, TRAP_ECALL, TRAP_FETCH_PAGE, TRAP_LOAD_PAGE, TRAP_STORE_PAGE } from '../machine/index.ts';
+import { type Hart, TRAP_BREAKPOINT, TRAP_BUDGET, TRAP_ECALL, TRAP_FETCH_PAGE, TRAP_LOAD_PAGE, TRAP_STORE_PAGE } from '../machine/index.ts';
 import { FAULT_NO_MEMORY, FAULT_OK, type VmSpace } from '../vm/index.ts';
 import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
 import { FAULT_NS, RUN_NS } from './costs.ts';
@@ -215,11 +215,11 @@ export class GuestRunner {
     words[at + 1] = pcHi;
     if (xlen === 32) for (let i = 1; i < 64; i += 2) words[at + i] = 0;
 
-    const fault = isPageFault(cause);
+    const hasValue = cause !== TRAP_ECALL && cause !== TRAP_BREAKPOINT && cause !== TRAP_BUDGET;
     words[at + (TF_TRAPNO >>> 2)] = cause === TRAP_BUDGET ? 0 : cause;
-    words[at + (TF_ACCESS >>> 2)] = fault ? hart.access : 0;
-    words[at + (TF_TVAL >>> 2)] = fault ? hart.tvalLo : 0;
-    words[at + (TF_TVAL >>> 2) + 1] = fault ? hart.tvalHi : 0;
+    words[at + (TF_ACCESS >>> 2)] = isPageFault(cause) ? hart.access : 0;
+    words[at + (TF_TVAL >>> 2)] = hasValue ? hart.tvalLo : 0;
+    words[at + (TF_TVAL >>> 2) + 1] = hasValue ? hart.tvalHi : 0;
     if (this.#left === Infinity) return;
     const budget = at + (TF_BUDGET >>> 2);
     words[budget] = this.#left;

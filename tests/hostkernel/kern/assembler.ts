@@ -49,6 +49,11 @@ export function sh(rs2: number, offset: number, rs1: number): number {
   return (sw(rs2, offset, rs1) ^ 0x3000) >>> 0; // funct3 1 instead of 2
 }
 
+/** rd = the word at rs1, which grows by rs2. */
+export function amoaddW(rd: number, rs2: number, rs1: number): number {
+  return ((rs2 << 20) | (rs1 << 15) | (2 << 12) | (rd << 7) | 0x2f) >>> 0;
+}
+
 /** Jump by `offset` bytes, -2^20 .. 2^20. */
 export function j(offset: number): number {
   const o = offset & 0x1f_ffff;

@@ -32,7 +32,7 @@ import {
   VF_FCSR,
   VF_FLAGS,
 } from '../../../hostkernel/kern/index.ts';
-import { A0, A1, add, addi, bne, EBREAK, ECALL, faddD, ILLEGAL, j, lw, sw, syscall, T0, ZERO } from './assembler.ts';
+import { A0, A1, add, addi, amoaddW, bne, EBREAK, ECALL, faddD, ILLEGAL, j, lw, sw, syscall, T0, ZERO } from './assembler.ts';
 import { boot, exhaust, plain, runBody, spawnCode } from './boot.ts';
 import { TestVkernel } from './vkernel.ts';
 
@@ -160,6 +160,23 @@ describe.each([32, 64] as const)('a %i-bit guest', (xlen) => {
     withGuest([addi(A0, ZERO, 1), word], (vkernel) => {
       expect(vkernel.run(ID)).toBe(cause);
       expect([vkernel.x(A0), vkernel.pc]).toEqual([1, TEXT + 4]);
+    });
+  });
+
+  test.each([
+    ['the bits of an illegal instruction', ILLEGAL, 2, ILLEGAL],
+    ['the address of a misaligned atomic', amoaddW(ZERO, ZERO, A1), 6, DATA + 2],
+    ['nothing at a breakpoint', EBREAK, 3, 0],
+    ['nothing at a system call', ECALL, 8, 0],
+  ])('has in its frame %s', (_what, word, cause, value) => {
+    // The load faults first, so that there is an old value.
+    withGuest([lw(A0, 0, A0), word], (vkernel) => {
+      vkernel.setX(A0, NOWHERE);
+      vkernel.setX(A1, DATA + 2);
+      expect(vkernel.run(ID)).toBe(13);
+      vkernel.setX(A0, TEXT);
+      expect(vkernel.run(ID)).toBe(cause);
+      expect(vkernel.host.memory.load64(vkernel.tf + TF_TVAL)).toBe(value);
     });
   });
 
