@@ -187,7 +187,8 @@ export class MemoryManager {
       at = yield* this.#allocate(l4, 1, page + vaDelta);
     }
     if (at < 0) return -at;
-    for (let i = from; i < to; i += 1) cache.insert(i, at + i - from, i === page && (access & WRITE) !== 0);
+    const dirty = (access & WRITE) !== 0; // the neighbours of a written page are mapped writable with it
+    for (let i = from; i < to; i += 1) cache.insert(i, at + i - from, dirty);
     return 0;
   }
 

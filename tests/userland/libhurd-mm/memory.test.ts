@@ -52,6 +52,15 @@ describe('anonymous memory', () => {
     });
   });
 
+  test('is writable in whole clusters where a write brings it in', () => {
+    run({ cluster: 16, faultAround: 16 }, function* ({ l4, memory, task, check }) {
+      const at = yield* task.mmap(request({ len: 16 * PAGE }));
+      for (let page = 0; page < 16; page += 1) expect(yield* l4.store32(at + page * PAGE, page)).toBe(0);
+      expect(memory.counters.faults).toBe(1);
+      check();
+    });
+  });
+
   test('is there at once when asked to be', () => {
     run({}, function* ({ l4, memory, task, charged }) {
       const at = yield* task.mmap(request({ len: 16 * PAGE, flags: PRIVATE | ANONYMOUS | POPULATE }));
