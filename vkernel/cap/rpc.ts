@@ -185,6 +185,11 @@ export class Call<O> {
     this.#itemCount += 1;
   }
 
+  /** Takes all map items back. */
+  clearItems(): void {
+    this.#itemCount = 0;
+  }
+
   /** Forgets the previous request's results. */
   begin(from: ThreadId, task: number): void {
     this.from = from;

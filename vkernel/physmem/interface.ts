@@ -22,9 +22,9 @@ export const MAP_RIGHTS = 7;
 export const COPY_SHARED = 1 << 3; // copy: the pages are shared, not copied on write
 export const COPY_MOVE = 1 << 4; // copy: give up the source
 export const COPY_IN_PLACE = 1 << 5; // copy: destination pages exist and receive the contents
-export const FORCE_WRITE = 1 << 6; // map: copy now what is shared copy-on-write, so that WRITE can be granted
+export const FORCE_WRITE = 1 << 6; // map, provide: copy now what is shared copy-on-write, so that WRITE can be granted
 export const LAZY = 1 << 7; // deallocate: unmapping may be postponed
-export const ALL_OR_NONE = 1 << 8; // allocate, copy, deallocate: no partial success
+export const ALL_OR_NONE = 1 << 8; // allocate, copy, deallocate, provide: no partial success
 export const SQUASH = 1 << 9; // allocate, copy: replace what is already there
 export const EXTRA = 1 << 10; // allocate, copy: may exceed the guarantee
 export const DMA = 1 << 11; // allocate: memory suitable for DMA
@@ -80,6 +80,20 @@ export const PHYSMEM = defineInterface('physmem', {
 
   /** Where all page frames are: received = fixed + free + bound. */
   info: { label: 146, on: CONTROL, request: ['control'], reply: ['received', 'fixed', 'free', 'bound', 'charged', 'containers'] },
+
+  /**
+   * Puts fresh zero pages at [index, index + size) and maps them at vaddr, as far as one reply reaches: allocate and
+   * map in one request, for a page that is touched the first time. The amount is what was allocated.
+   * Flags: MAP_READ, MAP_WRITE, MAP_EXECUTE, FORCE_WRITE, ALL_OR_NONE. Without the last, fewer pages than asked for
+   * are a success. Errors are those of allocate, then those of map; after one nothing is allocated and nothing mapped.
+   */
+  provide: {
+    label: 151,
+    on: CONTAINER,
+    request: ['container', 'flags', 'vaddr', 'index', 'size'],
+    reply: ['amount'],
+    maps: true,
+  },
 
   /**
    * Moves `pages` of the control's unused limit to a new child. With `task` that task gets a capability to the child

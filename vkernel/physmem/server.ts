@@ -80,6 +80,10 @@ class ReplySink implements MapSink {
   item(frame: GuestFrame, pages: number, page: number, rights: number): void {
     this.call?.mapItem(page * PAGE_SIZE, blockFpage(frame, pages, rights));
   }
+
+  clear(): void {
+    this.call?.clearItems();
+  }
 }
 
 export class PhysmemServer {
@@ -205,6 +209,12 @@ export class PhysmemServer {
       map: (call, _container, flags, vaddr, index, size) => {
         sink.call = call;
         return physmem.map(containerOf(call), flags, vaddr, index, size, sink);
+      },
+      provide: (call, _container, flags, vaddr, index, size) => {
+        sink.call = call;
+        const error = physmem.provide(containerOf(call), flags, vaddr, index, size, sink);
+        call.result(0, physmem.amount);
+        return error;
       },
       copy: (call, _source, sourceStart, destinationHandle, destinationStart, size, flags) => {
         const entry = objects.lookup(destinationHandle, call.task);

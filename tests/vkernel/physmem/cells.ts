@@ -154,6 +154,24 @@ export class Twins {
     agree(this.machine.physmem.amount, done * P, 'amount');
   }
 
+  /** What an allocation gives is mapped as a map request would; one that fails altogether leaves nothing. */
+  provide(index: number, page: number, count: number, flags: number, write: boolean): void {
+    const { real, model } = this.slots[index];
+    const [error, done] = this.#expectAllocate(model, page, count, flags);
+    const free = this.machine.physmem.frames.zones.freePages;
+    const result = this.machine.provide(real, flags | MAP_READ | (write ? MAP_WRITE : 0), page, count);
+    const mapped = result.items.reduce((sum, item) => sum + item.pages, 0);
+    if (done > 0 && result.error === ENOMEM && free < done) {
+      for (let i = page; i < page + done; i += 1) model.set(i, null); // no memory behind a promise: all is taken back
+      agree([this.machine.physmem.amount, mapped].join(), '0,0', 'what is left of it');
+      return;
+    }
+    agree(result.error, done > 0 ? 0 : error, 'provide');
+    agree(this.machine.physmem.amount, done * P, 'amount');
+    if (result.items.length < 31) agree(mapped, done, 'pages mapped');
+    for (const item of result.items) agree(item.rights, MAP_READ | (write ? MAP_WRITE : 0), 'rights of the item');
+  }
+
   deallocate(index: number, page: number, count: number, flags: number): void {
     const { real, model } = this.slots[index];
     const isWhole = model.run(page, count, true) === count;

@@ -45,6 +45,10 @@ export class Items implements MapSink {
     this.items.push({ frame, pages, page, rights });
   }
 
+  clear(): void {
+    this.items.length = 0;
+  }
+
   get pages(): number {
     return this.items.reduce((sum, item) => sum + item.pages, 0);
   }
@@ -96,12 +100,24 @@ export class Machine {
   map(container: Container, flags: number, page: number, pages = 1): { error: number; items: Item[] } {
     const sink = new Items();
     const error = this.physmem.map(container, flags, page * P, page * P, pages * P, sink);
+    this.#enter(container, sink);
+    return { error, items: sink.items };
+  }
+
+  /** The same for pages that are allocated with it. */
+  provide(container: Container, flags: number, page: number, pages: number): { error: number; items: Item[] } {
+    const sink = new Items();
+    const error = this.physmem.provide(container, flags, page * P, page * P, pages * P, sink);
+    this.#enter(container, sink);
+    return { error, items: sink.items };
+  }
+
+  #enter(container: Container, sink: Items): void {
     const table = this.translations.get(container) ?? new Map<number, Translation>();
     this.translations.set(container, table);
     for (const item of sink.items) {
       for (let i = 0; i < item.pages; i += 1) table.set(item.page + i, { frame: item.frame + i, rights: item.rights });
     }
-    return { error, items: sink.items };
   }
 
   /** A client writes one page: with the translation it has, or a fault first. @returns 0, or the errno of the fault */

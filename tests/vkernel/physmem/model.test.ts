@@ -23,6 +23,7 @@ test('every life of up to four steps with two containers and three pages of memo
     (t) => t.deallocate(0, 0, 2, 0),
     (t) => t.deallocate(1, 0, 2, 0),
     (t) => t.map(0, 0, 2, true, false),
+    (t) => t.provide(1, 0, 2, 0, true),
   ];
   let lives = 0;
   for (let length = 1; length <= 4; length += 1) {
@@ -38,5 +39,5 @@ test('every life of up to four steps with two containers and three pages of memo
       lives += 1;
     }
   }
-  expect(lives).toBe(13 + 13 ** 2 + 13 ** 3 + 13 ** 4);
+  expect(lives).toBe(14 + 14 ** 2 + 14 ** 3 + 14 ** 4);
 });

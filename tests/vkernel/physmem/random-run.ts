@@ -10,6 +10,7 @@ const CONTAINERS = 5;
 
 const KINDS = [
   'allocate',
+  'provide',
   'cow',
   'share',
   'write',
@@ -22,7 +23,7 @@ const KINDS = [
   'absorb',
   'endControl',
 ] as const;
-const WEIGHTS = [12, 12, 10, 18, 12, 8, 14, 1, 2, 1, 1, 1];
+const WEIGHTS = [8, 5, 12, 10, 18, 12, 8, 14, 1, 2, 1, 1, 1];
 
 export interface Step {
   readonly kind: (typeof KINDS)[number];
@@ -109,6 +110,8 @@ function take(twins: Twins, step: Step, value: number): void {
   switch (step.kind) {
     case 'allocate':
       return twins.allocate(a, page, count, flags);
+    case 'provide':
+      return twins.provide(a, page, count, flags & ALL_OR_NONE, b % 2 === 0);
     case 'cow':
       return twins.copy(a, page, b, toPage, both, flags);
     case 'share':

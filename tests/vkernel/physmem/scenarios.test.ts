@@ -274,6 +274,66 @@ describe('map', () => {
   });
 });
 
+describe('provide', () => {
+  test('allocates and maps in one request, with the rights that were asked for', () => {
+    const { machine, amount } = setup();
+    const container = machine.create();
+    const { error, items } = machine.provide(container, RW | ALL_OR_NONE, 0, 4);
+    expect([error, amount(), machine.values(container, 0, 4)]).toEqual([0, 4, [0, 0, 0, 0]]);
+    expect(items).toEqual([{ frame: 1024, pages: 4, page: 0, rights: MAP_READ | MAP_WRITE }]);
+  });
+
+  test('without ALL_OR_NONE it gives what the limit allows, and says how much; with it, all or nothing', () => {
+    const { machine, amount } = setup();
+    const { physmem } = machine;
+    const control = physmem.splitControl(physmem.root, 3);
+    if (control === null) expect.fail('no control');
+    const container = machine.create(control);
+    expect([machine.provide(container, RW | ALL_OR_NONE, 0, 4).error, amount(), container.pages]).toEqual([ENOMEM, 0, 0]);
+    expect([machine.provide(container, RW, 0, 4).error, amount(), container.pages]).toEqual([0, 3, 3]);
+    expect([machine.provide(container, RW, 3, 1).error, amount()]).toEqual([ENOMEM, 0]);
+    machine.deallocate(container, 0, 1);
+    expect([machine.provide(container, RW, 2, 1).error, amount()]).toEqual([EEXIST, 0]);
+  });
+
+  test('pages that cannot be mapped for want of memory are not left behind, nor is an item', () => {
+    const machine = new Machine({ memory: [[8, 4]] });
+    const hog = machine.create();
+    machine.provide(hog, RW, 0, 2);
+    expect(machine.allocate(hog, 2, 2)).toBe(0); // promises
+    machine.physmem.root.limit += 4; // more than there is
+    const container = machine.create();
+    const result = machine.provide(container, RW, 0, 4);
+    expect(result).toEqual({ error: ENOMEM, items: [] });
+    expect([machine.physmem.amount, container.pages, container.entries.size, machine.use]).toEqual([0, 0, 0, 2]);
+    machine.physmem.root.limit -= 4;
+    assertInvariants(machine.physmem);
+  });
+
+  test('refuses what allocate or map refuses, and nothing has changed', () => {
+    const { machine } = setup();
+    const { physmem } = machine;
+    const container = machine.create();
+    const sink = new Items();
+    const wrong: readonly [flags: number, vaddr: number, index: number, size: number][] = [
+      [RW | SQUASH, 0, 0, P],
+      [RW | EXTRA, 0, 0, P],
+      [RW | COPY_SHARED, 0, 0, P],
+      [ALL_OR_NONE, 0, 0, P], // no rights
+      [RW, 1, 0, P],
+      [RW, 0, 1, P],
+      [RW, 0, 0, 0],
+      [RW, 0, 0, P + 1],
+      [RW, 2 ** 53 - P, 0, 2 * P],
+      [RW, 0, 2 ** 53 - P, 2 * P],
+    ];
+    for (const [flags, vaddr, index, size] of wrong) {
+      expect(physmem.provide(container, flags, vaddr, index, size, sink)).toBe(EINVAL);
+      expect([physmem.amount, sink.items.length, container.pages]).toEqual([0, 0, 0]);
+    }
+  });
+});
+
 describe('logical copy', () => {
   test('C1 C2 the writer gets the copy, the other keeps the page; what is left is freed', () => {
     const { machine } = setup();

@@ -1,7 +1,7 @@
 /** The server over a stub of the kernel and of wortel: bootstrap, requests as messages, and the accounts. */
 
 import { expect, test } from 'vitest';
-import { EBADF, ECAP_DIED, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM } from '../../../hostkernel/base/errno.ts';
+import { EBADF, ECAP_DIED, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM } from '../../../hostkernel/base/errno.ts';
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { fpage, FPAGE_NIL, fpagesCovering, type L4Wait, type Message, type ThreadId, threadId } from '../../../vkernel/l4/user.ts';
 import { COPY_SHARED, FORCE_WRITE, MAP_READ, MAP_WRITE, PHYSMEM } from '../../../vkernel/physmem/interface.ts';
@@ -127,6 +127,16 @@ test('life of a page: allocate, map cleared, copy, deallocate with a flush, and 
   expect(ask(ROOT_FS, PHYSMEM.destroy, copy).label).toBe(0);
   expect(ask(ROOT_FS, PHYSMEM.destroy, container).label).toBe(0);
   expect(info()).toEqual(before);
+});
+
+test('fresh pages come mapped in the reply that names their amount; a refusal carries no item', () => {
+  const { ask, handles } = boot();
+  const container = ask(ROOT_FS, PHYSMEM.create, handles[0]).words[0];
+  const reply = ask(ROOT_FS, PHYSMEM.provide, container, MAP_READ | MAP_WRITE, 0x40000, 0, 2 * P);
+  expect([reply.label, reply.words]).toEqual([0, [2 * P]]);
+  expect(reply.items.map(({ base, fpage: page }) => [base, page % 8])).toEqual([[0x40000, MAP_READ | MAP_WRITE]]);
+  const again = ask(ROOT_FS, PHYSMEM.provide, container, MAP_READ, 0x40000, P, P);
+  expect(again).toEqual({ label: EEXIST, words: [0], items: [] });
 });
 
 test('A10 A11 a container where a control is wanted, wrong words, unknown labels, forged handles', () => {

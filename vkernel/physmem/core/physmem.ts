@@ -53,6 +53,8 @@ export interface MapSink {
   readonly room: number;
   /** Maps [frame, frame + pages) at page `page` of the client: a power of two, aligned at both. */
   item(frame: GuestFrame, pages: number, page: number, rights: number): void;
+  /** Forgets all items. */
+  clear(): void;
 }
 
 export interface PhysmemOptions extends FramesOptions {
@@ -76,12 +78,13 @@ const ALLOCATE_FLAGS = ALL_OR_NONE | SQUASH | EXTRA;
 const ALLOCATE_REFUSED = DMA | CONSTRAINED | CONTIGUOUS; // kinds of memory this machine does not tell apart
 const DEALLOCATE_FLAGS = ALL_OR_NONE | LAZY;
 const MAP_FLAGS = MAP_RIGHTS | FORCE_WRITE;
+const PROVIDE_FLAGS = MAP_FLAGS | ALL_OR_NONE;
 const COPY_FLAGS = COPY_SHARED | ALL_OR_NONE | SQUASH | EXTRA;
 
 export class Physmem {
   readonly root = new MemoryControl(null, 0);
   readonly frames: Frames;
-  /** Bytes the last allocate, deallocate or copy did, from the left. */
+  /** Bytes the last allocate, provide, deallocate or copy did, from the left. */
   amount = 0;
   receivedPages = 0;
   fixedPages = 0; // received, and kept out of use
@@ -213,6 +216,26 @@ export class Physmem {
       page = this.#mapEntry(entry, page, Math.min(end, entry.start + entry.pages), displacement, flags & MAP_RIGHTS, sink);
     }
     return 0;
+  }
+
+  /**
+   * Puts fresh pages at container bytes [index, index + size) and maps them at vaddr, as far as `sink` has room: what
+   * allocate and map do, in one request. Without ALL_OR_NONE fewer pages than asked for are a success.
+   * @returns 0 with `amount`, the bytes allocated; or an errno, and then nothing is allocated and nothing is mapped:
+   *   EINVAL, EEXIST, ENOMEM as from allocate, then ENOMEM as from map
+   * Hot: allocates nothing but the frames, their entries, and what those need.
+   */
+  provide(container: Container, flags: number, vaddr: number, index: number, size: number, sink: MapSink): number {
+    this.amount = 0;
+    if (!hasOnly(flags, PROVIDE_FLAGS) || (flags & MAP_RIGHTS) === 0 || !this.#isRange(vaddr, size)) return EINVAL;
+    const refused = this.allocate(container, flags & ALL_OR_NONE, index, size);
+    if (this.amount === 0) return refused;
+    const error = this.map(container, flags & MAP_FLAGS, vaddr, index, this.amount, sink);
+    if (error === 0) return 0;
+    this.#vacate(container, index / PAGE_SIZE, (index + this.amount) / PAGE_SIZE);
+    this.amount = 0;
+    sink.clear();
+    return error;
   }
 
   /**
