@@ -46,6 +46,14 @@ export interface FileBacking {
   release?(): void;
   /** Whether no name leads to the file any more: then its pages are not kept after the last mapping. */
   readonly isNameless?: boolean;
+  /** What a list of mappings calls the file. */
+  readonly label?: FileLabel;
+}
+
+export interface FileLabel {
+  readonly path: string;
+  readonly dev: number;
+  readonly ino: number;
 }
 
 export interface MapRequest {
@@ -55,6 +63,16 @@ export interface MapRequest {
   readonly flags: number;
   readonly file: FileBacking | null; // null: anonymous
   readonly offset: number; // bytes into the file
+}
+
+/** One line of a list of mappings. */
+export interface Mapping {
+  readonly start: number; // bytes
+  readonly end: number;
+  readonly prot: number; // PROT_*
+  readonly shared: boolean;
+  readonly offset: number; // bytes into the file; 0 for anonymous memory
+  readonly file: FileLabel | null;
 }
 
 /** The memory of one task, as one of its threads uses it. */
@@ -69,6 +87,8 @@ export interface TaskMemory {
   brk(addr: number): Generator<L4Wait, number>;
   /** Where the break starts: the end of a new program's data, rounded up. */
   setBreak(addr: number): void;
+  /** The program's mappings, by address. */
+  mappings(): Iterable<Mapping>;
   /** Releases all of the program's memory: it ends, or another takes its place. */
   reset(): Generator<L4Wait, void>;
 

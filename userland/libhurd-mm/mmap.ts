@@ -23,6 +23,7 @@ import {
   MAP_SHARED,
   MAP_SHARED_VALIDATE,
   MAP_TYPE,
+  type Mapping,
   type MapRequest,
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
@@ -264,6 +265,16 @@ class Calls implements TaskMemory {
   setBreak(addr: number): void {
     this.#breakStart = pageAlign(addr);
     this.#breakEnd = this.#breakStart;
+  }
+
+  *mappings(): Iterable<Mapping> {
+    for (const { start, size, store, storeOffset, access } of this.#memory.regions.all()) {
+      if (store === null) continue;
+      const file = store.kind === 'anonymous' ? null : store.kind === 'file' ? store.file : store.below.file;
+      const shared = store.kind === 'file' || (store.kind === 'anonymous' && store.shared);
+      const label = file?.label ?? null;
+      yield { start, end: start + size, prot: access, shared, offset: file === null ? 0 : storeOffset, file: label };
+    }
   }
 
   *reset(): Generator<L4Wait, void> {

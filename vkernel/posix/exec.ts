@@ -141,6 +141,7 @@ export function* loadProgram(
   p.trampoline = trampoline;
   const sp = yield* makeStack(p, program, env, bias);
   if (sp < 0) return sp;
+  p.stackStart = sp;
   p.setProgram({ inode: program.inode, path: program.path, argv: program.argv, env });
   return { entry: image.entry + bias, sp };
 }
@@ -162,9 +163,10 @@ function separate(image: ElfImage, segment: ElfSegment): boolean {
 }
 
 /** A file as the memory manager sees it: as it is now, whenever it is asked. */
-export function backingOf(p: Process, inode: FileInode, writable: boolean): FileBacking {
+export function backingOf(p: Process, inode: FileInode, options: { readonly path: string; readonly writable: boolean }): FileBacking {
   const { contents } = inode;
   return {
+    label: { path: options.path, dev: inode.dev, ino: inode.ino },
     get size(): number {
       return contents.size;
     },
@@ -175,7 +177,7 @@ export function backingOf(p: Process, inode: FileInode, writable: boolean): File
       return inode.nlink === 0;
     },
     read: (offset, into) => contents.read(offset, into, 0, into.length),
-    ...(writable ? { write } : {}),
+    ...(options.writable ? { write } : {}),
     hold() {
       inode.opens++;
     },
@@ -193,7 +195,7 @@ export function backingOf(p: Process, inode: FileInode, writable: boolean): File
 }
 
 function* mapSegments(p: Process, program: Program, bias: number): Generator<L4Wait, number, void> {
-  const file = backingOf(p, program.inode, false);
+  const file = backingOf(p, program.inode, { path: program.path, writable: false });
   for (const segment of program.image.segments) {
     const start = pageFloor(segment.va + bias);
     const fileEnd = segment.va + bias + segment.fileBytes;

@@ -5,7 +5,7 @@
  */
 import { EBADF, ENOENT, ENOTDIR } from '../../hostkernel/base/errno.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
-import type { TaskMemory } from '../../userland/libhurd-mm/interface.ts';
+import type { Mapping, TaskMemory } from '../../userland/libhurd-mm/interface.ts';
 import type { L4, L4Wait, ThreadId } from '../l4/user.ts';
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { AT_FDCWD, O_RDWR, PATH_MAX, SI_KERNEL, SIGALRM, SIGKILL, SIGPROF, SIGVTALRM } from './abi.ts';
@@ -13,6 +13,7 @@ import { CallArguments } from './arguments.ts';
 import { FileTable } from './file-table.ts';
 import { GuestMemory } from './guest-memory.ts';
 import type { ProcessExit, ProcessOptions } from './interface.ts';
+import type { Limit } from './syscalls/limits.ts';
 import { bit, SignalState, signalName } from './signals.ts';
 import { makeStreams, mountDevices, RandomSource } from './vfs/devices.ts';
 import { FileSystem } from './vfs/filesystem.ts';
@@ -70,6 +71,8 @@ export class Process implements ProcSource {
   session: number;
   trampoline = 0; // address of the signal trampoline in the guest
   stackLimit = 8 * 2 ** 20; // bytes, RLIMIT_STACK
+  readonly limits = new Map<number, Limit>(); // by RLIMIT_*, those that have been set
+  stackStart = 0; // sp of the program's first instruction
   clearChildTid = 0;
   ended: ProcessExit | null = null;
 
@@ -260,6 +263,9 @@ export class Process implements ProcSource {
   }
   descriptor(fd: number): OpenFile | null {
     return this.files.get(fd);
+  }
+  mappings(): Iterable<Mapping> {
+    return this.task.mappings();
   }
   uptime(): number {
     return this.micros() / 1e6;

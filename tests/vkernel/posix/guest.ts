@@ -19,7 +19,7 @@ import {
   type ThreadId,
   type WordBits,
 } from '../../../vkernel/l4/user.ts';
-import type { MapRequest, TaskMemory } from '../../../userland/libhurd-mm/interface.ts';
+import type { Mapping, MapRequest, TaskMemory } from '../../../userland/libhurd-mm/interface.ts';
 import type { ProcessExit } from '../../../vkernel/posix/interface.ts';
 import { posixBody } from '../../../vkernel/posix/server.ts';
 import type { FileProvider } from '../../../vkernel/posix/vfs/provider.ts';
@@ -114,6 +114,15 @@ class FlatTask implements TaskMemory {
     if (to > from) yield* this.mmap({ addr: from * PAGE, len: (to - from) * PAGE, prot: 3, flags: 0x32, file: null, offset: 0 });
     this.#break = addr;
     return addr;
+  }
+  *mappings(): Iterable<Mapping> {
+    const pages = [...this.memory.pages.keys()].sort((one, other) => one - other);
+    const protOf = (page: number): number => this.memory.pages.get(page)?.prot ?? -1;
+    for (let i = 0, first = 0; i < pages.length; i++) {
+      if (protOf(pages[i] + 1) === protOf(pages[i])) continue;
+      yield { start: pages[first] * PAGE, end: (pages[i] + 1) * PAGE, prot: protOf(pages[i]), shared: false, offset: 0, file: null };
+      first = i + 1;
+    }
   }
   // oxlint-disable-next-line require-yield
   *reset(): Generator<L4Wait, void> {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   E2BIG,
+  EAFNOSUPPORT,
   EAGAIN,
   EBADF,
   ECHILD,
@@ -11,8 +12,11 @@ import {
   ENOENT,
   ENOSYS,
   ENOTTY,
+  EOPNOTSUPP,
+  EPERM,
   EPIPE,
   ESPIPE,
+  ESRCH,
 } from '../../../hostkernel/base/errno.ts';
 import { Guest, SCRATCH, tinyElf } from './guest.ts';
 import { memoryProvider } from './memory-provider.ts';
@@ -393,5 +397,67 @@ describe('what a program can make grow is bounded', () => {
     expect(guest.syscall(221, guest.text(SCRATCH, '/bin/prog'), twelve, twelve)).toBe(-E2BIG);
     expect(guest.exit).toBe(null);
     expect(guest.syscall(172)).toBe(2);
+  });
+});
+
+describe('what libraries ask for in passing', () => {
+  test('limits that were set are those that are read', () => {
+    const guest = new Guest();
+    const limit = (resource: number, soft: bigint, hard: bigint): number => {
+      guest.write(DATA, new Uint8Array(new BigUint64Array([soft, hard]).buffer));
+      return guest.syscall(261, 0, resource, DATA, 0);
+    };
+    const read = (resource: number): bigint[] => {
+      expect(guest.syscall(261, 0, resource, 0, DATA)).toBe(0);
+      return [...new BigUint64Array(guest.read(DATA, 16).slice().buffer)];
+    };
+    const infinite = 2n ** 64n - 1n;
+    expect([limit(7, 64n, 256n), read(7)]).toEqual([0, [64n, 256n]]);
+    expect([limit(4, 1000n, infinite), read(4)]).toEqual([0, [1000n, infinite]]);
+    expect([limit(9, infinite, infinite), read(9)]).toEqual([0, [infinite, infinite]]);
+    expect([limit(4, infinite, 5n), limit(4, 6n, 5n), read(4)]).toEqual([-EINVAL, -EINVAL, [1000n, infinite]]);
+    expect(limit(7, 100n, 1_000_000n)).toBe(-EPERM); // more descriptors than there are
+    expect(limit(3, 100n, 200n)).toBe(0); // a stack nobody could start on: a program gets 64 KiB all the same
+    expect(read(3)).toEqual([100n, 200n]);
+  });
+  test('the mappings of a process are in /proc/self/maps, with the stack among them', () => {
+    const guest = new Guest();
+    const fd = open(guest, '/proc/self/maps');
+    const text = textAt(guest, DATA, guest.syscall(63, fd, DATA, 0x2000));
+    expect(text).toMatch(/^[0-9a-f]{8,}-[0-9a-f]{8,} r[-w][-x]p 0{8} 00:00 0 \n/);
+    const stack = text.split('\n').find((line) => line.endsWith('[stack]'));
+    expect(stack?.indexOf('[stack]')).toBe(73);
+    const [start, end] = (stack ?? '').split(/[- ]/).map((part) => Number.parseInt(part, 16));
+    const sp = guest.started?.sp ?? 0;
+    expect((start ?? 0) <= sp && sp < (end ?? 0)).toBe(true);
+  });
+  test('no file has extended attributes, and a file that is not there is not there', () => {
+    const guest = new Guest();
+    const path = guest.text(SCRATCH, '/bin/prog');
+    const missing = guest.text(SCRATCH + 64, '/none');
+    expect([guest.syscall(8, path, path, 0, 0), guest.syscall(8, missing, path, 0, 0)]).toEqual([-EOPNOTSUPP, -ENOENT]);
+    expect([guest.syscall(11, path, 0, 0), guest.syscall(12, missing, 0, 0), guest.syscall(13, 99, 0, 0)]).toEqual([0, -ENOENT, -EBADF]);
+    expect([guest.syscall(7, 1, path, 0, 0, 0), guest.syscall(7, 99, path, 0, 0, 0)]).toEqual([-EOPNOTSUPP, -EBADF]);
+    expect(guest.reports).toEqual([]);
+  });
+  test('there is no network to open a socket on, and that is an answer', () => {
+    const guest = new Guest();
+    expect([guest.syscall(198, 1, 1, 0), guest.syscall(199, 1, 1, 0, DATA)]).toEqual([-EAFNOSUPPORT, -EAFNOSUPPORT]);
+    expect(guest.reports).toEqual([]);
+  });
+  test('memory by descriptor is a file without a name', () => {
+    const guest = new Guest();
+    const fd = guest.syscall(279, guest.text(SCRATCH, 'heap'), 1);
+    expect(guest.syscall(46, fd, 8192)).toBe(0);
+    expect([guest.syscall(64, fd, SCRATCH, 4), guest.syscall(67, fd, DATA, 4, 0), textAt(guest, DATA, 4)]).toEqual([4, 4, 'heap']);
+    expect(guest.syscall(78, -100, guest.text(SCRATCH, `/proc/self/fd/${fd}`), DATA, 100)).toBe(21);
+    expect(textAt(guest, DATA, 21)).toBe('/memfd:heap (deleted)');
+    expect([guest.syscall(57, fd), guest.syscall(279, SCRATCH, 4)]).toEqual([0, -EINVAL]);
+  });
+  test('the scheduler is the ordinary one', () => {
+    const guest = new Guest();
+    expect([guest.syscall(120, 0), guest.syscall(120, 77), guest.syscall(121, 0, DATA)]).toEqual([0, -ESRCH, 0]);
+    expect([guest.syscall(125, 1), guest.syscall(126, 1), guest.syscall(125, 0), guest.syscall(126, 0)]).toEqual([99, 1, 0, 0]);
+    expect([guest.syscall(125, 9), guest.syscall(126, 9)]).toEqual([-EINVAL, -EINVAL]);
   });
 });

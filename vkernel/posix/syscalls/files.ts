@@ -5,7 +5,7 @@
  * when it answers an errno. What reads or writes guest memory may wait for page faults.
  * Source: the manual pages of section 2.
  */
-import { EACCES, EBADF, EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE } from '../../../hostkernel/base/errno.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOSPC, ENOTDIR, EPERM, ERANGE } from '../../../hostkernel/base/errno.ts';
 import type { L4Wait } from '../../l4/user.ts';
 import {
   AT_EACCESS,
@@ -22,6 +22,7 @@ import {
   O_EXCL,
   O_NOCTTY,
   O_PATH,
+  O_RDWR,
   O_TRUNC,
   PATH_MAX,
   UTIME_NOW,
@@ -30,6 +31,7 @@ import {
 import { putStat, putStatfs, putStatx, STAT_BYTES, STATX_BYTES } from '../layouts.ts';
 import type { Process } from '../process.ts';
 import type { DirectoryInode, Inode } from '../vfs/inode.ts';
+import { OpenFile } from '../vfs/open-file.ts';
 import { bytesOf, type Timestamp } from '../vfs/provider.ts';
 import { DEV_PROC } from '../vfs/tree.ts';
 
@@ -100,6 +102,21 @@ export function* sysOpenat2(p: Process): Waiting {
   if ((resolve & ~RESOLVE_KNOWN) !== 0 || (resolve & RESOLVE_LIMITS) !== 0) return -EINVAL;
   const where = yield* at(p, 0, 1);
   return typeof where === 'number' ? where : open(p, where, flags, mode);
+}
+
+const MEMFD_NAME_MAX = 249; // bytes
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2; // accepted; a seal itself is an unknown fcntl
+
+/** memfd_create(name, flags): a file without a name in the tree. @returns the descriptor, or -EINVAL, -ENOSPC, -EMFILE, -EFAULT */
+export function* sysMemfdCreate(p: Process): Waiting {
+  const flags = p.args.uint(1);
+  if ((flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING)) !== 0) return -EINVAL;
+  const name = yield* p.memory.readString(p.args.word(0), MEMFD_NAME_MAX + 1);
+  if (typeof name === 'number') return name === -ENAMETOOLONG ? -EINVAL : name;
+  if (p.fs.tree.full) return -ENOSPC;
+  const file = new OpenFile(p.fs.tree, p.fs.tree.makeFile(0o777, null), `/memfd:${name} (deleted)`, O_RDWR);
+  return p.files.install(file, 0, (flags & MFD_CLOEXEC) !== 0);
 }
 
 /** close(fd) */

@@ -7,6 +7,7 @@
  * Source: the manual pages of section 2; linux_dirent64 as in getdents64(2).
  */
 import {
+  EAFNOSUPPORT,
   EBADF,
   EFAULT,
   EFBIG,
@@ -580,6 +581,11 @@ export function* sysCopyFileRange(p: Process): Waiting {
   const first = at === null ? 0 : yield* storeOffset(p, p.args.word(1), at + n);
   const second = into === null ? 0 : yield* storeOffset(p, p.args.word(3), into + n);
   return first < 0 ? first : second < 0 ? second : n;
+}
+
+/** socket, socketpair: there is no network, not even inside. */
+export function sysNoNetwork(): number {
+  return -EAFNOSUPPORT;
 }
 
 /** getsockname, getpeername and their like on a descriptor that is no socket. */

@@ -62,7 +62,7 @@ export function* sysMmap(p: Process): Waiting {
   }
   if (node.kind !== 'file' || node.generate !== null) return -ENODEV;
   if (offset + len > MAX_FILE_SIZE) return -EOVERFLOW;
-  const backing = backingOf(p, node, sharing === MAP_SHARED && file.writable);
+  const backing = backingOf(p, node, { path: file.path, writable: sharing === MAP_SHARED && file.writable });
   return yield* p.task.mmap({ addr, len, prot, flags: rest | sharing, file: backing, offset });
 }
 

@@ -1,5 +1,5 @@
 /**
- * System calls on the process itself: identity, limits, the machine's properties, execve and the end.
+ * System calls on the process itself: identity, the machine's properties, execve and the end. Limits are in `limits.ts`.
  *
  * There is one process, of user 0, with one thread. fork and clone are ENOSYS.
  * Source: the manual pages of section 2; riscv_hwprobe as in Documentation/riscv/hwprobe.rst.
@@ -20,9 +20,8 @@ import {
   EBADF,
 } from '../../../hostkernel/base/errno.ts';
 import type { L4Wait } from '../../l4/user.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_STACK, SIGKILL } from '../abi.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, SIGKILL } from '../abi.ts';
 import { ARGUMENTS_MAX, argumentsFit, findProgram, loadProgram } from '../exec.ts';
-import { DESCRIPTORS_MAX } from '../file-table.ts';
 import { BULK, putInt64 } from '../guest-memory.ts';
 import { putSysinfo, putUtsname, UTSNAME_BYTES } from '../layouts.ts';
 import { HOSTNAME, NO_RESULT, type Process, RELEASE } from '../process.ts';
@@ -196,82 +195,6 @@ export function sysFlushIcache(p: Process): number {
   return (p.args.uint(2) & ~1) === 0 ? 0 : -EINVAL;
 }
 
-// --- limits ---------------------------------------------------------------------------------------------------
-
-const INFINITE = -1; // RLIM_INFINITY: all ones, as an integer that is stored whole
-
-function limits(p: Process, resource: number): readonly [soft: number, hard: number] {
-  switch (resource) {
-    case RLIMIT_STACK:
-      return [p.stackLimit, INFINITE];
-    case 4: // RLIMIT_CORE
-      return [0, INFINITE];
-    case 6: // RLIMIT_NPROC
-      return [1, 1];
-    case RLIMIT_NOFILE:
-      return [p.files.limit, DESCRIPTORS_MAX];
-    case 8: // RLIMIT_MEMLOCK
-      return [8 * 2 ** 20, 8 * 2 ** 20];
-    case 12: // RLIMIT_MSGQUEUE
-      return [819200, 819200];
-    case 13: // RLIMIT_NICE
-    case 14: // RLIMIT_RTPRIO
-      return [0, 0];
-    default:
-      return [INFINITE, INFINITE];
-  }
-}
-
-/** Changes a soft limit where it matters here; others are accepted, and have no effect. */
-function setLimit(p: Process, resource: number, soft: number): number {
-  if (resource === RLIMIT_NOFILE) {
-    if (soft < 0 || soft > DESCRIPTORS_MAX) return -EPERM;
-    p.files.limit = soft;
-  }
-  if (resource === RLIMIT_STACK && soft >= 65536) p.stackLimit = Math.min(Math.floor(soft / 4096) * 4096, 64 * 2 ** 20);
-  return 0;
-}
-
-/** prlimit64(pid, resource, new, old): 64-bit values. */
-export function* sysPrlimit64(p: Process): Waiting {
-  const pid = p.args.int(0);
-  const resource = p.args.uint(1);
-  if (pid !== 0 && pid !== p.pid) return -ESRCH;
-  if (resource >= RLIM_NLIMITS) return -EINVAL;
-  const [soft, hard] = limits(p, resource);
-  let wanted: number | null = null;
-  if (p.args.word(2) !== 0) {
-    const error = yield* p.memory.load(p.args.word(2), 16);
-    if (error < 0) return error;
-    wanted = p.memory.int64At(0);
-    const top = p.memory.int64At(8);
-    if (top !== INFINITE && top >= 0 && (wanted === INFINITE || wanted > top)) return -EINVAL;
-  }
-  if (p.args.word(3) !== 0) {
-    putInt64(p.memory.view, 0, soft);
-    putInt64(p.memory.view, 8, hard);
-    const error = yield* p.memory.store(p.args.word(3), 16);
-    if (error < 0) return error;
-  }
-  return wanted === null ? 0 : setLimit(p, resource, wanted);
-}
-
-/** getrlimit(resource, limit): words. */
-export function* sysGetrlimit(p: Process): Waiting {
-  if (p.args.uint(0) >= RLIM_NLIMITS) return -EINVAL;
-  const [soft, hard] = limits(p, p.args.uint(0));
-  p.memory.putWord(0, soft);
-  p.memory.putWord(p.memory.wordBytes, hard);
-  return yield* p.memory.store(p.args.word(1), 2 * p.memory.wordBytes);
-}
-
-/** setrlimit(resource, limit) */
-export function* sysSetrlimit(p: Process): Waiting {
-  if (p.args.uint(0) >= RLIM_NLIMITS) return -EINVAL;
-  const error = yield* p.memory.load(p.args.word(1), 2 * p.memory.wordBytes);
-  return error < 0 ? error : setLimit(p, p.args.uint(0), p.memory.longAt(0));
-}
-
 // --- threads --------------------------------------------------------------------------------------------------
 
 /** set_tid_address(address). @returns the thread id */
@@ -338,6 +261,29 @@ export function* sysFutex(p: Process): Waiting {
 /** sched_yield() */
 export function sysSchedYield(): number {
   return 0;
+}
+
+/** sched_getscheduler(pid): SCHED_OTHER. */
+export function sysSchedGetscheduler(p: Process): number {
+  const pid = p.args.int(0);
+  return pid === 0 || pid === p.pid ? 0 : -ESRCH;
+}
+
+/** sched_getparam(pid, param): priority 0. */
+export function* sysSchedGetparam(p: Process): Waiting {
+  const pid = p.args.int(0);
+  if (pid !== 0 && pid !== p.pid) return -ESRCH;
+  return yield* p.memory.fill(p.args.word(1), 4, 0);
+}
+
+/** sched_get_priority_max(policy), sched_get_priority_min(policy): 1 to 99 for SCHED_FIFO and SCHED_RR, 0 for the others. */
+export function sysSchedPriorityMax(p: Process): number {
+  const policy = p.args.int(0);
+  if (policy < 0 || policy > 6 || policy === 4) return -EINVAL;
+  return policy === 1 || policy === 2 ? 99 : 0;
+}
+export function sysSchedPriorityMin(p: Process): number {
+  return Math.min(1, sysSchedPriorityMax(p));
 }
 
 /** wait4 and waitid: there are no children. */

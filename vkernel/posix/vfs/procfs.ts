@@ -4,6 +4,7 @@
  * What the machine has (memory, uptime) is asked from the process when a file is opened. Numbers that have no meaning
  * here are constants, and say so where they are: load is 0.00, there is one processor and one process.
  */
+import type { Mapping } from '../../../userland/libhurd-mm/interface.ts';
 import type { FileSystem } from './filesystem.ts';
 import type { ComputedDirectory, DirectoryInode, Inode } from './inode.ts';
 import { DEV_PROC } from './tree.ts';
@@ -20,6 +21,8 @@ export interface ProcSource {
   name(): string; // at most 15 bytes
   descriptors(): readonly number[];
   descriptor(fd: number): { readonly path: string; readonly node: Inode } | null;
+  mappings(): Iterable<Mapping>;
+  readonly stackStart: number; // an address in the stack
   uptime(): number; // seconds
   memoryBytes(): { readonly total: number; readonly free: number }; // bytes
   readonly isa: string;
@@ -60,6 +63,7 @@ const PROCESS_FILES: readonly (readonly [name: string, text: (source: ProcSource
   ['cmdline', (s) => s.commandLine().map(terminated).join('')],
   ['environ', (s) => s.environment().map(terminated).join('')],
   ['comm', (s) => `${s.name()}\n`],
+  ['maps', maps],
   ['mounts', () => MOUNTS],
   ['stat', processStat],
   ['statm', () => '0 0 0 0 0 0 0\n'],
@@ -186,9 +190,23 @@ function meminfo(source: ProcSource): string {
   ].join('');
 }
 
+/** A line a mapping. Source: proc(5), /proc/pid/maps: names begin in column 74. */
+function maps(source: ProcSource): string {
+  const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+  let text = '';
+  for (const { start, end, prot, shared, offset, file } of source.mappings()) {
+    const rights = `${(prot & 1) !== 0 ? 'r' : '-'}${(prot & 2) !== 0 ? 'w' : '-'}${(prot & 4) !== 0 ? 'x' : '-'}${shared ? 's' : 'p'}`;
+    const isStack = start <= source.stackStart && source.stackStart < end;
+    const line = `${hex(start, 8)}-${hex(end, 8)} ${rights} ${hex(offset, 8)} 00:${hex(file?.dev ?? 0, 2)} ${file?.ino ?? 0} `;
+    const name = file?.path ?? (isStack ? '[stack]' : '');
+    text += `${name === '' ? line : line.padEnd(73) + name}\n`;
+  }
+  return text;
+}
+
 function processStat(source: ProcSource): string {
   const zeros = Array.from({ length: 30 }, () => '0').join(' ');
-  return `${source.pid} (${source.name()}) R 0 ${source.pid} ${source.pid} 0 -1 0 0 0 0 0 ${ticks(source)} 0 0 0 20 0 1 0 0 ${zeros}\n`;
+  return `${source.pid} (${source.name()}) R 1 ${source.pid} ${source.pid} 0 -1 0 0 0 0 0 ${ticks(source)} 0 0 0 20 0 1 0 0 ${zeros}\n`;
 }
 
 function processStatus(source: ProcSource): string {
@@ -198,7 +216,7 @@ function processStatus(source: ProcSource): string {
     'State:\tR (running)',
     `Tgid:\t${source.pid}`,
     `Pid:\t${source.pid}`,
-    'PPid:\t0',
+    'PPid:\t1',
     'TracerPid:\t0',
     'Uid:\t0\t0\t0\t0',
     'Gid:\t0\t0\t0\t0',
