@@ -1,6 +1,6 @@
 /**
  * What does an event cost a guest program, through all layers? A system call: RUN ends, message to the personality,
- * answer, RUN. A page: fault in the host, RUN ends, message to the pager, two requests to physmem, map, RUN, fault in
+ * answer, RUN. A page: fault in the host, RUN ends, message to the pager, a request to physmem, map, RUN, fault in
  * the host, virtual page-table walk, and a clear frame in two kernels.
  *
  * The program makes N events or none; the difference is divided by N. Counters come first: they repeat exactly.

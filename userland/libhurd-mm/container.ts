@@ -3,6 +3,7 @@
  *
  *   allocate, copy, deallocate    pages of the container, named by container page
  *   map                           some of them at addresses of the task
+ *   askFresh, askMap              both for the usual page fault, whose caller makes the call itself: no generator
  *   fill, read                    their bytes, through a window of addresses that the program cannot map
  *
  * Not here: what the pages are (page-cache.ts) and what to do when there are no more (memory-manager.ts).
@@ -10,7 +11,7 @@
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { EIO, ENOMEM } from '../../hostkernel/base/errno.ts';
 import { type Access, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
-import { invoke } from '../../vkernel/cap/rpc.ts';
+import { invoke, putRequest, replyLabel } from '../../vkernel/cap/rpc.ts';
 import { fpagesCovering, fpageSize, type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../../vkernel/l4/user.ts';
 import { ALL_OR_NONE, FORCE_WRITE, PHYSMEM } from '../../vkernel/physmem/interface.ts';
 import { ContainerSpace } from './container-space.ts';
@@ -119,6 +120,41 @@ export class TaskContainer {
       if (mapped === 0) return EIO;
     }
     return 0;
+  }
+
+  /**
+   * Puts the request for a mapping of `pages` container pages from `at`, at virtual pages from `vaPage`, into the
+   * message registers. Hot: allocates nothing.
+   */
+  askMap(l4: L4, at: number, vaPage: number, pages: number, flags: number): void {
+    this.counters.mapRequests += 1;
+    putRequest(l4, PHYSMEM.map, this.#handle, flags, vaPage * PAGE_SIZE, at * PAGE_SIZE, pages * PAGE_SIZE);
+  }
+
+  /** Takes the reply to askMap. @param error of the call @returns pages mapped, from the first on */
+  tookMap(l4: L4, error: number): number {
+    if (replyLabel(l4, error) !== 0) return 0;
+    const mapped = mappedPages(l4);
+    this.counters.pagesMapped += mapped;
+    return mapped;
+  }
+
+  /**
+   * The same for fresh zero pages, allocated as `allocate` does and mapped with one request.
+   * @returns the first container page, or -1: there is none to be had, and no request to be made
+   */
+  askFresh(l4: L4, vaPage: number, pages: number, flags: number): number {
+    const at = this.#space.take(pages, pages > 1 ? WINDOW_PAGES : 1, vaPage);
+    if (at < 0) return -1;
+    this.counters.mapRequests += 1;
+    putRequest(l4, PHYSMEM.provide, this.#handle, flags | ALL_OR_NONE, vaPage * PAGE_SIZE, at * PAGE_SIZE, pages * PAGE_SIZE);
+    return at;
+  }
+
+  /** Takes the reply to askFresh. @returns pages mapped, at least one; -ENOMEM: physmem refuses, and there are no pages */
+  tookFresh(l4: L4, error: number, at: number, pages: number): number {
+    const taken = this.#taken(replyLabel(l4, error), at, pages);
+    return taken < 0 ? taken : this.tookMap(l4, error);
   }
 
   /** Writes `bytes`, whole pages, at most WINDOW_PAGES. @returns 0, ENOMEM or EIO */

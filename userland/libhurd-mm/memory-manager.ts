@@ -2,10 +2,14 @@
  * The memory manager of one task: everything virtual about it. physmem hands out pages and never looks at addresses;
  * which region shows which page, and when a page is fetched, is decided here.
  *
- *   fault --> Regions: which store, which page --> PageCache: resident? --no--> produce it
- *                                                       | yes
- *                                                       v
- *             TaskContainer.map, for the window of resident neighbours around the page
+ *   beginFault --> Regions: which store, which page --> PageCache: resident?
+ *                     | yes                                 | no, anonymous               | else
+ *                     v                                     v                             v
+ *             map the window of resident            provide fresh pages           fault: produce the page (file,
+ *             neighbours around the page            around the page               copy, eviction), then map it
+ *                     +-------- one request to physmem -----+                       as many requests as it takes
+ *                                      v
+ *                                 finishFault: what came? less than needed --> fault
  *
  * Memory comes lazily: binding a region asks nobody, the first touch of a page does. The bytes of all stores lie in one
  * container; a page of it holds one store page. Mappings are a cache that physmem may empty at any time.
@@ -25,7 +29,7 @@
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { EACCES, EFAULT, EIO } from '../../hostkernel/base/errno.ts';
 import { type Access, EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
-import { type L4, type L4Wait, RIGHTS_ALL, rightsOf } from '../../vkernel/l4/user.ts';
+import { type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../../vkernel/l4/user.ts';
 import { FORCE_WRITE } from '../../vkernel/physmem/interface.ts';
 import { type ContainerCounters, type ContainerOptions, TaskContainer, unmapOwn, WINDOW_PAGES } from './container.ts';
 import type { FileBacking } from './interface.ts';
@@ -52,6 +56,20 @@ export interface MemoryCounters extends ContainerCounters {
   readonly evictions: number; // clean pages given up for want of memory
 }
 
+/** What beginFault and finishFault answer where it is no errno. */
+export const FAULT_ASKS = -1; // the request to physmem is in the message registers
+export const FAULT_UNUSUAL = -2; // one request will not do: `fault` must
+
+/** The pages that one request is about: in a row in their store, in the container and in the address space. */
+class Window {
+  page = 0; // of the store: the first of them
+  at = 0; // of the container; -1 while they are not resident
+  vaPage = 0; // of the address space
+  pages = 0;
+  needed = 0; // how many must come, from the first on: the last of these is the one that is touched
+  rights: Access = 0;
+}
+
 type OwnCounters = { -readonly [K in Exclude<keyof MemoryCounters, keyof ContainerCounters>]: number };
 
 /** Pages given up at once when memory runs out, where there are so many. */
@@ -71,6 +89,8 @@ export class MemoryManager {
   readonly #offsets = new OffsetRange(); // of both anonymous stores
   readonly #files = new Map<object, FileStore>(); // by FileStore.key
   readonly #buffer = new Uint8Array(WINDOW_PAGES * PAGE_SIZE);
+  readonly #window = new Window(); // of the fault in progress
+  #fresh: PageCache | null = null; // where the fresh pages of that window will go; null: they are resident
   readonly #hand: { cache: PageCache | null; page: number } = { cache: null, page: 0 }; // where the next eviction begins
   readonly #counters: OwnCounters = {
     faults: 0,
@@ -95,6 +115,11 @@ export class MemoryManager {
     return { ...this.#counters, ...this.#container.counters };
   }
 
+  /** Who is asked for memory. */
+  get physmem(): ThreadId {
+    return this.#options.physmem;
+  }
+
   /** Pages of the container in use. */
   get pages(): number {
     return this.#container.pages;
@@ -108,25 +133,82 @@ export class MemoryManager {
   // --- Faults ----------------------------------------------------------------------------------------------------
 
   /**
-   * Makes an access at `va` succeed. Hot: the path of every page fault of the program.
+   * Decides what an access at `va` takes. Where one request to physmem is enough, that is put into the message registers
+   * of `l4`, and the manager is busy until finishFault. Hot: allocates nothing.
+   * @returns FAULT_ASKS; FAULT_UNUSUAL; or why the access is refused: EFAULT no region, EACCES the region forbids it
+   */
+  beginFault(l4: L4, va: number, access: Access): number {
+    this.#counters.faults += 1;
+    if (this.#busy) return FAULT_UNUSUAL;
+    const region = this.regions.find(va);
+    const refused = this.#refusal(region, access);
+    if (refused !== 0 || region === null || region.store === null) return refused;
+    const { store } = region;
+    const vaPage = Math.floor(va / PAGE_SIZE);
+    const page = storePage(region, vaPage);
+    const window = this.#window;
+    const force = (access & WRITE) !== 0 ? FORCE_WRITE : 0;
+    let cache: PageCache = store.cache;
+    if (cache.find(page) < 0) {
+      if (store.kind === 'anonymous') {
+        this.#chooseFresh(region, cache, page, vaPage, access);
+        window.at = this.#container.askFresh(l4, window.vaPage, window.pages, rightsOf(window.rights));
+        if (window.at < 0) return FAULT_UNUSUAL;
+        this.#fresh = cache;
+        this.#busy = true;
+        return FAULT_ASKS;
+      }
+      if (store.kind === 'file' || (access & WRITE) !== 0 || store.below.cache.find(page) < 0) return FAULT_UNUSUAL;
+      cache = store.below.cache; // not written yet: the file's own page
+    } else {
+      this.#promote(cache, page, access);
+    }
+    this.#chooseWindow(region, cache, page, vaPage);
+    this.#container.askMap(l4, window.at, window.vaPage, window.pages, rightsOf(window.rights) | force);
+    this.#fresh = null;
+    this.#busy = true;
+    return FAULT_ASKS;
+  }
+
+  /**
+   * Takes physmem's reply to what beginFault asked for, from the message registers. Hot: allocates nothing.
+   * @param error of the call @returns 0: the page is there; or FAULT_UNUSUAL: it is not, for a reason that `fault` meets too
+   */
+  finishFault(l4: L4, error: number): number {
+    const { page, at, pages, needed, rights } = this.#window;
+    const cache = this.#fresh;
+    this.#busy = false;
+    if (cache === null) return this.#container.tookMap(l4, error) < needed ? FAULT_UNUSUAL : 0;
+    const mapped = this.#container.tookFresh(l4, error, at, pages);
+    if (mapped < 0) return FAULT_UNUSUAL;
+    this.#counters.misses += 1;
+    this.generation += 1;
+    for (let i = 0; i < pages; i += 1) cache.insert(page + i, at + i, (rights & WRITE) !== 0);
+    return mapped < needed ? FAULT_UNUSUAL : 0;
+  }
+
+  /** Why `access` to a region is refused: EFAULT, EACCES; 0: it is not. */
+  #refusal(region: Region | null, access: Access): number {
+    if (region === null || region.store === null) {
+      this.#counters.unmapped += 1;
+      return EFAULT;
+    }
+    if ((access & ~region.access) === 0) return 0;
+    this.#counters.protection += 1;
+    return EACCES;
+  }
+
+  /**
+   * Makes an access at `va` succeed, whatever it takes. beginFault comes first, and counts the fault.
    * @returns 0, or why not: EFAULT no region, EACCES the region forbids it, EIO the store fails, ENOMEM
-   * Waits: for physmem.
+   * Waits: for the call in progress, and for physmem.
    */
   *fault(l4: L4, va: number, access: Access): Generator<L4Wait, number> {
     while (this.#busy) yield* l4.sleep(BUSY_WAIT);
     this.#busy = true;
-    this.#counters.faults += 1;
     const region = this.regions.find(va);
-    let errno = 0;
-    if (region === null || region.store === null) {
-      this.#counters.unmapped += 1;
-      errno = EFAULT;
-    } else if ((access & ~region.access) !== 0) {
-      this.#counters.protection += 1;
-      errno = EACCES;
-    } else {
-      errno = yield* this.#resolve(l4, region, Math.floor(va / PAGE_SIZE), access);
-    }
+    let errno = this.#refusal(region, access);
+    if (errno === 0 && region !== null) errno = yield* this.#resolve(l4, region, Math.floor(va / PAGE_SIZE), access);
     this.#busy = false;
     return errno;
   }
@@ -135,14 +217,14 @@ export class MemoryManager {
   *#resolve(l4: L4, region: Region, vaPage: number, access: Access): Generator<L4Wait, number> {
     const { store } = region;
     kassert(store !== null, 'memory-manager: reserved region');
-    const page = vaPage - region.start / PAGE_SIZE + region.storeOffset / PAGE_SIZE;
+    const page = storePage(region, vaPage);
     let cache: PageCache = store.cache;
     if (cache.find(page) < 0) {
       let errno = 0;
       if (store.kind === 'anonymous') {
         this.#counters.misses += 1;
         this.generation += 1;
-        errno = yield* this.#bringInAnonymous(l4, region, store, page, access);
+        errno = yield* this.#bringInAnonymous(l4, region, store, page, vaPage, access);
       } else {
         const below = store.kind === 'file' ? store : store.below;
         if (below.cache.find(page) < 0) {
@@ -158,7 +240,9 @@ export class MemoryManager {
     } else {
       this.#promote(cache, page, access);
     }
-    return yield* this.#mapWindow(l4, region, cache, page, vaPage, access);
+    this.#chooseWindow(region, cache, page, vaPage);
+    const { at, pages, needed, rights, vaPage: firstVa } = this.#window;
+    return yield* this.#container.map(l4, at, firstVa, pages, rights, needed, (access & WRITE) !== 0 ? FORCE_WRITE : 0);
   }
 
   /** Counts a resident page as dirty when it is about to be written for the first time. */
@@ -169,22 +253,43 @@ export class MemoryManager {
     cache.setDirty(page, true);
   }
 
-  /** Fresh zero pages: `cluster` of them around the page, clipped to the region and to what is resident. */
-  *#bringInAnonymous(l4: L4, region: Region, store: AnonymousStore, page: number, access: Access): Generator<L4Wait, number> {
+  /** The window of fresh zero pages: `cluster` of them around the page, clipped to the region and to what is resident. Hot. */
+  #chooseFresh(region: Region, cache: PageCache, page: number, vaPage: number, access: Access): void {
+    const { cluster } = this.#options;
+    const base = Math.floor(vaPage / cluster) * cluster;
+    const firstVa = Math.max(base, region.start / PAGE_SIZE);
+    const endVa = Math.min(base + cluster, (region.start + region.size) / PAGE_SIZE);
+    let before = 0;
+    while (vaPage - before > firstVa && cache.find(page - before - 1) < 0) before += 1;
+    let behind = 1;
+    while (vaPage + behind < endVa && cache.find(page + behind) < 0) behind += 1;
+    const window = this.#window;
+    window.page = page - before;
+    window.at = -1;
+    window.vaPage = vaPage - before;
+    window.pages = before + behind;
+    window.needed = before + 1;
+    window.rights = (access & WRITE) !== 0 ? region.access : region.access & ~WRITE; // what is written is dirty, and all of it
+  }
+
+  /** Fresh zero pages around the page; where there are not so many, the page alone. */
+  *#bringInAnonymous(
+    l4: L4,
+    region: Region,
+    store: AnonymousStore,
+    page: number,
+    vaPage: number,
+    access: Access,
+  ): Generator<L4Wait, number> {
     const { cache } = store;
-    const first = region.storeOffset / PAGE_SIZE;
-    const last = first + region.size / PAGE_SIZE;
-    const vaDelta = region.start / PAGE_SIZE - first; // store page + vaDelta = virtual page
-    const base = Math.floor((page + vaDelta) / this.#options.cluster) * this.#options.cluster - vaDelta;
-    let from = page;
-    let to = page + 1;
-    while (from > first && from > base && cache.find(from - 1) < 0) from -= 1;
-    while (to < last && to < base + this.#options.cluster && cache.find(to) < 0) to += 1;
-    let at = yield* this.#container.allocate(l4, to - from, from + vaDelta);
+    this.#chooseFresh(region, cache, page, vaPage, access);
+    let from = this.#window.page;
+    let to = from + this.#window.pages;
+    let at = yield* this.#container.allocate(l4, to - from, this.#window.vaPage);
     if (at < 0) {
       from = page;
       to = page + 1;
-      at = yield* this.#allocate(l4, 1, page + vaDelta);
+      at = yield* this.#allocate(l4, 1, vaPage);
     }
     if (at < 0) return -at;
     const dirty = (access & WRITE) !== 0; // the neighbours of a written page are mapped writable with it
@@ -242,22 +347,26 @@ export class MemoryManager {
     }
   }
 
-  /** Maps the page and those around it that are resident, in a row, and good for the same rights. Hot. Waits: for physmem. */
-  #mapWindow(l4: L4, region: Region, cache: PageCache, page: number, vaPage: number, access: Access): Generator<L4Wait, number> {
+  /** The window of the page and those around it that are resident, in a row, and good for the same rights. Hot. */
+  #chooseWindow(region: Region, cache: PageCache, page: number, vaPage: number): void {
     const own = region.store?.kind === 'private' && cache !== region.store.cache ? region.store.cache : null;
     const dirty = cache.isDirty(page);
-    const rights = dirty && own === null ? region.access : region.access & ~WRITE;
     const at = cache.find(page);
-    const window = this.#options.faultAround;
-    const windowStart = Math.floor(vaPage / window) * window;
-    const firstVa = Math.max(windowStart, region.start / PAGE_SIZE);
-    const endVa = Math.min(windowStart + window, (region.start + region.size) / PAGE_SIZE);
+    const { faultAround } = this.#options;
+    const base = Math.floor(vaPage / faultAround) * faultAround;
+    const firstVa = Math.max(base, region.start / PAGE_SIZE);
+    const endVa = Math.min(base + faultAround, (region.start + region.size) / PAGE_SIZE);
     let before = 0;
     while (vaPage - before > firstVa && fits(cache, page - before - 1, at - before - 1, dirty, own)) before += 1;
     let behind = 1;
     while (vaPage + behind < endVa && fits(cache, page + behind, at + behind, dirty, own)) behind += 1;
-    const force = (access & WRITE) !== 0 ? FORCE_WRITE : 0;
-    return this.#container.map(l4, at - before, vaPage - before, before + behind, rights, before + 1, force);
+    const window = this.#window;
+    window.page = page - before;
+    window.at = at - before;
+    window.vaPage = vaPage - before;
+    window.pages = before + behind;
+    window.needed = before + 1;
+    window.rights = dirty && own === null ? region.access : region.access & ~WRITE;
   }
 
   // --- Memory runs out -------------------------------------------------------------------------------------------
@@ -599,6 +708,11 @@ export class MemoryManager {
     }
     kassert(shown === cache.resident, 'memory-manager V5: a page that no region shows');
   }
+}
+
+/** The page of a region's store that virtual page `vaPage` shows. */
+function storePage(region: Region, vaPage: number): number {
+  return vaPage - region.start / PAGE_SIZE + region.storeOffset / PAGE_SIZE;
 }
 
 /** Whether store page `page` is resident in container page `at`, equally dirty, and not hidden by a page of `own`. Hot. */

@@ -1,9 +1,13 @@
 /**
  * The pager thread of a task: receives the page faults of the task's other threads and answers each with a mapping.
  *
- *   thread --fault(address, access)--> kernel --message--> pager: MemoryManager.fault
- *   thread <--goes on-- kernel <--empty message-- pager       the mapping is there already
+ *   thread --fault(address, access)--> kernel --message--> pager: MemoryManager.beginFault
+ *                                                            | one request to physmem, with the mapping in its reply
+ *                                                            v
+ *   thread <--goes on-- kernel <--empty message-- pager: MemoryManager.finishFault
  *
+ * This loop makes the request itself: a generator more would cost each fault more than its look-ups do. What takes more
+ * than one request goes to MemoryManager.fault.
  * A fault that cannot be resolved is answered with an errno as label: the kernel then raises an exception in a program's
  * thread and fails the access of a server's. The pager itself always goes back to its loop.
  * Source: libhurd-mm pager.c of hurd-l4.
@@ -11,7 +15,7 @@
 import { ENOMEM } from '../../hostkernel/base/errno.ts';
 import { type Access, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { ACCEPT_UNTYPED, accessOf, ANYLOCAL, type L4, type L4Wait, LABEL_PAGE_FAULT, NIL, type ThreadId } from '../../vkernel/l4/user.ts';
-import type { MemoryManager } from './memory-manager.ts';
+import { FAULT_ASKS, FAULT_UNUSUAL, type MemoryManager } from './memory-manager.ts';
 
 /**
  * The same fault this often in a row, with nothing changed in between, cannot be helped: the kernel has no memory for
@@ -46,7 +50,9 @@ export function* pager(l4: L4, memory: MemoryManager): Generator<L4Wait, never> 
     lastPage = page;
     lastAccess = access;
     lastIp = ip;
-    const errno = repeats >= REPEATS ? ENOMEM : yield* memory.fault(l4, va, access);
+    let errno = repeats >= REPEATS ? ENOMEM : memory.beginFault(l4, va, access);
+    if (errno === FAULT_ASKS) errno = memory.finishFault(l4, yield* l4.call(memory.physmem));
+    if (errno === FAULT_UNUSUAL) errno = yield* memory.fault(l4, va, access);
     if (errno !== 0) repeats = 0;
     generation = memory.generation;
     message.begin(errno);
