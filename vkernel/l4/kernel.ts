@@ -118,8 +118,8 @@ export class L4Kernel {
       }
       state.current = thread;
       if (thread !== this.#last) {
+        noteSwitch(state, this.#last, thread);
         this.#last = thread;
-        noteSwitch(state, thread);
       }
       if (thread.kind === KIND_BODY) stepBody(state, thread);
       else {
@@ -155,10 +155,10 @@ function takeDonated(state: KernelState): Thread | null {
 }
 
 /** Another thread gets the processor: a new turn. */
-function noteSwitch(state: KernelState, thread: Thread): void {
+function noteSwitch(state: KernelState, last: Thread | null, thread: Thread): void {
   state.counters.switches++;
   thread.sliceEnd = state.now + TIME_SLICE;
-  if (state.tracer.switch !== null) state.tracer.switch({ from: 0, to: thread.id });
+  if (state.tracer.switch !== null) state.tracer.switch({ from: last?.id ?? NIL, to: thread.id });
 }
 
 /** Back into the queue: in front if a higher priority took the processor, at the end if the turn is over. */
