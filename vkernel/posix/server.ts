@@ -28,6 +28,7 @@ import {
   LABEL_EXCEPTION,
   LABEL_START,
   LABEL_SYSCALL,
+  type Message,
   SYSCALL_ARGUMENT,
   SYSCALL_NUMBER,
   timeout,
@@ -141,8 +142,8 @@ function* serve(l4: L4, options: ProcessOptions): Generator<L4Wait, void, void> 
 }
 
 /**
- * Waits for the next message of the thread while interval timers run. When the first of them runs out, the thread is
- * stopped where it is; if it is not running it will send a message soon, or is with its pager, and is tried again.
+ * Waits for the next message of the thread while interval timers run. When the first of them has run out and the turn of
+ * the thread is over (TIME_SLICE of the kernel: the tick of this clock), it is stopped where it is; if it is not running it will send a message soon, or is with its pager, and is tried again.
  */
 function* awaitThread(p: Process): Generator<L4Wait, void, void> {
   const { l4 } = p;
@@ -220,8 +221,9 @@ function* raiseFault(p: Process, cause: number): Generator<L4Wait, void, void> {
   const atPc = cause === CAUSE_ILLEGAL || cause === CAUSE_BREAKPOINT;
   const at = atPc ? EXCEPTION_PC : EXCEPTION_TVAL;
   const raw = { lo: message.lo[at], hi: message.hi[at] };
+  const words = { address: hex(message, EXCEPTION_TVAL), pc: hex(message, EXCEPTION_PC) };
   const isPage = cause === CAUSE_FETCH_PAGE || cause === CAUSE_LOAD_PAGE || cause === CAUSE_STORE_PAGE;
-  const fault = isPage ? yield* pageFault(p, cause, address, pc) : otherFault(cause, address, pc);
+  const fault = isPage ? yield* pageFault(p, cause, { address, pc, words }) : otherFault(cause, { address, pc, words });
   if (fault === null) return; // the page is there by now
   const detail = { address: fault.address, pc, cause, text: fault.text };
   const { signals } = p;
@@ -230,11 +232,18 @@ function* raiseFault(p: Process, cause: number): Generator<L4Wait, void, void> {
   else p.kill(fault.signal, detail);
 }
 
+/** Where a trap took place, as numbers and as the exact words for a person. */
+interface Trap {
+  readonly address: number; // rounded above 2^53
+  readonly pc: number;
+  readonly words: { readonly address: string; readonly pc: string };
+}
+
 /** A page the pager refused: asks it again, for the reason. @returns null if the page is there by now */
-function* pageFault(p: Process, cause: number, address: number, pc: number): Generator<L4Wait, Fault | null, void> {
+function* pageFault(p: Process, cause: number, { address, pc, words }: Trap): Generator<L4Wait, Fault | null, void> {
   const access = cause === CAUSE_FETCH_PAGE ? EXEC : cause === CAUSE_LOAD_PAGE ? READ : WRITE;
   const verb = access === EXEC ? 'fetch' : access === READ ? 'read' : 'write';
-  const what = `${verb} at ${hex(address)}, pc ${hex(pc)}`;
+  const what = `${verb} at ${words.address}, pc ${words.pc}`;
   const errno = p.memory.inRange(address, 1) ? yield* p.l4.touch(address, access) : EFAULT;
   if (errno === 0 && !p.repeats(pc, address, REPEATS)) return null;
   switch (errno) {
@@ -249,25 +258,27 @@ function* pageFault(p: Process, cause: number, address: number, pc: number): Gen
   }
 }
 
-function otherFault(cause: number, address: number, pc: number): Fault {
+function otherFault(cause: number, { address, pc, words }: Trap): Fault {
   switch (cause) {
     case CAUSE_ILLEGAL:
-      return { signal: SIGILL, code: ILL_ILLOPC, address: pc, text: `illegal instruction at pc ${hex(pc)}` };
+      return { signal: SIGILL, code: ILL_ILLOPC, address: pc, text: `illegal instruction at pc ${words.pc}` };
     case CAUSE_BREAKPOINT:
-      return { signal: SIGTRAP, code: TRAP_BRKPT, address: pc, text: `breakpoint at pc ${hex(pc)}` };
+      return { signal: SIGTRAP, code: TRAP_BRKPT, address: pc, text: `breakpoint at pc ${words.pc}` };
     case CAUSE_FETCH_MISALIGNED:
     case CAUSE_LOAD_MISALIGNED:
     case CAUSE_STORE_MISALIGNED:
-      return { signal: SIGBUS, code: BUS_ADRALN, address, text: `misaligned access at ${hex(address)}, pc ${hex(pc)}` };
+      return { signal: SIGBUS, code: BUS_ADRALN, address, text: `misaligned access at ${words.address}, pc ${words.pc}` };
     case CAUSE_FETCH_ACCESS:
     case CAUSE_LOAD_ACCESS:
     case CAUSE_STORE_ACCESS:
-      return { signal: SIGSEGV, code: SEGV_ACCERR, address, text: `access to ${hex(address)}, pc ${hex(pc)}` };
+      return { signal: SIGSEGV, code: SEGV_ACCERR, address, text: `access to ${words.address}, pc ${words.pc}` };
     default:
-      return { signal: SIGKILL, code: SI_KERNEL, address, text: `trap with cause ${cause} at pc ${hex(pc)}` };
+      return { signal: SIGKILL, code: SI_KERNEL, address, text: `trap with cause ${cause} at pc ${words.pc}` };
   }
 }
 
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
+/** A register of a message, all bits of it. */
+function hex(message: Message, register: number): string {
+  const [lo, hi] = [message.lo[register] >>> 0, message.wordBits === 32 ? 0 : message.hi[register] >>> 0];
+  return hi === 0 ? `0x${lo.toString(16)}` : `0x${hi.toString(16)}${lo.toString(16).padStart(8, '0')}`;
 }

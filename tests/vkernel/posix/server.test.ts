@@ -221,6 +221,14 @@ describe('signals', () => {
     guest.syscall(139);
     expect([guest.x[0], guest.x[20]]).toEqual([0x40000, 1234]); // exactly where it was
   });
+  test('a death names its address to the last bit', () => {
+    const guest = new Guest();
+    guest.trap(15, -16);
+    expect(guest.exit).toMatchObject({ kind: 'signal', signal: 11, text: expect.stringContaining('write at 0xfffffffffffffff0, pc') });
+    const narrow = new Guest({ wordBits: 32 });
+    narrow.trap(13, -16);
+    expect(narrow.exit).toMatchObject({ kind: 'signal', signal: 11, text: expect.stringContaining('read at 0xfffffff0, pc') });
+  });
   test('a wait for ever ends the process with a diagnosis', () => {
     const guest = new Guest();
     guest.syscall(133, SCRATCH, 8);
