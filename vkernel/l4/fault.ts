@@ -31,8 +31,13 @@ export function stopThread(kernel: KernelState, thread: Thread, why: string): vo
 
 /** Whether a message to `partner` could ever arrive. Hot. */
 export function isReachable(kernel: KernelState, thread: Thread, partner: ThreadId): boolean {
+  return reachable(kernel, thread, partner) !== null;
+}
+
+/** The thread a message to `partner` would go to; null if there is none. Hot. */
+export function reachable(kernel: KernelState, thread: Thread, partner: ThreadId): Thread | null {
   const found = partner === NIL ? null : kernel.partner(thread, partner);
-  return found !== null && found !== thread;
+  return found === thread ? null : found;
 }
 
 /** Sends the message in kernelMessage to `partner` and waits for its answer. Hot. */

@@ -24,8 +24,8 @@ import {
   VF_CLEAN,
   VF_FLAGS,
 } from '../platform/index.ts';
-import { accessName, isReachable, startFault, startKernelCall, stopThread } from './fault.ts';
-import { awaitMessage } from './ipc.ts';
+import { accessName, isReachable, reachable, startFault, startKernelCall, stopThread } from './fault.ts';
+import { awaitMessage, callInPlace, messageInPlace } from './ipc.ts';
 import { LABEL_EXCEPTION, LABEL_PREEMPTION, LABEL_SYSCALL } from './message.ts';
 import type { KernelState } from './state.ts';
 import {
@@ -257,13 +257,15 @@ export function runHart(kernel: KernelState, thread: Thread, budget: number): bo
 
 /** A system call goes to the exception handler: number, six arguments, pc of the ecall. Hot. */
 function startSyscall(kernel: KernelState, thread: Thread, at: number): void {
-  if (!isReachable(kernel, thread, thread.handler)) {
+  const handler = reachable(kernel, thread, thread.handler);
+  if (handler === null) {
     stopThread(kernel, thread, `system call ${readRegister(kernel, thread, REGISTER_A7)}, and no exception handler`);
     return;
   }
   kernel.counters.syscalls++;
   const { words } = kernel.platform.image;
-  const message = thread.kernelMessage;
+  const inPlace = messageInPlace(kernel, thread, handler);
+  const message = inPlace ?? thread.kernelMessage;
   const { lo, hi } = message;
   message.label = LABEL_SYSCALL;
   message.untyped = 8;
@@ -277,7 +279,11 @@ function startSyscall(kernel: KernelState, thread: Thread, at: number): void {
   const pc = words[at] as number; // already past the instruction
   lo[8] = pc - 4;
   hi[8] = (words[at + 1] as number) - (pc >>> 0 < 4 ? 1 : 0);
-  startKernelCall(kernel, thread, KERNEL_IPC_SYSCALL, thread.handler);
+  if (inPlace === null) startKernelCall(kernel, thread, KERNEL_IPC_SYSCALL, thread.handler);
+  else {
+    thread.kernelIpc = KERNEL_IPC_SYSCALL;
+    callInPlace(kernel, thread, handler);
+  }
 }
 
 /**

@@ -18,7 +18,7 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { refusedItem, transferItems } from './items.ts';
-import { cutLabel, MESSAGE_WORDS } from './message.ts';
+import { cutLabel, type Message, MESSAGE_WORDS } from './message.ts';
 import type { Space } from './space.ts';
 import { CHARGE_IPC, type KernelState } from './state.ts';
 import { KERNEL_IPC_FAULT, KERNEL_IPC_NONE, READY, RECEIVING, SENDING, type Thread } from './thread.ts';
@@ -73,6 +73,22 @@ export function startIpc(
   else receive(kernel, thread, source, receiveTimeout);
 }
 
+/**
+ * A call whose partner waits for it need not be composed first and copied then: the message is written into the
+ * partner's registers, and callInPlace does the rest. Kernel messages without items only.
+ * @returns those registers; null where the way is startIpc. Between the two calls nothing else may happen. Hot.
+ */
+export function messageInPlace(kernel: KernelState, thread: Thread, partner: Thread): Message | null {
+  return partner.kernelIpc === KERNEL_IPC_NONE && accepts(kernel, partner, thread) ? partner.message : null;
+}
+
+/** Ends the send phase of a call with its message in place, and begins the receive phase, without time limit. Hot. */
+export function callInPlace(kernel: KernelState, thread: Thread, partner: Thread): void {
+  kernel.now += CHARGE_IPC;
+  arrive(kernel, thread, partner, partner.message);
+  receive(kernel, thread, partner.id, NEVER);
+}
+
 /** Whether `receiver` is waiting for a message like the one `sender` wants to send. Hot. */
 function accepts(kernel: KernelState, receiver: Thread, sender: Thread): boolean {
   return receiver.state === RECEIVING && matches(kernel, receiver, receiver.waitFor, sender);
@@ -119,6 +135,12 @@ function deliver(kernel: KernelState, sender: Thread, receiver: Thread): number 
     }
     transferItems(kernel, message, sender.space, receiver.space, window);
   }
+  arrive(kernel, sender, receiver, into);
+  return 0;
+}
+
+/** The message of `sender` is in the registers of `receiver`, which completes. Hot. */
+function arrive(kernel: KernelState, sender: Thread, receiver: Thread, into: Message): void {
   const virtual = sender.virtualSender;
   if (receiver.kernelIpc === KERNEL_IPC_NONE) {
     receiver.from = virtual === NIL ? sender.id : virtual;
@@ -130,7 +152,6 @@ function deliver(kernel: KernelState, sender: Thread, receiver: Thread): number 
   }
   complete(kernel, receiver, 0);
   if (virtual !== NIL) retarget(kernel, virtual, sender, receiver);
-  return 0;
 }
 
 /** A virtual sender who waits for the actual one now waits for the receiver: from there its answer will come. */
