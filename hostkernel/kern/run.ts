@@ -126,7 +126,9 @@ export class GuestRunner {
     const tfAt = process.space.translate(tf, READ);
     if (tfAt < 0) return -EFAULT;
     this.#loadTrapframe(tfAt >>> 2);
-    const vfAt = process.space.translate(vf, READ);
+    const fromTf = vf - tf;
+    const inPage = fromTf + (tf & PAGE_MASK);
+    const vfAt = inPage >= 0 && inPage < PAGE_SIZE ? tfAt + fromTf : process.space.translate(vf, READ); // same page: found already
     if (vfAt < 0) return -EFAULT;
     const flags = this.#words[(vfAt + VF_FLAGS) >>> 2];
     if ((flags & VF_CLEAN) === 0 || this.#fpProcess !== process || this.#fpVf !== vf) {
@@ -223,7 +225,7 @@ export class GuestRunner {
     if (this.#left === Infinity) return;
     const budget = at + (TF_BUDGET >>> 2);
     words[budget] = this.#left;
-    words[budget + 1] = this.#left / TWO32;
+    words[budget + 1] = this.#left < TWO32 ? 0 : this.#left / TWO32;
   }
 
   /** @param at word index of a struct vextframe */
