@@ -57,8 +57,7 @@ export class EntrySet {
     const chunkIndex = this.#chunkOf(entry.start);
     const chunk = this.#chunks[chunkIndex];
     const at = indexIn(chunk, entry.start) + 1;
-    if (at === chunk.length) chunk.push(entry);
-    else chunk.splice(at, 0, entry);
+    insertAt(chunk, at, entry);
     if (chunk.length > CHUNK) this.#chunks.splice(chunkIndex + 1, 0, chunk.splice(CHUNK / 2));
   }
 
@@ -69,8 +68,7 @@ export class EntrySet {
     const at = indexIn(chunk, entry.start);
     kassert(chunk[at] === entry, 'entry-set: not present');
     this.#size -= 1;
-    if (at === chunk.length - 1) chunk.pop();
-    else chunk.splice(at, 1);
+    removeAt(chunk, at);
     if (chunk.length === 0) this.#chunks.splice(chunkIndex, 1);
     else if (chunk.length < CHUNK / 8) this.#mergeWithNext(chunkIndex);
   }
@@ -121,6 +119,19 @@ export class EntrySet {
     chunk.push(...next);
     this.#chunks.splice(chunkIndex + 1, 1);
   }
+}
+
+// What splice does, without making an array of what it takes out: entries come and go with every page.
+
+function insertAt(chunk: FrameEntry[], at: number, entry: FrameEntry): void {
+  chunk.push(entry);
+  for (let i = chunk.length - 1; i > at; i -= 1) chunk[i] = chunk[i - 1];
+  chunk[at] = entry;
+}
+
+function removeAt(chunk: FrameEntry[], at: number): void {
+  for (let i = at + 1; i < chunk.length; i += 1) chunk[i - 1] = chunk[i];
+  chunk.pop();
 }
 
 /** Index of the last entry of `chunk` that starts at or before `page`; -1 where none does. */
