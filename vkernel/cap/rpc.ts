@@ -158,6 +158,7 @@ export class Call<O> {
   task = 0; // its task id
   object: O; // what the handle in the first word stands for; meaningful where the method is `on` a class
   readonly #words = new Float64Array(MAX_RESULTS);
+  #wordCount = 0; // words from here on are zero
   readonly #items = new Float64Array(2 * MAX_ITEMS); // send base, fpage
   #itemCount = 0;
 
@@ -168,6 +169,7 @@ export class Call<O> {
   /** Sets result word `index`, counted from 0 in the order of the method's `reply`. */
   result(index: number, value: number): void {
     this.#words[index] = value;
+    if (index >= this.#wordCount) this.#wordCount = index + 1;
   }
 
   /** Map items this reply still has room for. */
@@ -192,7 +194,8 @@ export class Call<O> {
   begin(from: ThreadId, task: number): void {
     this.from = from;
     this.task = task;
-    this.#words.fill(0);
+    for (let i = 0; i < this.#wordCount; i += 1) this.#words[i] = 0;
+    this.#wordCount = 0;
     this.#itemCount = 0;
   }
 

@@ -18,7 +18,7 @@ import type { MappingCounters } from './mapping.ts';
 import { giveBody } from './port.ts';
 import { FrameOwners, sigma0Body } from './sigma0.ts';
 import { type KernelCounters, KernelState, TIME_SLICE } from './state.ts';
-import { INACTIVE, KERNEL_IPC_NONE, KIND_BODY, READY, RECEIVING, SENDING, STATE_NAMES, STOPPED, type Thread } from './thread.ts';
+import { DEAD, INACTIVE, KERNEL_IPC_NONE, KIND_BODY, READY, RECEIVING, SENDING, STATE_NAMES, STOPPED, type Thread } from './thread.ts';
 import { NIL, threadId, type ThreadId, threadName, USER_BASE } from './thread-id.ts';
 import type { L4Body } from './user.ts';
 
@@ -173,8 +173,14 @@ function requeue(state: KernelState, thread: Thread): void {
 function stepBody(state: KernelState, thread: Thread): void {
   const { program } = thread;
   kassert(program !== null, 'l4: thread without a program');
-  if (program.next().done !== true) return;
+  const step = program.next();
+  if (step.done !== true) return;
   thread.program = null;
+  if (step.value !== undefined && thread.state !== DEAD) {
+    thread.program = step.value;
+    if (thread.state === READY) stepBody(state, thread);
+    return;
+  }
   if (thread.state === READY) {
     thread.state = STOPPED;
     state.ready.remove(thread);

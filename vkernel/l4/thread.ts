@@ -11,7 +11,7 @@
  * A thread runs either RISC-V code (a hart thread: its registers are in a trapframe of the kernel region) or a
  * TypeScript body (a generator).
  */
-import type { L4, L4Body, L4Wait } from './user.ts';
+import type { L4, L4Body } from './user.ts';
 import { Message } from './message.ts';
 import { ACCEPT_UNTYPED } from './user.ts';
 import { NIL, threadNumber, type ThreadId, type WordBits } from './thread-id.ts';
@@ -87,7 +87,7 @@ export class Thread {
   mustYield = false; // give others a turn before going on
 
   // Programs.
-  program: Generator<L4Wait, void, void> | null = null;
+  program: ReturnType<L4Body> | null = null;
   port: L4 | null = null;
   trapframe = 0; //    address in the kernel region; 0: none
   frameWord = 0; //    index of its first word in image.words; good in `frameEpoch` only

@@ -29,8 +29,14 @@ export const L4_WAIT: L4Wait = Object.freeze({ wait: 'l4' });
 /** A kernel operation that may wait; its result is a number. Use it with `yield*` at once, and once. */
 export type L4Operation = Generator<L4Wait, number, void>;
 
-/** Program of a TypeScript thread. When it returns the thread stops (it is not deleted). */
-export type L4Body = (l4: L4) => Generator<L4Wait, void, void>;
+/** What a TypeScript thread runs. */
+export type L4Program = Generator<L4Wait, void, void>;
+
+/**
+ * Program of a TypeScript thread. When it returns the thread stops (it is not deleted); or goes on with the program that
+ * it returns: a loop that is entered so, and not with `yield*`, is resumed without a detour each time.
+ */
+export type L4Body = (l4: L4) => Generator<L4Wait, L4Program | void, void>;
 
 /**
  * IPC errors: offset << 4 | code << 1 | phase; 0 is success. offset: bytes of the message that arrived.

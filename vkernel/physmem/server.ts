@@ -57,9 +57,9 @@ export function physmemBody(options: PhysmemServerOptions): L4Body {
     const failure = yield* server.bootstrap();
     if (failure !== null) {
       yield* server.giveUp(failure);
-      return;
+      return undefined;
     }
-    yield* serve(l4, {
+    return serve(l4, {
       methods: PHYSMEM,
       handlers: server.handlers,
       objects: server.objects,

@@ -291,7 +291,7 @@ function pagerBody(memory: MemoryManager, root: ThreadId): L4Body {
     l4.message.begin(READY);
     l4.message.append(errno);
     yield* l4.send(root);
-    if (errno === 0) yield* pager(l4, memory);
+    return errno === 0 ? pager(l4, memory) : undefined;
   };
 }
 

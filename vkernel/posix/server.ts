@@ -23,7 +23,7 @@ import {
   IPC_TIMEOUT,
   ipcErrorCode,
   type L4,
-  type L4Body,
+  type L4Program,
   type L4Wait,
   LABEL_EXCEPTION,
   LABEL_START,
@@ -59,7 +59,7 @@ const FIRST_PROCESS_CALL = 93;
 const LAST_PROCESS_CALL = 220;
 
 /** The program of a task's system-call thread. */
-export function posixBody(options: ProcessOptions): L4Body {
+export function posixBody(options: ProcessOptions): (l4: L4) => L4Program {
   return (l4) => serve(l4, options);
 }
 

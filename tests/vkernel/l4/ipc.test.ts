@@ -43,6 +43,29 @@ const adder: L4Body = function* (l4) {
   }
 };
 
+test('a thread goes on with the program that its first one returns, and stops when that returns nothing', () => {
+  const steps: string[] = [];
+  function* second(l4: L4): Generator<L4Wait, void, void> {
+    steps.push('second');
+    yield* l4.receive(ANY);
+    l4.message.setWord(1, 8);
+    yield* l4.send(l4.from);
+  }
+  run(function* (l4) {
+    const server = spawn(l4, 0, 7, function* (own) {
+      yield* own.receive(l4.id);
+      steps.push('first');
+      return second(own);
+    });
+    l4.message.begin(1);
+    yield* l4.send(server);
+    l4.message.append(7);
+    yield* l4.call(server);
+    expect([l4.message.word(1), ...steps]).toEqual([8, 'first', 'second']);
+    expect(ipcErrorCode(yield* l4.send(server, ZERO))).toBe(IPC_TIMEOUT);
+  });
+});
+
 const error = (code: number, phase: number): number => (code << 1) | phase;
 
 test.each([32, 64] as const)('a call carries label and words both ways (%i bits)', (xlen) => {

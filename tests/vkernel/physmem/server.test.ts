@@ -3,7 +3,16 @@
 import { expect, test } from 'vitest';
 import { EBADF, ECAP_DIED, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM } from '../../../hostkernel/base/errno.ts';
 import { Tracer } from '../../../hostkernel/base/trace.ts';
-import { fpage, FPAGE_NIL, fpagesCovering, type L4Wait, type Message, type ThreadId, threadId } from '../../../vkernel/l4/user.ts';
+import {
+  fpage,
+  FPAGE_NIL,
+  fpagesCovering,
+  type L4Body,
+  type L4Wait,
+  type Message,
+  type ThreadId,
+  threadId,
+} from '../../../vkernel/l4/user.ts';
 import { COPY_SHARED, FORCE_WRITE, MAP_READ, MAP_WRITE, PHYSMEM } from '../../../vkernel/physmem/interface.ts';
 import { physmemBody } from '../../../vkernel/physmem/server.ts';
 import { WORTEL } from '../../../vkernel/wortel/interface.ts';
@@ -33,11 +42,19 @@ const USUAL: Boot = {
 
 interface Booted {
   readonly kernel: FakeKernel;
-  readonly server: Generator<L4Wait, void, void>;
+  readonly server: Generator<L4Wait, unknown>;
   readonly handles: number[]; // in the order of the requests
   readonly labels: number[];
   readonly ask: (from: ThreadId, method: { readonly label: number }, ...words: number[]) => Reply;
   readonly info: () => readonly number[];
+}
+
+/** Runs a body up to its first wait. @returns the program that waits: the body, or the one it goes on with */
+function start(body: ReturnType<L4Body>): Generator<L4Wait, unknown> {
+  const { value } = body.next();
+  if (value === undefined || !('next' in value)) return body;
+  value.next();
+  return value;
 }
 
 /** Boots a server, up to its first wait for requests. */
@@ -65,8 +82,7 @@ function boot(script: Boot = USUAL): Booted {
     if (request?.pages === 'control') message.appendMap(0, FPAGE_NIL);
     else for (const page of request?.pages ?? []) message.appendMap(0, page);
   }
-  const server = physmemBody({ wortel: WORTEL_THREAD, capability: CAPABILITY, tracer: new Tracer() })(kernel.l4);
-  server.next();
+  const server = start(physmemBody({ wortel: WORTEL_THREAD, capability: CAPABILITY, tracer: new Tracer() })(kernel.l4));
   const ask = (from: ThreadId, method: { readonly label: number }, ...words: number[]): Reply =>
     kernel.ask(server, from, method.label, words) ?? expect.fail('no reply');
   const info = () => ask(ROOT_FS, PHYSMEM.info, handles[3]).words;
