@@ -9,6 +9,7 @@
 
 const LEAF_SHIFT = 9;
 const LEAF_PAGES = 1 << LEAF_SHIFT;
+const LEAF_MASK = LEAF_PAGES - 1; // on pages below 2^53
 
 /** Calls for a run of pages: `count` store pages from `page`, in container pages from `containerPage`. */
 export type RunVisitor = (page: number, containerPage: number, count: number, dirty: boolean) => void;
@@ -25,7 +26,7 @@ export class PageCache {
 
   #word(page: number): number {
     const leaf = this.#leaves.get(Math.floor(page / LEAF_PAGES));
-    return leaf === undefined ? 0 : (leaf.words[page % LEAF_PAGES] as number);
+    return leaf === undefined ? 0 : (leaf.words[page & LEAF_MASK] as number);
   }
 
   #set(page: number, word: number): void {
@@ -36,8 +37,8 @@ export class PageCache {
       leaf = { words: new Int32Array(LEAF_PAGES), resident: 0 };
       this.#leaves.set(key, leaf);
     }
-    const before = leaf.words[page % LEAF_PAGES] as number;
-    leaf.words[page % LEAF_PAGES] = word;
+    const before = leaf.words[page & LEAF_MASK] as number;
+    leaf.words[page & LEAF_MASK] = word;
     const more = (word === 0 ? 0 : 1) - (before === 0 ? 0 : 1);
     leaf.resident += more;
     this.resident += more;
