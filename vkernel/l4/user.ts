@@ -16,6 +16,7 @@ import type { ThreadId, WordBits } from './thread-id.ts';
 import type { Timeout } from './timeout.ts';
 
 export * from './fpage.ts';
+export * from './front.ts';
 export * from './message.ts';
 export * from './thread-id.ts';
 export * from './timeout.ts';

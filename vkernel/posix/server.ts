@@ -10,19 +10,22 @@
  *
  * After every message pending signals are delivered: the handler's frame is written and the reply leaves the registers
  * alone. When the process ends there is no reply: the hart thread stays stopped until its creator deletes it.
- * The path of a call that does not wait (getppid) allocates nothing.
+ * A call that neither waits nor looks at files (getppid) is answered by a plain function, in front of the loop, while
+ * nothing else is to be seen to. That path allocates nothing.
  */
 import { EACCES, EFAULT, EIO, ENOMEM, ENOSYS, errnoText } from '../../hostkernel/base/errno.ts';
 import { EXEC, READ, WRITE } from '../../hostkernel/base/units.ts';
 import {
   ACCEPT_UNTYPED,
   ANYLOCAL,
+  FrontedProgram,
   EXCEPTION_CAUSE,
   EXCEPTION_PC,
   EXCEPTION_TVAL,
   IPC_TIMEOUT,
   ipcErrorCode,
   type L4,
+  type L4Operation,
   type L4Program,
   type L4Wait,
   LABEL_EXCEPTION,
@@ -60,7 +63,42 @@ const LAST_PROCESS_CALL = 220;
 
 /** The program of a task's system-call thread. */
 export function posixBody(options: ProcessOptions): (l4: L4) => L4Program {
-  return (l4) => serve(l4, options);
+  return (l4) => {
+    const p = new Process(l4, options);
+    const turn: Turn = { isOpen: false, isCalled: false, result: NO_RESULT };
+    return new FrontedProgram(() => answer(p, turn), serve(p, options, turn));
+  };
+}
+
+/** What the loop and the function in front of it have to know of each other. */
+interface Turn {
+  isOpen: boolean; // the loop waits for the next message
+  isCalled: boolean; // the call has been made, with `result`; what else there is to do is the loop's
+  result: number;
+}
+
+/**
+ * Answers a call that one function can answer. Hot.
+ * @returns the wait for the next message; null: the loop must see to this one
+ */
+function answer(p: Process, turn: Turn): L4Operation | null {
+  const { l4, args } = p;
+  const { message } = l4;
+  if (!turn.isOpen || l4.error !== 0 || l4.from !== p.hart || message.label !== LABEL_SYSCALL) return null;
+  const number = message.lo[SYSCALL_NUMBER];
+  if (number < FIRST_PROCESS_CALL || number > LAST_PROCESS_CALL || (message.hi[SYSCALL_NUMBER] !== 0 && p.wide)) return null;
+  const call = (p.wide ? TABLE_64 : TABLE_32).calls[number];
+  if (call === undefined || p.tracer.syscall !== null || p.nextDeadline !== Number.POSITIVE_INFINITY) return null;
+  args.take(message, SYSCALL_ARGUMENT);
+  const result = call(p);
+  if (p.ended !== null || p.signals.deliverable || p.nextDeadline !== Number.POSITIVE_INFINITY) {
+    turn.isCalled = true;
+    turn.result = result;
+    return null;
+  }
+  message.begin(0);
+  if (result !== NO_RESULT) message.append(result);
+  return l4.replyWait(p.hart, ANYLOCAL);
 }
 
 /** Loads the program and starts the hart thread, in the name of its pager. A failure ends the process. */
@@ -91,9 +129,8 @@ function* start(p: Process, options: ProcessOptions): Generator<L4Wait, void, vo
  * Starts the program and answers the messages of its thread until the process has ended. One generator, not a stack of
  * them: every level between the kernel and this loop costs each system call.
  */
-function* serve(l4: L4, options: ProcessOptions): Generator<L4Wait, void, void> {
-  const p = new Process(l4, options);
-  const { args, signals, hart } = p;
+function* serve(p: Process, options: ProcessOptions, turn: Turn): Generator<L4Wait, void, void> {
+  const { l4, args, signals, hart } = p;
   const { message } = l4;
   const table = p.wide ? TABLE_64 : TABLE_32;
   yield* start(p, options);
@@ -105,7 +142,11 @@ function* serve(l4: L4, options: ProcessOptions): Generator<L4Wait, void, void> 
       continue;
     }
     let result = NO_RESULT;
-    if (message.label === LABEL_SYSCALL) {
+    turn.isOpen = false;
+    if (turn.isCalled) {
+      turn.isCalled = false;
+      result = turn.result;
+    } else if (message.label === LABEL_SYSCALL) {
       const number = message.lo[SYSCALL_NUMBER];
       const known = number >= 0 && number < NUMBERS && (message.hi[SYSCALL_NUMBER] === 0 || !p.wide);
       args.take(message, SYSCALL_ARGUMENT);
@@ -131,8 +172,10 @@ function* serve(l4: L4, options: ProcessOptions): Generator<L4Wait, void, void> 
     if (p.ended !== null) break;
     message.begin(0);
     if (result !== NO_RESULT) message.append(result);
-    if (p.nextDeadline === Number.POSITIVE_INFINITY) yield* l4.replyWait(hart, ANYLOCAL);
-    else {
+    if (p.nextDeadline === Number.POSITIVE_INFINITY) {
+      turn.isOpen = true;
+      yield* l4.replyWait(hart, ANYLOCAL);
+    } else {
       l4.reply(hart);
       yield* awaitThread(p);
     }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import {
   ANY,
   ANYLOCAL,
+  FrontedProgram,
   IPC_CANCELLED,
   IPC_NO_PARTNER,
   IPC_OVERFLOW,
@@ -10,6 +11,7 @@ import {
   ipcErrorPhase,
   type L4,
   type L4Body,
+  type L4Operation,
   type L4Wait,
   NEVER,
   NIL,
@@ -64,6 +66,41 @@ test('a thread goes on with the program that its first one returns, and stops wh
     expect([l4.message.word(1), ...steps]).toEqual([8, 'first', 'second']);
     expect(ipcErrorCode(yield* l4.send(server, ZERO))).toBe(IPC_TIMEOUT);
   });
+});
+
+test('a function in front of a program answers what it can; the rest finds the program where it waits', () => {
+  let asked = 0;
+  run(function* (l4) {
+    const server = spawn(l4, 0, 7, (own) => {
+      const add = (by: number): void => own.message.setWord(1, own.message.word(1) + by);
+      function* behind(): Generator<L4Wait, void, void> {
+        yield* own.receive(ANY);
+        for (;;) {
+          asked += 1;
+          add(1000);
+          yield* own.replyWait(own.from, ANY);
+        }
+      }
+      const answer = (): L4Operation | null => {
+        if (asked === 0 || own.error !== 0 || own.message.word(1) % 2 === 0) return null;
+        add(1);
+        return own.replyWait(own.from, ANY);
+      };
+      return new FrontedProgram(answer, behind());
+    });
+    for (const [word, sum] of [
+      [1, 1001], // nobody has begun to wait: the program does
+      [3, 4],
+      [5, 6],
+      [6, 1006],
+      [7, 8],
+    ]) {
+      l4.message.begin(1);
+      l4.message.append(word);
+      expect([yield* l4.call(server), l4.message.word(1)]).toEqual([0, sum]);
+    }
+  });
+  expect(asked).toBe(2);
 });
 
 const error = (code: number, phase: number): number => (code << 1) | phase;
