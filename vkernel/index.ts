@@ -11,7 +11,7 @@ import type { Tracer } from '../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../hostkernel/base/units.ts';
 import { describeExit, type ExitStatus, type Host, type HostBody, HostKernel, type HostWait } from '../hostkernel/kern/index.ts';
 import type { Machine, PageTableFormat } from '../hostkernel/machine/index.ts';
-import { L4Kernel, Platform, type RunResult, threadId, USER_BASE } from './l4/index.ts';
+import { L4Kernel, Platform, type RunResult, threadId, threadName, USER_BASE } from './l4/index.ts';
 import type { L4Body } from './l4/user.ts';
 import { physmemBody } from './physmem/server.ts';
 import { type GuestProcess, type RootReport, rootTask } from './posix/root.ts';
@@ -155,7 +155,11 @@ export function bootStack(options: StackOptions): StackResult {
       const l4 = new L4Kernel(platform, { tracer, log: (line) => options.log('l4', line) });
       state.platform = platform;
       state.l4 = l4;
-      l4.createRootThread(wortel(l4.sigma0, servers(state), options.log));
+      const root = l4.createRootThread(wortel(l4.sigma0, servers(state), options.log));
+      options.log(
+        'vkernel',
+        `starts sigma0, thread ${threadName(l4.sigma0, xlen)}, owner of all frames, and wortel, thread ${threadName(root, xlen)}`,
+      );
       const result: RunResult = yield* l4.run();
       if (options.verify === true) l4.assertInvariants();
       if (result.reason === 'deadlock') state.failure ??= `nobody can run: ${result.report.join('; ')}`;

@@ -165,6 +165,7 @@ class Root {
     const died = yield* this.#call(data.physmem, PHYSMEM.taskDied, data.masterControl, guest.id);
     if (died !== null) return died;
     const after = yield* this.#account();
+    this.#options.log('root', `task ${guest.id} has ended: held ${held.bound - before.bound} frames, returned ${held.bound - after.bound}`);
     const exit = this.#exit ?? OUT_OF_TIME;
     return { exit, memory: guest.memory.counters, files: this.#files, before, held, after };
   }

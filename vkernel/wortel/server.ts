@@ -36,6 +36,7 @@ import {
   fpageAny,
   fpageBase,
   fpageShift,
+  fpageSize,
   IPC_TIMEOUT,
   ipcErrorCode,
   type L4,
@@ -338,6 +339,7 @@ class Wortel {
     if (request === undefined || message.untyped !== 1 || message.word(1) === 0) return this.#malformed('physmem');
     request.handle = message.word(1);
     this.#nextRequest += 1;
+    this.#log('wortel', `has physmem ${whatIsMade(request)}`);
     return this.#reply();
   }
 
@@ -419,6 +421,13 @@ class Wortel {
     this.#waiting = [];
     yield* this.#startOrdinary('the root task', this.#root, this.#modules.root.body);
   }
+}
+
+/** What physmem does for a request, for the boot log. */
+function whatIsMade({ task, pages, memory }: CapabilityRequest): string {
+  if (memory === null) return `give task ${task} the master control`;
+  if (memory === FPAGE_NIL) return `guarantee task ${task} ${pages} frames`;
+  return `keep the startup page of task ${task}, ${fpageSize(memory) / 4096} frames`;
 }
 
 /** The answer comes later, or never. */

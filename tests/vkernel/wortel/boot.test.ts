@@ -38,6 +38,11 @@ describe.each([32, 64] as const)('a boot on %i bits', (xlen) => {
     expect(run.log.map((line) => line.replace(/thread .*|\d+ frames/, '...'))).toEqual([
       'wortel: starts physmem: task 2, ...',
       'wortel: gave physmem ...',
+      'wortel: has physmem guarantee task 3 ...',
+      'wortel: has physmem guarantee task 5 ...',
+      'wortel: has physmem keep the startup page of task 3, ...',
+      'wortel: has physmem keep the startup page of task 5, ...',
+      'wortel: has physmem give task 5 the master control',
       'wortel: starts task: task 3, ...',
       'task: knows 4 tasks',
       'wortel: starts the root task: task 5, ...',
