@@ -1,7 +1,7 @@
 /**
- * Command lines of unmodified Debian programs, run in /work of the tree of guest-tree.ts. What they must say and leave
+ * Command lines of unmodified Debian programs, run in /desk of the tree of guest-tree.ts. What they must say and leave
  * behind is golden/guests.json, made by guest-golden.ts under qemu. Options are chosen so that the output depends on
- * nothing but the tree: no inode numbers, no times of the run, no paths above /work.
+ * nothing but the tree: no inode numbers, no times of the run, no paths above /desk.
  */
 
 export interface GuestCase {

@@ -30,7 +30,7 @@ export const GUESTS: string | null = present ? root : null;
 export const QEMU: boolean = spawnSync('qemu-riscv64', ['--version']).status === 0;
 
 const FILES = { busybox: 'busybox', bash: 'bash-static' } as const;
-const ENVIRONMENT = { PATH: '/usr/bin', HOME: '/work', USER: 'root', LOGNAME: 'root', TERM: 'dumb', TZ: 'UTC', LC_ALL: 'C' };
+const ENVIRONMENT = { PATH: '/usr/bin', HOME: '/desk', USER: 'root', LOGNAME: 'root', TERM: 'dumb', TZ: 'UTC', LC_ALL: 'C' };
 const LONG = 2000; // characters
 const SIGNALS: Readonly<Record<string, number>> = { SIGABRT: 6, SIGSEGV: 11, SIGKILL: 9, SIGTERM: 15, SIGILL: 4, SIGBUS: 7 };
 
@@ -58,7 +58,7 @@ function changes(before: readonly string[], after: readonly string[]): { added: 
   return { added: after.filter((one) => !old.has(one)), removed: before.filter((one) => !now.has(one)) };
 }
 
-/** Calls `body` with a fresh tree: /usr/bin with the program, /work with the files, and an empty /tmp. */
+/** Calls `body` with a fresh tree: /usr/bin with the program, /desk with the files, and an empty /tmp. */
 function withTree<T>(guestCase: GuestCase, body: (directory: string) => T): T {
   const directory = mkdtempSync(join(tmpdir(), 'vkernel-guest-'));
   try {
@@ -87,7 +87,7 @@ function rawUnderQemu(guestCase: GuestCase): Outcome {
     const before = describeTree(directory);
     const name = FILES[guestCase.program];
     const run = spawnSync('qemu-riscv64', ['-0', name, join(directory, 'usr/bin', name), ...guestCase.args], {
-      cwd: join(directory, 'work'),
+      cwd: join(directory, 'desk'),
       env: ENVIRONMENT,
       input,
       maxBuffer: 2 ** 26,
@@ -146,7 +146,7 @@ function rawUnderStack(guestCase: GuestCase): StackRun {
         argv: [name, ...guestCase.args],
         env: Object.entries(ENVIRONMENT).map(([key, value]) => `${key}=${value}`),
         provider,
-        workingDirectory: '/work',
+        workingDirectory: '/desk',
         report: () => undefined,
       },
     });

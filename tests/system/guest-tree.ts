@@ -54,15 +54,15 @@ export function makeTree(root: string, options: { readonly big: boolean }): void
   mkdirSync(join(root, 'etc'));
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/bash\n');
   writeFileSync(join(root, 'etc/group'), 'root:x:0:\n');
-  const work = join(root, 'work');
+  const desk = join(root, 'desk');
   const file = (path: string, contents: string | Uint8Array, mode = 0o644): void => {
-    writeFileSync(join(work, path), contents);
-    chmodSync(join(work, path), mode);
-    utimesSync(join(work, path), STAMP, STAMP);
+    writeFileSync(join(desk, path), contents);
+    chmodSync(join(desk, path), mode);
+    utimesSync(join(desk, path), STAMP, STAMP);
   };
   for (const directory of ['', 'tree', 'tree/a', 'tree/a/deep', 'tree/b', 'tree/empty']) {
-    mkdirSync(join(work, directory));
-    chmodSync(join(work, directory), 0o755);
+    mkdirSync(join(desk, directory));
+    chmodSync(join(desk, directory), 0o755);
   }
   file('words', prose(400, 1));
   file(
@@ -85,12 +85,12 @@ export function makeTree(root: string, options: { readonly big: boolean }): void
   file('patch.diff', '--- tree/one.txt\n+++ tree/one.txt\n@@ -1 +1,2 @@\n-one\n+uno\n+due\n');
   if (options.big) file('big', noise(BIG_BYTES, 99));
   const link = (target: string, path: string): void => {
-    symlinkSync(target, join(work, path));
-    lutimesSync(join(work, path), STAMP, STAMP);
+    symlinkSync(target, join(desk, path));
+    lutimesSync(join(desk, path), STAMP, STAMP);
   };
   link('../one.txt', 'tree/a/link');
   link('nowhere', 'tree/dangling');
-  for (const directory of ['tree/empty', 'tree/b', 'tree/a/deep', 'tree/a', 'tree', '']) utimesSync(join(work, directory), STAMP, STAMP);
+  for (const directory of ['tree/empty', 'tree/b', 'tree/a/deep', 'tree/a', 'tree', '']) utimesSync(join(desk, directory), STAMP, STAMP);
 }
 
 function line(path: string, kind: string, mode: number, mtime: number, rest: string): string {
@@ -114,7 +114,7 @@ export function describeTree(root: string): string[] {
     else if (stat.isFile()) lines.push(line(path, 'file', stat.mode, mtime, digest(readFileSync(at))));
     else lines.push(line(path, stat.isFIFO() ? 'fifo' : 'other', stat.mode, mtime, ''));
   };
-  visit('work');
+  visit('desk');
   return lines;
 }
 
@@ -136,8 +136,8 @@ export function describeFiles(files: FileSystem): string[] {
       } else lines.push(line(below, inode.kind === 'fifo' ? 'fifo' : 'other', inode.mode, inode.mtime.seconds, ''));
     }
   };
-  const work = files.lookup(files.root, 'work', true);
-  if (typeof work === 'number' || work.kind !== 'directory') throw new Error('no /work');
-  visit(work, 'work');
+  const desk = files.lookup(files.root, 'desk', true);
+  if (typeof desk === 'number' || desk.kind !== 'directory') throw new Error('no /desk');
+  visit(desk, 'desk');
   return lines;
 }
