@@ -2,9 +2,10 @@
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import { layoutByName } from '../../hostkernel/machine/index.ts';
 import { bootStack } from '../index.ts';
+import { guarded } from './crash.ts';
 import { chooseFormats } from './layouts.ts';
 import { createMachine, type MachineOptions } from './options.ts';
-import { complain, EXIT_FAILURE, EXIT_USAGE, print, printStats, statsTable } from './report.ts';
+import { complain, EXIT_CRASH, EXIT_FAILURE, EXIT_USAGE, print, printStats, statsTable } from './report.ts';
 import { packagedProgram, shellStatus } from './run.ts';
 import { showSize } from './size.ts';
 import { listen } from './trace.ts';
@@ -23,24 +24,27 @@ export function demoCommand(options: MachineOptions): number {
   listen(tracer, options);
   const name = `sorter-rv${xlen}`;
   print(`machine   one rv${xlen} hart, ${showSize(options.memory)} of RAM`);
-  const result = bootStack({
-    machine,
-    xlen,
-    ...formats,
-    tracer,
-    verify: true,
-    faultAround: options.faultAround,
-    cluster: options.cluster,
-    log: (who, text) => print(`${who.padEnd(9)} ${text}`),
-    process: {
-      program: `/bin/${name}`,
-      argv: [name, NODES],
-      env: [],
-      provider: null,
-      files: [{ path: `/bin/${name}`, mode: 0o755, bytes: packagedProgram(name) }],
-      report: (line) => print(`posix     ${line}`),
-    },
-  });
+  const result = guarded(machine, () =>
+    bootStack({
+      machine,
+      xlen,
+      ...formats,
+      tracer,
+      verify: true,
+      faultAround: options.faultAround,
+      cluster: options.cluster,
+      log: (who, text) => print(`${who.padEnd(9)} ${text}`),
+      process: {
+        program: `/bin/${name}`,
+        argv: [name, NODES],
+        env: [],
+        provider: null,
+        files: [{ path: `/bin/${name}`, mode: 0o755, bytes: packagedProgram(name) }],
+        report: (line) => print(`posix     ${line}`),
+      },
+    }),
+  );
+  if (result === EXIT_CRASH) return result;
   const status = shellStatus(name, result);
   print('\nWhat it took:');
   print(statsTable(result.stats));

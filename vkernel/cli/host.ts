@@ -1,10 +1,11 @@
 /** `vkernel host PROGRAM`: a program directly on the host kernel, without a vkernel. */
 import { describeExit, type ExitStatus, HostKernel } from '../../hostkernel/kern/index.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
+import { guarded } from './crash.ts';
 import { chooseFormats } from './layouts.ts';
 import { createMachine, type MachineOptions } from './options.ts';
 import { readProgram } from './program-file.ts';
-import { complain, EXIT_USAGE } from './report.ts';
+import { complain, EXIT_CRASH, EXIT_USAGE } from './report.ts';
 import { TERMINAL } from './terminal.ts';
 import { listen } from './trace.ts';
 
@@ -21,7 +22,11 @@ export function hostCommand(path: string, args: readonly string[], options: Mach
   const kernel = new HostKernel({ machine, tracer, ...formats });
   const process = kernel.spawnElf(program.bytes, [path, ...args], []);
   if ('reason' in process) return complain(`${path}: ${process.reason}`, 126);
-  kernel.run();
+  const ended = guarded(machine, () => {
+    kernel.run();
+    return process;
+  });
+  if (ended === EXIT_CRASH) return ended;
   if (options.stats) {
     const { counters, vm } = kernel;
     const rows = {

@@ -4,6 +4,8 @@ import { TERMINAL } from './terminal.ts';
 
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;
+/** A kernel panicked: EX_SOFTWARE of sysexits. */
+export const EXIT_CRASH = 70;
 
 const encoder = new TextEncoder();
 

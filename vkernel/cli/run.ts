@@ -8,10 +8,11 @@ import { bootStack, exitStatus, type StackResult } from '../index.ts';
 import { directoryProvider } from '../posix/node/provider.ts';
 import { FileSystem } from '../posix/vfs/filesystem.ts';
 import { byteString, type FileProvider } from '../posix/vfs/provider.ts';
+import { guarded } from './crash.ts';
 import { chooseFormats } from './layouts.ts';
 import { createMachine, type MachineOptions } from './options.ts';
 import { readProgram, type Refusal } from './program-file.ts';
-import { complain, EXIT_FAILURE, EXIT_USAGE, printStats } from './report.ts';
+import { complain, EXIT_CRASH, EXIT_FAILURE, EXIT_USAGE, printStats } from './report.ts';
 import { listen } from './trace.ts';
 
 /** What a program finds in its environment. Fixed: the same command gives the same run. */
@@ -41,24 +42,27 @@ export function runCommand(path: string, args: readonly string[], options: Machi
   if (typeof machine === 'string') return complain(machine, EXIT_USAGE);
   const tracer = new Tracer();
   listen(tracer, options);
-  const result = bootStack({
-    machine,
-    xlen: found.xlen,
-    ...formats,
-    tracer,
-    faultAround: options.faultAround,
-    cluster: options.cluster,
-    log: () => undefined,
-    terminals: [isatty(0), isatty(1), isatty(2)],
-    process: {
-      program: found.path,
-      argv: [path, ...args],
-      env: ENVIRONMENT,
-      provider: found.provider,
-      files: found.files,
-      report: (line) => void complain(line, 0),
-    },
-  });
+  const result = guarded(machine, () =>
+    bootStack({
+      machine,
+      xlen: found.xlen,
+      ...formats,
+      tracer,
+      faultAround: options.faultAround,
+      cluster: options.cluster,
+      log: () => undefined,
+      terminals: [isatty(0), isatty(1), isatty(2)],
+      process: {
+        program: found.path,
+        argv: [path, ...args],
+        env: ENVIRONMENT,
+        provider: found.provider,
+        files: found.files,
+        report: (line) => void complain(line, 0),
+      },
+    }),
+  );
+  if (result === EXIT_CRASH) return result;
   if (options.stats) printStats(result.stats, options.json);
   return shellStatus(path, result);
 }
