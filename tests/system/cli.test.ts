@@ -70,6 +70,7 @@ const UNRUNNABLE: readonly (readonly [string, () => string, number, string])[] =
   ['missing', () => '/nonexistent/program', 127, 'no such file'],
   ['in no directory', () => join(HELLO, 'x'), 127, 'no such file'],
   ['a directory', () => tmpdir(), 126, 'is a directory'],
+  ['a device that never ends', () => '/dev/zero', 126, 'permission denied'],
   ['an empty file', () => file('empty', ''), 126, 'not an ELF file'],
   ['no ELF file', () => file('text', 'just text\n'), 126, 'not an ELF file'],
   ['cut off in its header', () => file('cut30', readFileSync(HELLO).subarray(0, 30)), 126, 'truncated'],

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync, linkSync, r
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR } from '../../../../hostkernel/base/errno.ts';
+import { EACCES, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR } from '../../../../hostkernel/base/errno.ts';
 import { directoryProvider, readHostFile } from '../../../../vkernel/posix/node/provider.ts';
 import { FileSystem } from '../../../../vkernel/posix/vfs/filesystem.ts';
 import { byteString, type FileProvider, latin1 } from '../../../../vkernel/posix/vfs/provider.ts';
@@ -49,6 +49,7 @@ test('errors are errnos', () => {
   expect(directoryProvider(join(root, 'none'))).toBe(-ENOENT);
   expect(readHostFile(root)).toBe(-EISDIR);
   expect(readHostFile(join(root, 'none'))).toBe(-ENOENT);
+  expect(readHostFile('/dev/zero')).toBe(-EACCES);
 });
 
 test('it never leaves its directory', () => {
