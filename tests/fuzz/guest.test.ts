@@ -12,7 +12,7 @@ const ONCE_BROKEN: readonly (readonly [what: string, seed: number, index: number
 
 function failures(options: { seed: number; from: number; cases: number; coverage?: Coverage }): string[] {
   const coverage = options.coverage ?? new Coverage();
-  return fuzzGuest({ ...options, coverage }).map(({ index, machine, error }) => `case ${index} on ${machine}: ${error.stack}`);
+  return fuzzGuest({ ...options, coverage }).map(({ index, what, error }) => `case ${index} (${what}): ${error.stack}`);
 }
 
 test('300 hostile programs on six machines break nothing', () => {

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import type { GuestProcess, RootReport } from '../../vkernel/posix/root.ts';
 import { TABLE_32, TABLE_64 } from '../../vkernel/posix/syscalls/table.ts';
+import type { Campaign, Failure, Target } from './campaign.ts';
 import { type HostileProgram, hostileProgram } from './program.ts';
 import { Random } from './random.ts';
 import { runCampaign, type StackConfig } from './stack.ts';
@@ -62,23 +63,20 @@ export class Coverage {
   }
 }
 
-export interface Failure {
-  readonly index: number;
-  readonly kind: string;
-  readonly machine: string;
-  readonly error: Error;
+/** Cases to run, and where to count what they meet. Of a batch in which one fails the other cases are not run. */
+export interface GuestOptions extends Campaign {
+  readonly coverage: Coverage;
 }
 
-export interface GuestOptions {
-  readonly seed: number;
-  readonly from: number; // index of the first case
-  readonly cases: number;
-  readonly coverage: Coverage;
-  /** Called before each case. */
-  readonly progress?: (index: number) => void;
-  /** Called for the first failure of a batch, whose other cases are not run. */
-  readonly failed?: (failure: Failure) => void;
-}
+export const GUEST: Target = {
+  what: 'hostile programs under the whole stack: noise, instruction soup, system calls, damaged ELF files',
+  batch: BATCH,
+  run: (campaign) => {
+    const coverage = new Coverage();
+    const failures = fuzzGuest({ ...campaign, coverage });
+    return { failures, coverage: coverage.text() };
+  },
+};
 
 /** Runs cases. @returns the first failure of each batch */
 export function fuzzGuest(options: GuestOptions): Failure[] {
@@ -152,7 +150,7 @@ function runBatch(options: GuestOptions, start: number, end: number): Failure | 
     runCampaign(config, { tracer, next, done });
     return null;
   } catch (error) {
-    const machine = `rv${config.xlen} ${config.mmu} ${config.vpte}`;
-    return { index, kind, machine, error: error instanceof Error ? error : new Error(String(error)) };
+    const what = `${kind}, rv${config.xlen} ${config.mmu} ${config.vpte}`;
+    return { index, what, error: error instanceof Error ? error : new Error(String(error)) };
   }
 }

@@ -1,19 +1,24 @@
 /** The command `npm run fuzz -- NAME`: runs random cases against a part of the system, reproducibly. */
 import { Worker } from 'node:worker_threads';
-import { BATCH, Coverage, type Failure, fuzzGuest } from './guest.ts';
+import type { Campaign, Failure, Target } from './campaign.ts';
+import { GUEST } from './guest.ts';
 
-const TARGETS = ['guest'];
+const TARGETS: Readonly<Record<string, Target>> = { guest: GUEST };
 
-const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from INDEX]
+const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from K | --case K]
 
-  guest          hostile programs under the whole stack: noise, instruction soup, system calls, damaged ELF files
+${Object.entries(TARGETS)
+  .map(([name, { what }]) => `  ${name.padEnd(14)} ${what}`)
+  .join('\n')}
 
   --cases N      how many cases; 1000 by default
   --seed S       of the random source; 1 by default
-  --from INDEX   the first case. A failure names the one to start from
+  --from K       the first case
+  --case K       this case alone. A failure names the one to repeat
 `;
 
 const PATIENCE = 60; // seconds a case may take before it counts as hung
+const REPORT_EVERY = 5; // seconds
 
 interface Options {
   cases: number;
@@ -22,39 +27,58 @@ interface Options {
 }
 
 function parse(args: readonly string[]): Options | string {
-  const options: Options = { cases: 1000, seed: 1, from: 0 };
+  const options = { cases: 1000, seed: 1, from: 0, case: -1 };
   for (let i = 0; i < args.length; i += 2) {
-    const name = (args[i] as string).replace(/^--/, '') as keyof Options;
+    const name = (args[i] as string).replace(/^--/, '') as keyof typeof options;
     if (!(args[i] as string).startsWith('--') || !(name in options)) return `no option '${args[i]}'`;
     const value = Number(args[i + 1]);
     if (!Number.isSafeInteger(value) || value < 0) return `${args[i]}: '${args[i + 1] ?? ''}' is no number`;
     options[name] = value;
   }
-  return options;
+  const { cases, seed, from } = options;
+  return options.case < 0 ? { cases, seed, from } : { cases: 1, seed, from: options.case };
 }
 
 /** Ends this process when the counter stands still for too long: nothing else can interrupt a loop. */
-function watchdog(counter: Int32Array, seed: number): Worker {
+function watchdog(counter: Float64Array, name: string, seed: number): void {
   const body = `
-    const { workerData: { counter, seed, patience } } = require('node:worker_threads');
+    const { workerData: { counter, name, seed, patience } } = require('node:worker_threads');
     let last = -1, since = Date.now();
     setInterval(() => {
       if (counter[0] !== last) { last = counter[0]; since = Date.now(); return; }
       if (Date.now() - since < patience * 1000) return;
-      require('node:fs').writeSync(2, 'case ' + last + ' hangs: npm run fuzz -- guest --seed ' + seed + ' --from ' + last + ' --cases 1\\n');
+      require('node:fs').writeSync(2, 'case ' + last + ' hangs: npm run fuzz -- ' + name + ' --seed ' + seed + ' --case ' + last + '\\n');
       process.kill(process.pid, 'SIGKILL');
     }, 1000);`;
-  const worker = new Worker(body, { eval: true, workerData: { counter, seed, patience: PATIENCE } });
-  worker.unref();
-  return worker;
+  new Worker(body, { eval: true, workerData: { counter, name, seed, patience: PATIENCE } }).unref();
 }
 
 /** Says at once what failed, and how to see it again. */
-function describe({ index, kind, machine, error }: Failure, seed: number, from: number): void {
-  const start = Math.max(from, Math.floor(index / BATCH) * BATCH);
-  process.stderr.write(`\ncase ${index} (${kind}, ${machine}) fails: ${error.stack}\n`);
-  process.stderr.write(`  alone: npm run fuzz -- guest --seed ${seed} --from ${index} --cases 1\n`);
-  process.stderr.write(`  with those before: npm run fuzz -- guest --seed ${seed} --from ${start} --cases ${index - start + 1}\n`);
+function describe(name: string, target: Target, { index, what, error }: Failure, { seed, from }: Options): void {
+  process.stderr.write(`\ncase ${index} (${what}) fails: ${error.stack}\n`);
+  process.stderr.write(`  alone: npm run fuzz -- ${name} --seed ${seed} --case ${index}\n`);
+  if (target.batch === 1) return;
+  const start = Math.max(from, Math.floor(index / target.batch) * target.batch);
+  process.stderr.write(`  with those before: npm run fuzz -- ${name} --seed ${seed} --from ${start} --cases ${index - start + 1}\n`);
+}
+
+function duration(seconds: number): string {
+  return seconds < 100 ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
+/** Counts cases for the watchdog, and says now and then how far they are. */
+function progressOf({ from, cases }: Options, started: number, counter: Float64Array): (index: number) => void {
+  let reported = started;
+  return (index) => {
+    counter[0] = index;
+    const now = performance.now();
+    if (now - reported < REPORT_EVERY * 1000) return;
+    reported = now;
+    const done = index - from;
+    const rate = (1000 * done) / (now - started);
+    const left = rate > 0 ? duration((cases - done) / rate) : 'unknown';
+    process.stdout.write(`${done} of ${cases} cases, ${rate >= 10 ? Math.round(rate) : rate.toFixed(1)} a second, ${left} left\n`);
+  };
 }
 
 function main(argv: readonly string[]): number {
@@ -63,8 +87,10 @@ function main(argv: readonly string[]): number {
     process.stdout.write(HELP);
     return 0;
   }
-  if (name === undefined || !TARGETS.includes(name)) {
-    process.stderr.write(`fuzz: ${name === undefined ? 'name a target' : `no target '${name}'`}; there are: ${TARGETS.join(', ')}\n`);
+  const target = name === undefined ? undefined : TARGETS[name];
+  if (name === undefined || target === undefined) {
+    const names = Object.keys(TARGETS).join(', ');
+    process.stderr.write(`fuzz: ${name === undefined ? 'name a target' : `no target '${name}'`}; there are: ${names}\n`);
     return 2;
   }
   const options = parse(rest);
@@ -72,26 +98,19 @@ function main(argv: readonly string[]): number {
     process.stderr.write(`fuzz: ${options}\n`);
     return 2;
   }
-  const { cases, seed, from } = options;
-  const counter = new Int32Array(new SharedArrayBuffer(4));
-  watchdog(counter, seed);
-  const coverage = new Coverage();
+  const counter = new Float64Array(new SharedArrayBuffer(8));
+  watchdog(counter, name, options.seed);
   const started = performance.now();
-  let slowest = { index: -1, milliseconds: 0 };
-  let last = { index: -1, at: started };
-  const progress = (index: number): void => {
-    const now = performance.now();
-    if (last.index >= 0 && index % BATCH !== 0 && now - last.at > slowest.milliseconds)
-      slowest = { index: last.index, milliseconds: now - last.at };
-    last = { index, at: now };
-    Atomics.store(counter, 0, index);
-    const done = index - from;
-    if (done > 0 && done % 2500 === 0) process.stdout.write(`${done} cases, ${Math.round((1000 * done) / (now - started))} a second\n`);
+  const campaign: Campaign = {
+    ...options,
+    progress: progressOf(options, started, counter),
+    failed: (failure) => describe(name, target, failure, options),
   };
-  const failures = fuzzGuest({ seed, from, cases, coverage, progress, failed: (failure) => describe(failure, seed, from) });
+  const { failures, coverage } = target.run(campaign);
   const seconds = (performance.now() - started) / 1000;
+  const failed = failures.length === 0 ? '' : `, ${failures.length} failed`;
   process.stdout.write(
-    `${cases} cases in ${seconds.toFixed(1)} s; slowest: ${slowest.index}, ${slowest.milliseconds.toFixed(0)} ms\n${coverage.text()}\n`,
+    `${options.cases} cases in ${duration(seconds)}, seed ${options.seed}, from ${options.from}${failed}\n${coverage}\n`,
   );
   return failures.length === 0 ? 0 : 1;
 }
