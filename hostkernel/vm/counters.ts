@@ -5,9 +5,10 @@ export const FAULT_OK = 0; // the access can be repeated
 export const FAULT_INVALID = 1; // SIGSEGV
 export const FAULT_PROTECTION = 2; // SIGBUS
 export const FAULT_NO_MEMORY = 3; // no frame; nothing is wrong with the access
+export const FAULT_WAIT = 4; // I/O is under way, or memory is being freed: again when Vm.waitChannel is woken
 
 /** The names of the results, as traces show them. */
-export const FAULT_NAMES: readonly string[] = ['ok', 'invalid', 'protection', 'no-memory'];
+export const FAULT_NAMES: readonly string[] = ['ok', 'invalid', 'protection', 'no-memory', 'wait'];
 
 /**
  * Why a fault was refused.

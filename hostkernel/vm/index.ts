@@ -6,6 +6,7 @@ export {
   FAULT_NO_MEMORY,
   FAULT_OK,
   FAULT_PROTECTION,
+  FAULT_WAIT,
   type Refusal,
   type RefusalReason,
   VmCounters,
@@ -13,4 +14,4 @@ export {
 export * from './mman.ts';
 export { MAX_OBJECT_PAGES, type VmObject } from './object.ts';
 export { type MmapRequest, VmSpace } from './space.ts';
-export { Vm } from './vm.ts';
+export { VM_WAIT_MEMORY, Vm } from './vm.ts';

@@ -20,6 +20,9 @@ import { type VmObject, VmObjects } from './object.ts';
 import { PAGE_RESIDENT, PAGE_TABLE, VmPages } from './page.ts';
 import { VmSpace } from './space.ts';
 
+/** Vm.waitChannel: free frames. */
+export const VM_WAIT_MEMORY = -1;
+
 export class Vm {
   readonly machine: Machine;
   readonly tracer: Tracer;
@@ -32,6 +35,10 @@ export class Vm {
   vkernelEnable = true;
   /** The last fault of any space that was refused: for whoever explains a death that happened inside a guest. */
   readonly lastRefused: { va: number; reason: RefusalReason; level: number } = { va: 0, reason: 'none', level: -1 };
+  /** After FAULT_WAIT, what the access waits for: a frame whose I/O is under way, or VM_WAIT_MEMORY. */
+  waitChannel = 0;
+  /** Set by the kernel: makes the lwps that sleep on a channel ready. */
+  wakeup: (channel: number) => void = () => undefined;
   readonly #spaces = new Set<VmSpace>();
   #nextSpace = 1;
 
@@ -52,6 +59,24 @@ export class Vm {
   /** Frames of the machine. */
   get totalFrames(): number {
     return this.pages.totalFrames;
+  }
+
+  /** Completes what is due by now, and wakes who waits for it. Called by the kernel in every step. */
+  poll(): void {
+    // nothing here is asynchronous
+  }
+
+  /** Clock time, ns, of the next completion; Infinity: nothing is under way. An idle kernel advances the clock to it. */
+  nextEvent(): number {
+    return Infinity;
+  }
+
+  /**
+   * Waits for `channel` on the spot, by advancing the clock: for system calls and TypeScript programs, which cannot sleep.
+   * @returns false: nothing is under way that could wake it
+   */
+  waitFor(_channel: number): boolean {
+    return false;
   }
 
   /** An object of `pages` pages, all zero and without frames; the caller holds its only reference. */
