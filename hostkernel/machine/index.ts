@@ -1,5 +1,17 @@
 /** The simulated machine: what a kernel builds on. */
 
+export {
+  BLOCK_SIZE,
+  type BlockDevice,
+  type BlockMemory,
+  type BlockRequest,
+  type BlockStore,
+  DelayedDisk,
+  type DiskTiming,
+  type FaultPlan,
+  FaultyDevice,
+  memoryDisk,
+} from './block-device.ts';
 export { Clock } from './clock.ts';
 export { Console, type ConsoleIo } from './console.ts';
 export { Machine, type MachineOptions } from './machine.ts';

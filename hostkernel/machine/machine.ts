@@ -1,5 +1,6 @@
 /** Machine: the hardware put together. It knows nothing of kernels; a kernel gets it as one record. */
 
+import type { BlockDevice } from './block-device.ts';
 import { Clock } from './clock.ts';
 import { Console, type ConsoleIo } from './console.ts';
 import { Mmu } from './mmu.ts';
@@ -12,6 +13,8 @@ export interface MachineOptions {
   readonly ramBytes: number;
   /** Who is at the console; nobody by default. */
   readonly console?: ConsoleIo;
+  /** A disk; none by default. */
+  readonly disk?: BlockDevice;
 }
 
 export class Machine {
@@ -20,8 +23,9 @@ export class Machine {
   readonly hart: Hart;
   readonly clock: Clock;
   readonly console: Console;
+  readonly disk: BlockDevice | null;
 
-  private constructor(ram: Ram, console: Console) {
+  private constructor(ram: Ram, console: Console, disk: BlockDevice | null) {
     const code = new CodeCache(ram.frames);
     this.ram = ram;
     this.mmu = new Mmu(ram, code);
@@ -29,11 +33,12 @@ export class Machine {
     this.clock = new Clock(this.hart);
     this.hart.clock = this.clock;
     this.console = console;
+    this.disk = disk;
   }
 
   /** A machine that has just been switched on; null when there is no memory of that size to be had. */
   static create(options: MachineOptions): Machine | null {
     const ram = Ram.create(options.ramBytes);
-    return ram === null ? null : new Machine(ram, new Console(options.console));
+    return ram === null ? null : new Machine(ram, new Console(options.console), options.disk ?? null);
   }
 }
