@@ -14,10 +14,13 @@ import type { Access, HostFrame, VirtualPage } from '../base/units.ts';
 export interface PageSource {
   /** Frames that could be allocated now. */
   readonly freeFrames: number;
-  /** A zeroed frame for a page table, or 0. */
-  allocateTable(): HostFrame;
-  /** Takes a table frame back. */
-  freeTable(frame: HostFrame): void;
+  /**
+   * Zeroed frames for a page table, or 0.
+   * @param frames power of two, 1 by default: so many that follow each other, the first a multiple of it
+   */
+  allocateTable(frames?: number): HostFrame;
+  /** Takes the frames of a table back, as many as were asked for. */
+  freeTable(first: HostFrame, frames?: number): void;
   /** A real PTE of `frame` is gone or was cleaned; it had been used, and if `modified` written through. */
   foldReferenced(frame: HostFrame, modified: boolean): void;
 }

@@ -128,7 +128,7 @@ export class VmObject {
     const found = this.#resident.get(index);
     if (found !== NO_FRAME) return found;
     kassert(index >= 0 && index < this.#sizePages, 'vm_object O2');
-    const frame = this.#all.pages.allocate(this.id, index);
+    const frame = this.#all.pages.allocate(this.id, index, this.#sizePages);
     if (frame === NO_FRAME) return NO_FRAME;
     this.#resident.insert(index, frame);
     this.#all.counters.zeroFills++;

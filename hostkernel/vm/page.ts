@@ -1,5 +1,6 @@
 /**
- * vm_page: the state of every frame of the machine, as a struct of arrays indexed by frame number, and the allocator.
+ * vm_page: the state of every frame of the machine, as a struct of arrays indexed by frame number. Which free frame goes
+ * to whom is decided in frames.ts.
  * Which virtual addresses a frame is seen at is not here (pmap/reverse-map.ts), nor which page of an object is resident
  * (radix.ts has that direction; owner and index here are the way back).
  *
@@ -8,7 +9,7 @@
  *
  * Invariants (assertInvariants):
  *   P1  free + resident + table + wired frames are all frames
- *   P2  the free list holds each free frame once and nothing else
+ *   P2  a frame is free here exactly if it is free for the allocator
  *   P3  a frame has an owner exactly if it is resident
  */
 
@@ -16,6 +17,7 @@ import { kassert } from '../base/assert.ts';
 import { type HostFrame, type ObjectPage, PAGE_SIZE } from '../base/units.ts';
 import type { Machine } from '../machine/index.ts';
 import type { PageSource } from '../pmap/index.ts';
+import { FrameAllocator } from './frames.ts';
 
 /** What a frame is used for: VmPages.state. */
 export const PAGE_FREE = 0;
@@ -38,10 +40,8 @@ export class VmPages implements PageSource {
   readonly owner: Int32Array;
   /** By frame: which page of that object it is. */
   readonly index: Int32Array;
-  readonly #next: Int32Array; // by frame: next of the free list, 0 ends it
+  readonly frames: FrameAllocator;
   readonly #machine: Machine;
-  #firstFree = NO_FRAME;
-  #free = 0;
 
   constructor(machine: Machine) {
     const frames = machine.ram.frames;
@@ -50,15 +50,12 @@ export class VmPages implements PageSource {
     this.flags = new Uint8Array(frames);
     this.owner = new Int32Array(frames);
     this.index = new Int32Array(frames);
-    this.#next = new Int32Array(frames);
+    this.frames = new FrameAllocator(frames);
     this.state[0] = PAGE_WIRED;
-    for (let frame = 1; frame < frames - 1; frame++) this.#next[frame] = frame + 1; // all are free, frame 1 is the first to go
-    this.#firstFree = (frames > 1 ? 1 : 0) as HostFrame;
-    this.#free = frames - 1;
   }
 
   get freeFrames(): number {
-    return this.#free;
+    return this.frames.free;
   }
 
   /** Frames of the machine, free or not. */
@@ -66,10 +63,11 @@ export class VmPages implements PageSource {
     return this.state.length;
   }
 
-  /** A zeroed frame that becomes page `index` of object `owner`, or 0. Hot: allocates no objects. */
-  allocate(owner: number, index: ObjectPage): HostFrame {
-    const frame = this.#take(PAGE_RESIDENT);
+  /** A zeroed frame that becomes page `index` of object `owner`, which has `objectPages`; or 0. Hot: allocates no objects. */
+  allocate(owner: number, index: ObjectPage, objectPages: number): HostFrame {
+    const frame = this.frames.allocateIn(owner, index, objectPages);
     if (frame === NO_FRAME) return NO_FRAME;
+    this.state[frame] = PAGE_RESIDENT;
     this.owner[frame] = owner;
     this.index[frame] = index;
     this.zero(frame);
@@ -82,18 +80,26 @@ export class VmPages implements PageSource {
     this.owner[frame] = 0;
     this.index[frame] = 0;
     this.flags[frame] = 0;
-    this.#link(frame);
+    this.state[frame] = PAGE_FREE;
+    this.frames.release(frame);
   }
 
-  allocateTable(): HostFrame {
-    const frame = this.#take(PAGE_TABLE);
-    if (frame !== NO_FRAME) this.zero(frame);
-    return frame;
+  allocateTable(frames = 1): HostFrame {
+    const first = frames === 1 ? this.frames.allocate() : this.frames.allocateRun(frames, frames);
+    if (first === NO_FRAME) return NO_FRAME;
+    for (let frame = first; frame < first + frames; frame++) {
+      this.state[frame] = PAGE_TABLE;
+      this.zero(frame);
+    }
+    return first;
   }
 
-  freeTable(frame: HostFrame): void {
-    kassert(this.state[frame] === PAGE_TABLE, 'vm_page: not a table');
-    this.#link(frame);
+  freeTable(first: HostFrame, frames = 1): void {
+    for (let frame = first; frame < first + frames; frame++) {
+      kassert(this.state[frame] === PAGE_TABLE, 'vm_page: not a table');
+      this.state[frame] = PAGE_FREE;
+      this.frames.release(frame);
+    }
   }
 
   foldReferenced(frame: HostFrame, modified: boolean): void {
@@ -120,32 +126,14 @@ export class VmPages implements PageSource {
   }
 
   assertInvariants(): void {
+    this.frames.assertInvariants();
     const used = this.count(PAGE_RESIDENT) + this.count(PAGE_TABLE) + this.count(PAGE_WIRED);
-    kassert(this.#free + used === this.totalFrames, 'vm_page P1');
-    let listed = 0;
-    for (let frame = this.#firstFree; frame !== NO_FRAME; frame = this.#next[frame] as HostFrame) {
-      kassert(this.state[frame] === PAGE_FREE && listed < this.#free, 'vm_page P2');
-      listed++;
+    kassert(this.freeFrames + used === this.totalFrames, 'vm_page P1');
+    for (let frame = 0; frame < this.totalFrames; frame++) {
+      kassert(this.frames.isFree(frame as HostFrame) === (this.state[frame] === PAGE_FREE), 'vm_page P2');
     }
-    kassert(listed === this.#free && this.count(PAGE_FREE) === this.#free, 'vm_page P2');
     for (let frame = 0; frame < this.totalFrames; frame++) {
       kassert((this.owner[frame] !== 0) === (this.state[frame] === PAGE_RESIDENT), 'vm_page P3');
     }
-  }
-
-  #take(state: number): HostFrame {
-    const frame = this.#firstFree;
-    if (frame === NO_FRAME) return NO_FRAME;
-    this.#firstFree = this.#next[frame] as HostFrame;
-    this.#free--;
-    this.state[frame] = state;
-    return frame;
-  }
-
-  #link(frame: HostFrame): void {
-    this.state[frame] = PAGE_FREE;
-    this.#next[frame] = this.#firstFree;
-    this.#firstFree = frame;
-    this.#free++;
   }
 }
