@@ -41,9 +41,9 @@ export class VmObjects {
   }
 
   /** An object of `sizePages` pages without content, with one reference: the caller's. */
-  create(sizePages: number): VmObject {
+  create(sizePages: number, kind: VmObjectKind = 'anonymous'): VmObject {
     const id = this.#freeIds.pop() ?? this.#objects.length;
-    const object = new VmObject(this, id, sizePages);
+    const object = new VmObject(this, id, kind, sizePages);
     this.#objects[id] = object;
     return object;
   }
@@ -72,19 +72,29 @@ export class VmObjects {
   }
 }
 
+/** What an object is: memory of processes, or an image that something outside the maps holds and reads. */
+export type VmObjectKind = 'anonymous' | 'image';
+
 /** Anonymous memory or a memory image. Made by VmObjects.create; lives while it has references. */
 export class VmObject {
   /** Owner of its frames in VmPages; given out again after the last release. */
   readonly id: number;
+  readonly kind: VmObjectKind;
+  /** What is seen where this object has no page itself: page i is page i + backingOffset of `backing`. We hold a reference on it. */
+  backing: VmObject | null = null;
+  backingOffset = 0;
+  /** Pages whose I/O is under way; the pager's. Such an object is not collapsed. */
+  paging = 0;
   readonly #all: VmObjects;
   readonly #resident: Radix;
   #sizePages: number;
   #references = 1;
 
-  constructor(all: VmObjects, id: number, sizePages: number) {
+  constructor(all: VmObjects, id: number, kind: VmObjectKind, sizePages: number) {
     kassert(Number.isInteger(sizePages) && sizePages >= 0 && sizePages <= MAX_OBJECT_PAGES, 'vm_object: size');
     this.#all = all;
     this.id = id;
+    this.kind = kind;
     this.#sizePages = sizePages;
     this.#resident = new Radix(all.radixPool);
   }

@@ -5,7 +5,8 @@
  * (radix.ts has that direction; owner and index here are the way back).
  *
  *   free --allocate--> resident (owner, index) --free--> free
- *     +--allocateTable--> table --freeTable--> free          wired: frame 0, which is never given out and stands for none
+ *     +--allocateTable--> table --freeTable--> free          wired: frame 0, which is never given out and stands for none,
+ *                                                               and pages released while wired
  *
  * Invariants (assertInvariants):
  *   P1  free + resident + table + wired frames are all frames
@@ -23,11 +24,15 @@ import { FrameAllocator } from './frames.ts';
 export const PAGE_FREE = 0;
 export const PAGE_RESIDENT = 1; // holds a page of a vm_object
 export const PAGE_TABLE = 2; // a page table of a pmap
-export const PAGE_WIRED = 3; // the kernel's
+export const PAGE_WIRED = 3; // the kernel's, or a page that was released while it was wired
 
 /** Bits of VmPages.flags. They collect what was harvested from real PTEs, and the kernel's own accesses. */
 export const PG_REFERENCED = 1;
 export const PG_DIRTY = 2; // differs from what the object would have without this page
+
+export const PG_BUSY = 4; // its I/O is under way: not to be mapped, read or written
+
+const MAX_WIRES = 65535;
 
 export const NO_FRAME = 0 as HostFrame;
 
@@ -41,6 +46,8 @@ export class VmPages implements PageSource {
   /** By frame: which page of that object it is. */
   readonly index: Int32Array;
   readonly frames: FrameAllocator;
+  /** By frame: how often the page is wired. A wired page is never evicted; released, it is free when the last wiring ends. */
+  readonly wires: Uint16Array;
   readonly #machine: Machine;
 
   constructor(machine: Machine) {
@@ -51,6 +58,7 @@ export class VmPages implements PageSource {
     this.owner = new Int32Array(frames);
     this.index = new Int32Array(frames);
     this.frames = new FrameAllocator(frames);
+    this.wires = new Uint16Array(frames);
     this.state[0] = PAGE_WIRED;
   }
 
@@ -80,8 +88,38 @@ export class VmPages implements PageSource {
     this.owner[frame] = 0;
     this.index[frame] = 0;
     this.flags[frame] = 0;
-    this.state[frame] = PAGE_FREE;
-    this.frames.release(frame);
+    if (this.wires[frame] > 0) this.state[frame] = PAGE_WIRED;
+    else this.#free(frame);
+  }
+
+  /** Makes a resident frame page `index` of object `owner`. */
+  rename(frame: HostFrame, owner: number, index: ObjectPage): void {
+    kassert(this.state[frame] === PAGE_RESIDENT, 'vm_page: renamed but not resident');
+    this.owner[frame] = owner;
+    this.index[frame] = index;
+  }
+
+  /** Keeps a resident frame in RAM. @returns false: it is wired as often as can be counted */
+  wire(frame: HostFrame): boolean {
+    kassert(this.state[frame] === PAGE_RESIDENT, 'vm_page: wired but not resident');
+    if (this.wires[frame] === MAX_WIRES) return false;
+    this.wires[frame]++;
+    return true;
+  }
+
+  /** Takes one wiring back; the last one of a page that was released frees its frame. */
+  unwire(frame: HostFrame): void {
+    kassert(this.wires[frame] > 0, 'vm_page: not wired');
+    this.wires[frame]--;
+    if (this.wires[frame] === 0 && this.state[frame] === PAGE_WIRED) this.#free(frame);
+  }
+
+  /** Copies the content of frame `from` to frame `to`. */
+  copy(from: HostFrame, to: HostFrame): void {
+    const { ram, hart } = this.#machine;
+    const source = ram.offsetOf(from);
+    ram.u8.copyWithin(ram.offsetOf(to), source, source + PAGE_SIZE);
+    hart.invalidateCode(to);
   }
 
   allocateTable(frames = 1): HostFrame {
@@ -97,8 +135,7 @@ export class VmPages implements PageSource {
   freeTable(first: HostFrame, frames = 1): void {
     for (let frame = first; frame < first + frames; frame++) {
       kassert(this.state[frame] === PAGE_TABLE, 'vm_page: not a table');
-      this.state[frame] = PAGE_FREE;
-      this.frames.release(frame);
+      this.#free(frame as HostFrame);
     }
   }
 
@@ -135,5 +172,10 @@ export class VmPages implements PageSource {
     for (let frame = 0; frame < this.totalFrames; frame++) {
       kassert((this.owner[frame] !== 0) === (this.state[frame] === PAGE_RESIDENT), 'vm_page P3');
     }
+  }
+
+  #free(frame: HostFrame): void {
+    this.state[frame] = PAGE_FREE;
+    this.frames.release(frame);
   }
 }

@@ -18,10 +18,8 @@ import { VmFault } from './fault.ts';
 import type { VmMapEntry } from './map.ts';
 import { type VmObject, VmObjects } from './object.ts';
 import { PAGE_RESIDENT, PAGE_TABLE, VmPages } from './page.ts';
+import type { Pager, VmIo } from './pager.ts';
 import { VmSpace } from './space.ts';
-
-/** Vm.waitChannel: free frames. */
-export const VM_WAIT_MEMORY = -1;
 
 export class Vm {
   readonly machine: Machine;
@@ -31,6 +29,9 @@ export class Vm {
   readonly pmaps: HardwarePmaps;
   readonly objects: VmObjects;
   readonly faultHandler: VmFault;
+  /** What is outside RAM, and what brings it back and works in the background; null: everything is in RAM. */
+  readonly pager: Pager | null = null;
+  readonly io: VmIo | null = null;
   /** vm.vkernel_enable: whether MAP_VPAGETABLE may be used. Existing mappings do not depend on it. */
   vkernelEnable = true;
   /** The last fault of any space that was refused: for whoever explains a death that happened inside a guest. */
@@ -63,25 +64,25 @@ export class Vm {
 
   /** Completes what is due by now, and wakes who waits for it. Called by the kernel in every step. */
   poll(): void {
-    // nothing here is asynchronous
+    if (this.io !== null) this.io.poll();
   }
 
   /** Clock time, ns, of the next completion; Infinity: nothing is under way. An idle kernel advances the clock to it. */
   nextEvent(): number {
-    return Infinity;
+    return this.io === null ? Infinity : this.io.nextEvent();
   }
 
   /**
    * Waits for `channel` on the spot, by advancing the clock: for system calls and TypeScript programs, which cannot sleep.
    * @returns false: nothing is under way that could wake it
    */
-  waitFor(_channel: number): boolean {
-    return false;
+  waitFor(channel: number): boolean {
+    return this.io !== null && this.io.waitFor(channel);
   }
 
-  /** An object of `pages` pages, all zero and without frames; the caller holds its only reference. */
+  /** An image of `pages` pages, all zero and without frames; the caller holds its only reference. */
   createObject(pages: number): VmObject {
-    return this.objects.create(pages);
+    return this.objects.create(pages, 'image');
   }
 
   /**
