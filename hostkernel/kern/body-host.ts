@@ -22,6 +22,7 @@ export class BodyHost implements Host {
     const process = this.#process;
     if (process.exitStatus !== null) throw new ProcessEnded();
     const { args } = process.kernel;
+    this.#trap();
     args.setNumber(0, a0);
     args.setNumber(1, a1);
     args.setNumber(2, a2);
@@ -37,8 +38,16 @@ export class BodyHost implements Host {
   run(id: number, tf: number, vf: number): number {
     const process = this.#process;
     if (process.exitStatus !== null) throw new ProcessEnded();
+    this.#trap();
     const result = process.kernel.runGuest(process, id, tf, vf);
     if (result === NO_RESULT) throw new ProcessEnded();
     return result;
+  }
+
+  /** The way into the kernel, as far as this hardware has one for programs that are not RISC-V code. */
+  #trap(): void {
+    const { kernel, space, xlen } = this.#process;
+    kernel.counters.entries++;
+    kernel.machine.trapFromBody(space.context, xlen);
   }
 }

@@ -19,7 +19,7 @@ import { type ElfImage, parseElf } from '../base/elf.ts';
 import { ENOEXEC, ENOMEM } from '../base/errno.ts';
 import type { Tracer } from '../base/trace.ts';
 import type { Access } from '../base/units.ts';
-import type { Machine, PageTableFormat } from '../machine/index.ts';
+import type { Hardware, PageTableFormat } from '../machine/index.ts';
 import { FAULT_INVALID, FAULT_NO_MEMORY, Vm, type VmSpace } from '../vm/index.ts';
 import { SIGBUS, SIGKILL, SIGSEGV } from './abi.ts';
 import { BodyHost } from './body-host.ts';
@@ -36,7 +36,7 @@ import { Traps } from './trap.ts';
 import { ProcessEnded } from './user-memory.ts';
 
 export interface HostKernelOptions {
-  readonly machine: Machine;
+  readonly machine: Hardware;
   readonly tracer: Tracer;
   /** Hardware page tables of 64-bit and 32-bit processes and their guests. */
   readonly mmu64: PageTableFormat;
@@ -74,15 +74,25 @@ export interface KernelCounters {
   guestFaults: number;
   /** vmspace_ctl(RUN)s that ran. */
   runs: number;
+  /** Ways into the kernel: every trap of a program or guest, every call and every page fault of a TypeScript program. */
+  entries: number;
   /** Steps of the scheduler. */
   steps: number;
 }
 
 export class HostKernel {
-  readonly machine: Machine;
+  readonly machine: Hardware;
   readonly vm: Vm;
   readonly tracer: Tracer;
-  readonly counters: KernelCounters = { syscalls: 0, unknownSyscalls: new Map(), userFaults: 0, guestFaults: 0, runs: 0, steps: 0 };
+  readonly counters: KernelCounters = {
+    syscalls: 0,
+    unknownSyscalls: new Map(),
+    userFaults: 0,
+    guestFaults: 0,
+    runs: 0,
+    entries: 0,
+    steps: 0,
+  };
   /** Instructions the lwp in its step may still run. */
   sliceLeft = 0;
   /** Whether another lwp waits for the processor. */

@@ -1,6 +1,6 @@
 /** RegisterFile: a user context while it is not in the hart. */
 
-import type { Hart } from '../machine/index.ts';
+import type { Processor } from '../machine/index.ts';
 
 /** Everything a program can see of a hart: 32 integer and 32 floating-point registers as u64 halves, fcsr and pc. */
 export class RegisterFile {
@@ -11,7 +11,7 @@ export class RegisterFile {
   #pcLo = 0;
   #pcHi = 0;
 
-  save(hart: Hart): void {
+  save(hart: Processor): void {
     this.x.set(hart.x);
     this.f.set(hart.f);
     this.#fcsr = hart.fcsr;
@@ -20,7 +20,7 @@ export class RegisterFile {
     this.#pcHi = hart.pcHi;
   }
 
-  load(hart: Hart): void {
+  load(hart: Processor): void {
     hart.x.set(this.x);
     hart.f.set(this.f);
     hart.fcsr = this.#fcsr;

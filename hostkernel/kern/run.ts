@@ -13,10 +13,18 @@
  * Source: DragonFly BSD vmspace_ctl, vkernel_trap. The frames and the budget are ours.
  */
 
-import { kassert } from '../base/assert.ts';
 import { EFAULT, EINVAL, ENOENT } from '../base/errno.ts';
 import { PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
-import { type Hart, TRAP_BREAKPOINT, TRAP_BUDGET, TRAP_ECALL, TRAP_FETCH_PAGE, TRAP_LOAD_PAGE, TRAP_STORE_PAGE } from '../machine/index.ts';
+import {
+  type Processor,
+  TRAP_BREAKPOINT,
+  TRAP_BUDGET,
+  TRAP_ECALL,
+  TRAP_FETCH_PAGE,
+  TRAP_LOAD_PAGE,
+  TRAP_PREEMPTED,
+  TRAP_STORE_PAGE,
+} from '../machine/index.ts';
 import { FAULT_NO_MEMORY, FAULT_OK, type VmSpace } from '../vm/index.ts';
 import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
 import { FAULT_NS, RUN_NS } from './costs.ts';
@@ -30,10 +38,8 @@ const MAX_BUDGET = 2 ** 30; // instructions in one go of the hart
 
 export class GuestRunner {
   readonly #kernel: HostKernel;
-  readonly #hart: Hart;
-  readonly #words: Int32Array; // the machine's memory, which the hart's registers are in too:
-  readonly #x: number; // word index of x0
-  readonly #f: number; // word index of f0
+  readonly #hart: Processor;
+  readonly #words: Int32Array; // the machine's memory
   #fpProcess: Process | null = null; // whose vextframe at #fpVf the hart's floating-point registers equal
   #fpVf = 0;
   #left = 0; // instructions of the budget of the RUN in progress
@@ -42,9 +48,6 @@ export class GuestRunner {
     this.#kernel = kernel;
     this.#hart = kernel.machine.hart;
     this.#words = kernel.machine.ram.i32;
-    kassert(this.#hart.x.buffer === this.#words.buffer && this.#hart.f.buffer === this.#words.buffer, 'run: registers in memory');
-    this.#x = this.#hart.x.byteOffset >>> 2;
-    this.#f = this.#hart.f.byteOffset >>> 2;
   }
 
   /** The hart's floating-point registers have been overwritten by somebody else. */
@@ -154,6 +157,11 @@ export class GuestRunner {
       this.#left -= done;
       kernel.sliceLeft -= done + 1; // a trap costs one, so that a slice ends
       if (cause === TRAP_BUDGET) continue;
+      if (cause === TRAP_PREEMPTED) {
+        kernel.endSlice();
+        return TRAP_BUDGET;
+      }
+      kernel.counters.entries++;
       if (!isPageFault(cause) || !this.resolves(process, space)) return cause;
     }
   }
@@ -195,7 +203,7 @@ export class GuestRunner {
   #loadTrapframe(at: number): void {
     const words = this.#words;
     const hart = this.#hart;
-    words.copyWithin(this.#x + 2, at + 2, at + 64);
+    hart.loadX(at);
     hart.pcLo = words[at] & ~1;
     hart.pcHi = words[at + 1];
     const budget = at + (TF_BUDGET >>> 2);
@@ -206,7 +214,7 @@ export class GuestRunner {
   #storeTrapframe(at: number, cause: number, xlen: 32 | 64): void {
     const words = this.#words;
     const hart = this.#hart;
-    words.copyWithin(at + 2, this.#x + 2, this.#x + 64);
+    hart.storeX(at);
     let pcLo = hart.pcLo;
     let pcHi = hart.pcHi;
     if (cause === TRAP_ECALL) {
@@ -231,13 +239,13 @@ export class GuestRunner {
   /** @param at word index of a struct vextframe */
   #loadExtended(at: number): void {
     const words = this.#words;
-    words.copyWithin(this.#f, at, at + 64);
+    this.#hart.loadF(at);
     this.#hart.fcsr = words[at + (VF_FCSR >>> 2)] & 0xff;
   }
 
   #storeExtended(at: number): void {
     const words = this.#words;
-    words.copyWithin(at, this.#f, this.#f + 64);
+    this.#hart.storeF(at);
     words[at + (VF_FCSR >>> 2)] = this.#hart.fcsr;
   }
 }

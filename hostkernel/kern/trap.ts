@@ -14,7 +14,7 @@
  */
 
 import { ENOSYS } from '../base/errno.ts';
-import { type Hart, TRAP_BREAKPOINT, TRAP_BUDGET, TRAP_ECALL, TRAP_ILLEGAL } from '../machine/index.ts';
+import { type Processor, TRAP_BREAKPOINT, TRAP_BUDGET, TRAP_ECALL, TRAP_ILLEGAL, TRAP_PREEMPTED } from '../machine/index.ts';
 import { FAULT_OK } from '../vm/index.ts';
 import { SIGBUS, SIGILL, SIGTRAP } from './abi.ts';
 import { FAULT_NS, SYSCALL_NS } from './costs.ts';
@@ -34,7 +34,7 @@ export class Traps {
   readonly args = new SyscallArgs();
   readonly #kernel: HostKernel;
   readonly #runner: GuestRunner;
-  readonly #hart: Hart;
+  readonly #hart: Processor;
 
   constructor(kernel: HostKernel, runner: GuestRunner) {
     this.#kernel = kernel;
@@ -55,6 +55,11 @@ export class Traps {
       const done = hart.retired - before;
       kernel.sliceLeft -= done + 1; // a trap costs one, so that a slice ends
       run.left -= done;
+      if (cause === TRAP_PREEMPTED) {
+        kernel.endSlice();
+        return;
+      }
+      if (cause !== TRAP_BUDGET) kernel.counters.entries++;
       if (guest === null) this.#userTrap(process, cause);
       else this.#guestTrap(lwp, guest, cause);
     }

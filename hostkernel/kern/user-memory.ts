@@ -13,7 +13,7 @@
 
 import { kassert } from '../base/assert.ts';
 import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
-import type { Ram } from '../machine/index.ts';
+import type { RamView } from '../machine/index.ts';
 import { FAULT_OK } from '../vm/index.ts';
 import { FAULT_NS } from './costs.ts';
 import type { UserMemory } from './host.ts';
@@ -40,7 +40,7 @@ export class ProcessMemory implements UserMemory {
   readonly #process: Process;
   #context: Translator;
 
-  constructor(process: Process, ram: Ram) {
+  constructor(process: Process, ram: RamView) {
     this.words = ram.i32;
     this.bytes = ram.u8;
     this.#process = process;
@@ -161,6 +161,7 @@ export class ProcessMemory implements UserMemory {
   #fault(va: number, access: Access): number {
     const process = this.#process;
     if (process.exitStatus !== null) throw new ProcessEnded();
+    process.kernel.counters.entries++;
     process.kernel.counters.userFaults++;
     process.kernel.machine.clock.charge(FAULT_NS);
     const result = process.space.fault(va, access);

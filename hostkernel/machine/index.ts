@@ -14,8 +14,9 @@ export {
 } from './block-device.ts';
 export { Clock } from './clock.ts';
 export { Console, type ConsoleIo } from './console.ts';
+export type { Hardware, Processor, RamView, TranslationContext, WalkCounters } from './hardware.ts';
 export { Machine, type MachineOptions } from './machine.ts';
-export { Mmu, TRANSLATE_ACCESS_FAULT, TRANSLATE_PAGE_FAULT, TranslationContext } from './mmu.ts';
+export { Mmu, MmuContext, TRANSLATE_ACCESS_FAULT, TRANSLATE_PAGE_FAULT } from './mmu.ts';
 export * from './paging/index.ts';
 export { Ram } from './ram.ts';
 export { Hart } from './riscv/hart.ts';

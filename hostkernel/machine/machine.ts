@@ -1,9 +1,13 @@
-/** Machine: the hardware put together. It knows nothing of kernels; a kernel gets it as one record. */
+/** Machine: the hardware put together. It knows nothing of kernels; a kernel gets it as one record, of type Hardware. */
 
+import { kassert } from '../base/assert.ts';
+import type { HostFrame } from '../base/units.ts';
 import type { BlockDevice } from './block-device.ts';
 import { Clock } from './clock.ts';
 import { Console, type ConsoleIo } from './console.ts';
-import { Mmu } from './mmu.ts';
+import type { Hardware } from './hardware.ts';
+import { Mmu, MmuContext } from './mmu.ts';
+import type { PageTableFormat } from './paging/format.ts';
 import { Ram } from './ram.ts';
 import { CodeCache } from './riscv/code-cache.ts';
 import { Hart } from './riscv/hart.ts';
@@ -17,12 +21,14 @@ export interface MachineOptions {
   readonly disk?: BlockDevice;
 }
 
-export class Machine {
+export class Machine implements Hardware {
   readonly ram: Ram;
   readonly mmu: Mmu;
   readonly hart: Hart;
   readonly clock: Clock;
   readonly console: Console;
+  readonly harts = 1;
+  readonly userLimit = Infinity;
   readonly disk: BlockDevice | null;
 
   private constructor(ram: Ram, console: Console, disk: BlockDevice | null) {
@@ -40,5 +46,18 @@ export class Machine {
   static create(options: MachineOptions): Machine | null {
     const ram = Ram.create(options.ramBytes);
     return ram === null ? null : new Machine(ram, new Console(options.console), options.disk ?? null);
+  }
+
+  select(k: number): void {
+    kassert(k === 0, 'machine: no such hart');
+  }
+
+  createContext(format: PageTableFormat, root: HostFrame): MmuContext {
+    return new MmuContext(this.mmu, format, root);
+  }
+
+  /** A real trap costs what the clock is charged for it, and no more. */
+  trapFromBody(): void {
+    // nothing is executed
   }
 }

@@ -11,6 +11,7 @@
 
 import { kassert } from '../base/assert.ts';
 import { EXEC, PAGE_SHIFT, PAGE_SIZE, READ, WRITE, type Access, type HostFrame } from '../base/units.ts';
+import type { TranslationContext } from './hardware.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, type PageTableFormat } from './paging/format.ts';
 import { WALK_BUS, WALK_HIT, compileWalk, type HardwareWalk } from './paging/walk.ts';
 import { TLB_BASE, TLB_BLOCKS, TLB_BLOCK_BYTES, type Ram } from './ram.ts';
@@ -32,6 +33,9 @@ import {
 export const TRANSLATE_PAGE_FAULT = -1;
 /** translate(): the tables name memory that does not exist. */
 export const TRANSLATE_ACCESS_FAULT = -2;
+
+/** Pages from which on it is cheaper to clear a whole TLB block. */
+const RANGE_PAGES = 512;
 
 /** What the MMU must know of decoded code: a frame that has some never gets a write tag. */
 export interface CodeFrames {
@@ -57,7 +61,7 @@ export class Mmu {
   walkReferences = 0;
   /** Grows whenever a context gets a block or becomes the hart's: the time scale of "not used for the longest time". */
   epoch = 0;
-  readonly #owners: (TranslationContext | null)[] = Array.from({ length: TLB_BLOCKS }, () => null);
+  readonly #owners: (MmuContext | null)[] = Array.from({ length: TLB_BLOCKS }, () => null);
   readonly #walks = new Map<PageTableFormat, HardwareWalk>();
   readonly #writers: Uint32Array; // per frame: bit b is set if block b may hold a write tag of it
 
@@ -72,7 +76,7 @@ export class Mmu {
    * Gives `context` an empty block: a free one, or that of the context not used for the longest time.
    * @returns the block's word index
    */
-  acquire(context: TranslationContext): number {
+  acquire(context: MmuContext): number {
     let victim = 0;
     let oldest = Infinity;
     for (let i = 0; i < TLB_BLOCKS; i++) {
@@ -155,7 +159,7 @@ function blockNumber(word: number): number {
  * one. In a wide context the first and the last page of every 4 GiB are never in the first part of the TLB: there an
  * access may add an offset to the lower half of an address without looking whether it carries.
  */
-export class TranslationContext {
+export class MmuContext implements TranslationContext {
   readonly mmu: Mmu;
   readonly format: PageTableFormat;
   readonly root: HostFrame;
@@ -283,6 +287,13 @@ export class TranslationContext {
   invalidatePage(va: number): void {
     if (this.block < 0 || !(va >= 0 && va < 9007199254740992)) return;
     clearPage(this.#words, this.block, va | 0, ((va - (va >>> 0)) * 2.3283064365386963e-10) | 0);
+  }
+
+  /** Forgets the translations of the pages [start, end). */
+  invalidateRange(start: number, end: number): void {
+    if (this.block < 0) return;
+    if (end - start > RANGE_PAGES) this.invalidateAll();
+    else for (let page = start; page < end; page++) this.invalidatePage(page * PAGE_SIZE);
   }
 
   /** Forgets all translations. */

@@ -14,6 +14,7 @@
 
 import { kassert } from '../base/assert.ts';
 import { PAGE_SIZE, type HostFrame } from '../base/units.ts';
+import type { RamView } from './hardware.ts';
 
 /** TLB blocks: how many address spaces keep their translations across a switch. At most 32, see `Mmu`. */
 export const TLB_BLOCKS = 16;
@@ -31,7 +32,7 @@ const MAX_BYTES = 2 ** 32 - WASM_PAGE;
  *   I1  every view covers the whole memory
  *   I2  base + frames * 4096 is its end
  */
-export class Ram {
+export class Ram implements RamView {
   /** The most RAM there can be, bytes: the memory has 4 GiB - 64 KiB, and the hart's block is in it. */
   static readonly MAX_BYTES = MAX_BYTES - HART_BYTES;
   readonly memory: WebAssembly.Memory;

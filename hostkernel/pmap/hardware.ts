@@ -18,10 +18,10 @@ import {
   ATTR_ACCESSED,
   ATTR_DIRTY,
   ATTR_USER,
-  type Machine,
+  type Hardware,
   type PageTableFormat,
-  type Ram,
-  TranslationContext,
+  type RamView,
+  type TranslationContext,
 } from '../machine/index.ts';
 import type { PageSource, Pmap, PmapSystem } from './pmap.ts';
 import { CHUNK_RECORDS, ReverseMap } from './reverse-map.ts';
@@ -33,7 +33,7 @@ const MAX_LEVELS = 5;
 
 /** All hardware pmaps of a machine, and what their table pages have in common. */
 export class HardwarePmaps implements PmapSystem {
-  readonly machine: Machine;
+  readonly machine: Hardware;
   readonly pages: PageSource;
   readonly reverse: ReverseMap;
   /** By frame: entries in use, if the frame is a page table. */
@@ -43,7 +43,7 @@ export class HardwarePmaps implements PmapSystem {
   readonly #pmaps: (HardwarePmap | null)[] = [];
   readonly #freeIds: number[] = [];
 
-  constructor(machine: Machine, pages: PageSource) {
+  constructor(machine: Hardware, pages: PageSource) {
     this.machine = machine;
     this.pages = pages;
     this.reverse = new ReverseMap(machine.ram.frames);
@@ -51,13 +51,18 @@ export class HardwarePmaps implements PmapSystem {
     this.chunks = new Int32Array(2 * machine.ram.frames);
   }
 
-  /** An empty pmap with tables of `format`, or null: no frame for the root table. */
+  /** An empty pmap with tables of `format`, or null: no frame for the root table, or no more contexts to be had. */
   create(format: PageTableFormat): HardwarePmap | null {
     kassert(format.levels <= MAX_LEVELS, 'pmap: depth of the page tables');
     const root = this.pages.allocateTable();
     if (root === NO_FRAME) return null;
+    const context = this.machine.createContext(format, root);
+    if (context === null) {
+      this.pages.freeTable(root);
+      return null;
+    }
     const id = this.#freeIds.pop() ?? this.#pmaps.length;
-    const pmap = new HardwarePmap(this, id, format, root);
+    const pmap = new HardwarePmap(this, id, context);
     this.#pmaps[id] = pmap;
     return pmap;
   }
@@ -113,26 +118,25 @@ export class HardwarePmap implements Pmap {
   /** What a hart activates to run on these tables, and what TypeScript code translates with. */
   readonly context: TranslationContext;
   readonly #all: HardwarePmaps;
-  readonly #ram: Ram;
+  readonly #ram: RamView;
   readonly #format: PageTableFormat;
   readonly #root: HostFrame;
   readonly #words: number; // i32 words of an entry: 1 or 2
   readonly #wordShift: number; // log2 of the above
   readonly #entries: number; // entries of a table page
-  readonly #base: number; // word index of frame 0
   #mapped = 0;
 
-  constructor(all: HardwarePmaps, id: number, format: PageTableFormat, root: HostFrame) {
+  constructor(all: HardwarePmaps, id: number, context: TranslationContext) {
+    const { format } = context;
     this.#all = all;
     this.id = id;
     this.#ram = all.machine.ram;
     this.#format = format;
-    this.#root = root;
+    this.#root = context.root;
     this.#wordShift = format.entryShift - 2;
     this.#words = format.entryBytes / 4;
     this.#entries = PAGE_SIZE / format.entryBytes;
-    this.#base = this.#ram.base / 4;
-    this.context = new TranslationContext(all.machine.mmu, format, root);
+    this.context = context;
   }
 
   get mapped(): number {
@@ -227,7 +231,7 @@ export class HardwarePmap implements Pmap {
 
   /** Word index of entry `slot` of the table page `table`. */
   #word(table: HostFrame, slot: number): number {
-    return this.#base + table * (PAGE_SIZE / 4) + (slot << this.#wordShift);
+    return this.#ram.offsetOf(table) / 4 + (slot << this.#wordShift);
   }
 
   #record(table: HostFrame, slot: number): number {

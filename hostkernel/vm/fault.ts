@@ -16,7 +16,7 @@
  */
 
 import { type Access, type HostFrame, type ObjectPage, PAGE_SIZE, type VirtualPage } from '../base/units.ts';
-import type { Machine } from '../machine/index.ts';
+import type { Hardware } from '../machine/index.ts';
 import type { Pmap } from '../pmap/index.ts';
 import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, type RefusalReason, type VmCounters } from './counters.ts';
 import type { VmMap, VmMapEntry } from './map.ts';
@@ -34,7 +34,7 @@ export class VmFault {
   readonly #pages: VmPages;
   readonly #counters: VmCounters;
 
-  constructor(machine: Machine, objects: VmObjects) {
+  constructor(machine: Hardware, objects: VmObjects) {
     this.#objects = objects;
     this.#pages = objects.pages;
     this.#counters = objects.counters;

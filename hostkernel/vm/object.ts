@@ -14,7 +14,7 @@
 
 import { kassert } from '../base/assert.ts';
 import { type HostFrame, type ObjectPage, PAGE_SIZE } from '../base/units.ts';
-import type { Machine } from '../machine/index.ts';
+import type { Hardware } from '../machine/index.ts';
 import type { PmapSystem } from '../pmap/index.ts';
 import type { VmCounters } from './counters.ts';
 import { NO_FRAME, PAGE_RESIDENT, PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
@@ -25,7 +25,7 @@ export const MAX_OBJECT_PAGES = 2 ** 31 - 1;
 
 /** All objects of the machine, and what they have in common. */
 export class VmObjects {
-  readonly machine: Machine;
+  readonly machine: Hardware;
   readonly pages: VmPages;
   readonly pmaps: PmapSystem;
   readonly counters: VmCounters;
@@ -33,7 +33,7 @@ export class VmObjects {
   readonly #objects: (VmObject | null)[] = [null]; // by id; id 0 means none
   readonly #freeIds: number[] = [];
 
-  constructor(machine: Machine, pages: VmPages, pmaps: PmapSystem, counters: VmCounters) {
+  constructor(machine: Hardware, pages: VmPages, pmaps: PmapSystem, counters: VmCounters) {
     this.machine = machine;
     this.pages = pages;
     this.pmaps = pmaps;
@@ -224,7 +224,7 @@ export class VmObject {
 
   #bytes(frame: HostFrame, at: number, count: number): Uint8Array {
     const { ram } = this.#all.machine;
-    const first = ram.base + frame * PAGE_SIZE + at;
+    const first = ram.offsetOf(frame) + at;
     return ram.u8.subarray(first, first + count);
   }
 }

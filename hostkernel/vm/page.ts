@@ -16,7 +16,7 @@
 
 import { kassert } from '../base/assert.ts';
 import { type HostFrame, type ObjectPage, PAGE_SIZE } from '../base/units.ts';
-import type { Machine } from '../machine/index.ts';
+import type { Hardware } from '../machine/index.ts';
 import type { PageSource } from '../pmap/index.ts';
 import { FrameAllocator } from './frames.ts';
 
@@ -48,9 +48,9 @@ export class VmPages implements PageSource {
   readonly frames: FrameAllocator;
   /** By frame: how often the page is wired. A wired page is never evicted; released, it is free when the last wiring ends. */
   readonly wires: Uint16Array;
-  readonly #machine: Machine;
+  readonly #machine: Hardware;
 
-  constructor(machine: Machine) {
+  constructor(machine: Hardware) {
     const frames = machine.ram.frames;
     this.#machine = machine;
     this.state = new Uint8Array(frames);
@@ -152,7 +152,7 @@ export class VmPages implements PageSource {
 
   /** Index into ram.i32 of the first word of `frame`. */
   word(frame: HostFrame): number {
-    return this.#machine.ram.base / 4 + frame * (PAGE_SIZE / 4);
+    return this.#machine.ram.offsetOf(frame) / 4;
   }
 
   /** Frames in `state`. O(frames). */

@@ -11,7 +11,7 @@
 import { kassert } from '../base/assert.ts';
 import type { Tracer } from '../base/trace.ts';
 import { READ, type VirtualPage, WRITE } from '../base/units.ts';
-import { compileLayout, type Machine, type PageTableFormat, VPTE_32_NX, VPTE_64_NX } from '../machine/index.ts';
+import { compileLayout, type Hardware, type PageTableFormat, VPTE_32_NX, VPTE_64_NX } from '../machine/index.ts';
 import { HardwarePmaps } from '../pmap/index.ts';
 import { VmCounters, type RefusalReason } from './counters.ts';
 import { VmFault } from './fault.ts';
@@ -22,7 +22,7 @@ import type { Pager, VmIo } from './pager.ts';
 import { VmSpace } from './space.ts';
 
 export class Vm {
-  readonly machine: Machine;
+  readonly machine: Hardware;
   readonly tracer: Tracer;
   readonly counters = new VmCounters();
   readonly pages: VmPages;
@@ -43,7 +43,7 @@ export class Vm {
   readonly #spaces = new Set<VmSpace>();
   #nextSpace = 1;
 
-  constructor(machine: Machine, tracer: Tracer) {
+  constructor(machine: Hardware, tracer: Tracer) {
     this.machine = machine;
     this.tracer = tracer;
     this.pages = new VmPages(machine);
@@ -93,11 +93,12 @@ export class Vm {
   createSpace(format: PageTableFormat, xlen: 32 | 64): VmSpace | null {
     const pmap = this.pmaps.create(format);
     if (pmap === null) return null;
+    const end = Math.min(format.userEnd, this.machine.userLimit);
     const space = new VmSpace(this, {
       id: this.#nextSpace++,
       xlen,
       pmap,
-      userEnd: xlen === 32 ? Math.min(2 ** 32, format.userEnd) : format.userEnd,
+      userEnd: xlen === 32 ? Math.min(2 ** 32, end) : end,
       vpteFormat: compileLayout(xlen === 32 ? VPTE_32_NX : VPTE_64_NX),
     });
     this.#spaces.add(space);

@@ -21,7 +21,7 @@ import {
   ENTRY_LEAF,
   ENTRY_RESERVED,
   ENTRY_TABLE,
-  type Machine,
+  type Hardware,
   type PageTableFormat,
 } from '../machine/index.ts';
 import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, type RefusalReason, type VmCounters } from './counters.ts';
@@ -42,11 +42,11 @@ export class VpagetableWalker {
   level = 0;
   /** Entries loaded. */
   references = 0;
-  readonly #machine: Machine;
+  readonly #machine: Hardware;
   readonly #pages: VmPages;
   readonly #counters: VmCounters;
 
-  constructor(machine: Machine, pages: VmPages, counters: VmCounters) {
+  constructor(machine: Hardware, pages: VmPages, counters: VmCounters) {
     this.#machine = machine;
     this.#pages = pages;
     this.#counters = counters;

@@ -13,3 +13,5 @@ export const TRAP_LOAD_PAGE = 13;
 export const TRAP_STORE_PAGE = 15;
 /** Ours: the budget is spent. */
 export const TRAP_BUDGET = 32;
+/** Ours: whoever runs this machine wants the processor back. Never on a real machine. End the slice, and come again. */
+export const TRAP_PREEMPTED = 33;

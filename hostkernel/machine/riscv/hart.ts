@@ -7,7 +7,8 @@
 import { panic } from '../../base/assert.ts';
 import { READ, type Access, type HostFrame } from '../../base/units.ts';
 import type { Clock } from '../clock.ts';
-import type { Mmu, TranslationContext } from '../mmu.ts';
+import type { Processor, TranslationContext } from '../hardware.ts';
+import type { Mmu, MmuContext } from '../mmu.ts';
 import type { Ram } from '../ram.ts';
 import { TRAP_BUDGET } from './causes.ts';
 import type { CodeCache } from './code-cache.ts';
@@ -20,7 +21,8 @@ const TWO_32 = 4294967296;
 /** Budget beyond which the interpreter is called more than once: its counter is an i32. */
 const LONGEST_RUN = 2 ** 30;
 
-export class Hart {
+export class Hart implements Processor {
+  readonly id = 0;
   readonly mmu: Mmu;
   readonly ram: Ram;
   readonly code: CodeCache;
@@ -53,7 +55,7 @@ export class Hart {
   scratchBits = 0;
   readonly #interpret64: (budget: number) => number;
   readonly #interpret32: (budget: number) => number;
-  #context: TranslationContext | null = null;
+  #context: MmuContext | null = null;
   #reservedOffset = -1;
   #reservedBytes = 0;
   #reservedLo = 0;
@@ -86,8 +88,9 @@ export class Hart {
     return (this.tvalHi >>> 0) * TWO_32 + (this.tvalLo >>> 0);
   }
 
-  /** Makes `context` the address space, and `xlen` the width of registers. Ends a reservation. */
-  activate(context: TranslationContext, xlen: 32 | 64): void {
+  /** Makes `space` the address space, and `xlen` the width of registers. Ends a reservation. */
+  activate(space: TranslationContext, xlen: 32 | 64): void {
+    const context = space as MmuContext; // the only contexts this machine makes
     this.#context = context;
     this.#reservedOffset = -1;
     if (this.xlen !== xlen) {
@@ -99,8 +102,26 @@ export class Hart {
   }
 
   /** The address space. Only the interpreter asks, so there is one. */
-  activeContext(): TranslationContext {
+  activeContext(): MmuContext {
     return this.#context ?? panic('hart: no address space');
+  }
+
+  /** Takes x1 to x31 from memory: register i from words at + 2i and at + 2i + 1. */
+  loadX(at: number): void {
+    this.words.copyWithin(2, at + 2, at + 64);
+  }
+
+  storeX(at: number): void {
+    this.words.copyWithin(at + 2, 2, 64);
+  }
+
+  /** Takes f0 to f31 from memory: register i from words at + 2i and at + 2i + 1. */
+  loadF(at: number): void {
+    this.words.copyWithin(F0, at, at + 64);
+  }
+
+  storeF(at: number): void {
+    this.words.copyWithin(at, F0, F0 + 64);
   }
 
   /** The kernel has changed the contents of `frame`: what was decoded from it is forgotten. */

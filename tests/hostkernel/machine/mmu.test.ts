@@ -10,7 +10,7 @@ import {
   TRAP_ECALL,
   TRAP_LOAD_PAGE,
   TRAP_STORE_PAGE,
-  TranslationContext,
+  MmuContext,
 } from '../../../hostkernel/machine/index.ts';
 import { RW, RX, Rig, code } from './rig.ts';
 import * as asm from './riscv/assembler.ts';
@@ -222,7 +222,7 @@ describe('TLB blocks', () => {
     old.lookup(DATA, READ);
     old.release();
     old.release();
-    const fresh = new TranslationContext(rig.machine.mmu, rig.format, rig.frame());
+    const fresh = new MmuContext(rig.machine.mmu, rig.format, rig.frame());
     expect(fresh.lookup(DATA, READ)).toBe(-1);
     rig.machine.mmu.assertInvariants();
   });

@@ -11,7 +11,7 @@ import {
   ATTR_USER,
   ENTRY_TABLE,
   Machine,
-  TranslationContext,
+  MmuContext,
   compileLayout,
   layoutByName,
   type PageTableFormat,
@@ -32,7 +32,7 @@ export class Rig {
   readonly machine: Machine;
   readonly xlen: 32 | 64;
   readonly format: PageTableFormat;
-  readonly context: TranslationContext;
+  readonly context: MmuContext;
   #nextFrame = 1;
 
   constructor(options: RigOptions = {}) {
@@ -48,8 +48,8 @@ export class Rig {
   }
 
   /** Another, empty address space. */
-  space(): TranslationContext {
-    return new TranslationContext(this.machine.mmu, this.format, this.frame());
+  space(): MmuContext {
+    return new MmuContext(this.machine.mmu, this.format, this.frame());
   }
 
   /** A frame nobody has. */
