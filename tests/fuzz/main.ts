@@ -2,8 +2,9 @@
 import { Worker } from 'node:worker_threads';
 import type { Campaign, Failure, Target } from './campaign.ts';
 import { GUEST } from './guest.ts';
+import { WALKER } from './walker.ts';
 
-const TARGETS: Readonly<Record<string, Target>> = { guest: GUEST };
+const TARGETS: Readonly<Record<string, Target>> = { guest: GUEST, walker: WALKER };
 
 const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from K | --case K]
 

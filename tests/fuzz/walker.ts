@@ -1,0 +1,592 @@
+/**
+ * The fuzz target `walker`: the compiled walk against the judge on random tables, and every so often against the
+ * project's reference walk too. A case is one walk. Its tables are made on the way it will take, entry by entry, so
+ * that most walks go deep; what lies beside the way is noise.
+ *
+ *   campaign = noise        batch of 256 cases = layout, options        case = address, access, mode, root, entries on the way
+ *
+ * Compared are result, level, number of entries read, address, page size, rights, and every word of memory: the words
+ * of the way after each case, all of them after each batch.
+ */
+import { EXEC, READ, WRITE } from '../../hostkernel/base/units.ts';
+import {
+  ATTR_DIRTY,
+  compileLayout,
+  compileWalk,
+  type HardwareWalk,
+  LAYOUT_NAMES,
+  type LayoutDescriptor,
+  layoutByName,
+  WALK_FAULTS,
+  WALK_HIT,
+  walkReference,
+} from '../../hostkernel/machine/paging/index.ts';
+import { type Campaign, Coverage, type Failure, type Target } from './campaign.ts';
+import { type EntryMemory, highOf, indexOf, Judge, type Layout, lowOf, type OptionValues, type Part } from './judge.ts';
+import { Random } from './random.ts';
+
+export const WALKER_BATCH = 256;
+const BYTES = 512 * 1024; // of memory that tables lie in
+const BASE = 8192; // bytes before it
+const GUARD = 4096; // bytes behind it
+const ENOUGH = 20; // failures
+const ACCESSES = [READ, WRITE, EXEC] as const;
+
+/** Table memory as bytes of RAM, with a list of the words that differ from the noise. */
+class Arena implements EntryMemory {
+  lo = 0;
+  hi = 0;
+  readonly words = new Int32Array((BASE + BYTES + GUARD) / 4);
+  touched = 0;
+  readonly touchedWords = new Int32Array(64);
+  wide = false;
+  swapped = false;
+
+  read(addressLo: number, addressHi: number): boolean {
+    if (addressHi !== 0 || addressLo >>> 0 >= BYTES) return false;
+    const word = (BASE + addressLo) >>> 2;
+    if (!this.wide) {
+      this.lo = this.swapped ? swap(this.words[word]) : this.words[word];
+      this.hi = 0;
+    } else if (this.swapped) {
+      this.lo = swap(this.words[word + 1]);
+      this.hi = swap(this.words[word]);
+    } else {
+      this.lo = this.words[word];
+      this.hi = this.words[word + 1];
+    }
+    return true;
+  }
+
+  write(addressLo: number, _addressHi: number, lo: number, hi: number): void {
+    const word = (BASE + addressLo) >>> 2;
+    if (!this.wide) this.#set(word, this.swapped ? swap(lo) : lo);
+    else {
+      this.#set(word, this.swapped ? swap(hi) : lo);
+      this.#set(word + 1, this.swapped ? swap(lo) : hi);
+    }
+  }
+
+  #set(word: number, value: number): void {
+    if (this.words[word] === value) return;
+    this.words[word] = value;
+    this.touchedWords[this.touched] = word;
+    this.touched += 1;
+  }
+}
+
+function swap(word: number): number {
+  return (word << 24) | ((word << 8) & 0xff0000) | ((word >>> 8) & 0xff00) | (word >>> 24);
+}
+
+interface Halves {
+  lo: number;
+  hi: number;
+}
+
+/** What the generator knows of one level. */
+interface LevelPlan {
+  /** Class rules as [lo mask, hi mask, lo value, hi value, any bit lo, any bit hi]. */
+  readonly rules: readonly Int32Array[];
+  /** Which of them are for tables, leaves and the rest. */
+  readonly kinds: readonly (readonly number[])[];
+  /** Parts of a table's address as [mask lo, mask hi, shift]. */
+  readonly tables: readonly Int32Array[];
+  /** The pointer of an indirect entry; empty where there is none. */
+  readonly pointer: readonly Int32Array[];
+  /** Bits that some rule looks at, and bits of the frame. */
+  readonly flagsLo: number;
+  readonly flagsHi: number;
+  readonly frameLo: number;
+  readonly frameHi: number;
+}
+
+interface Plan {
+  readonly layout: Layout;
+  readonly judge: Judge;
+  readonly options: OptionValues;
+  readonly descriptor: LayoutDescriptor;
+  readonly levels: readonly LevelPlan[];
+  readonly rootAlign: number;
+  /** Words of rules to obey: [mask lo, hi, value lo, hi], by wanted grant. */
+  readonly grants: readonly (readonly Int32Array[])[];
+  readonly tableGrants: readonly (readonly Int32Array[])[];
+  /** Accessed and dirty bits to set, so that software has nothing to do. */
+  readonly settle: readonly Int32Array[];
+  readonly walks: readonly [HardwareWalk, HardwareWalk];
+}
+
+function rule(pattern: { readonly mask?: string; readonly value?: string; readonly any?: string }): Int32Array {
+  const { mask, value, any } = pattern;
+  return Int32Array.of(lowOf(mask), highOf(mask), lowOf(value), highOf(value), lowOf(any), highOf(any));
+}
+
+function partsOf(parts: readonly Part[]): Int32Array[] {
+  return parts.map(({ mask, shl }) => Int32Array.of(lowOf(mask), highOf(mask), shl));
+}
+
+/** All the bits that rules mention. */
+function mentioned(patterns: readonly { readonly mask?: string; readonly any?: string; readonly set?: string }[]): Halves {
+  const all: Halves = { lo: 0, hi: 0 };
+  for (const { mask, set } of patterns) {
+    all.lo |= lowOf(mask) | lowOf(set);
+    all.hi |= highOf(mask) | highOf(set);
+  }
+  return all;
+}
+
+function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
+  const descriptor = layoutByName(name);
+  if (descriptor === null) throw new Error(`no layout ${name}`);
+  const layout = descriptor as unknown as Layout; // the same JSON
+  const judge = new Judge(layout, options);
+  const { perm, ad } = layout;
+  const on = (list: readonly { readonly opt?: readonly string[]; readonly nopt?: readonly string[] }[]): boolean[] =>
+    list.map((one) => (one.opt ?? []).every((o) => judge.options[o] === 1) && (one.nopt ?? []).every((o) => judge.options[o] !== 1));
+  const levels = layout.levels.map(({ name: level }, at): LevelPlan => {
+    const rules = judge.classes[at].rules;
+    const grants = [...(perm.entryAt?.[level] ?? perm.entry ?? []), ...(perm.tableEntry ?? [])];
+    const flags = mentioned([...grants, ...ad.set, ...ad.fault]);
+    const frame = { lo: 0, hi: 0 };
+    const parts = [...(layout.frame[level] ?? layout.frame['*'] ?? []), ...rules.flatMap((r) => r.frame ?? [])];
+    for (const { mask } of parts) {
+      frame.lo |= lowOf(mask);
+      frame.hi |= highOf(mask);
+    }
+    return {
+      kinds: ['table', 'leaf', ''].map((kind) =>
+        rules.flatMap((r, i) => ((kind === '' ? r.as !== 'table' && r.as !== 'leaf' : r.as === kind) ? [i] : [])),
+      ),
+      rules: rules.map(rule),
+      tables: partsOf(layout.table[level] ?? layout.table['*'] ?? []),
+      pointer: partsOf(rules.find((r) => r.as === 'indirect')?.ptr ?? []),
+      flagsLo: flags.lo,
+      flagsHi: flags.hi,
+      frameLo: frame.lo,
+      frameHi: frame.hi,
+    };
+  });
+  const grantRules = [...(perm.entry ?? []), ...Object.values(perm.entryAt ?? {}).flat()];
+  const allowed = on(grantRules);
+  const byGrant = (list: typeof grantRules): readonly (readonly Int32Array[])[] =>
+    ['ur', 'uw', 'ux', 'sr', 'sw', 'sx'].map((grant) => list.filter((r, i) => r.grant === grant && allowed[i]).map(rule));
+  const format = compileLayout(descriptor, options as Record<string, 0 | 1>);
+  const memory = { base: BASE, frames: BYTES / 4096, i32: ram };
+  return {
+    layout,
+    judge,
+    options,
+    descriptor,
+    levels,
+    rootAlign: lowOf(layout.root.mask) & -lowOf(layout.root.mask),
+    grants: byGrant(grantRules),
+    tableGrants: ['ur', 'uw', 'ux', 'sr', 'sw', 'sx'].map((grant) => (perm.tableEntry ?? []).filter((r) => r.grant === grant).map(rule)),
+    settle: ad.fault.map(rule),
+    walks: [compileWalk(format, memory, 'user'), compileWalk(format, memory, 'super')],
+  };
+}
+
+/** The walks of one campaign. */
+class Walks {
+  readonly seed: number;
+  readonly #real = new Arena();
+  readonly #judged = new Arena();
+  readonly #noise = new Int32Array((BASE + BYTES + GUARD) / 4);
+  readonly #plans = new Map<string, Plan>();
+  readonly #referenceEvery: number;
+  readonly coverage = new Coverage();
+  #batch = -1;
+  #plan: Plan | null = null;
+  #tally = new Map<string, number>();
+  referenced = 0;
+  readonly #entry: Halves = { lo: 0, hi: 0 };
+  readonly #root: Halves = { lo: 0, hi: 0 };
+  readonly #va: Halves = { lo: 0, hi: 0 };
+
+  constructor(seed: number, referenceEvery: number) {
+    this.seed = seed;
+    this.#referenceEvery = referenceEvery;
+  }
+
+  /** Layout, options and noise of the batch that `index` is in. */
+  #begin(index: number): Plan {
+    const batch = Math.floor(index / WALKER_BATCH);
+    if (batch === this.#batch && this.#plan !== null) return this.#plan;
+    this.settleTally();
+    const random = new Random(this.seed ^ 0x5eed, batch);
+    const name = LAYOUT_NAMES[batch % LAYOUT_NAMES.length] as string;
+    const descriptor = layoutByName(name) as LayoutDescriptor;
+    const options: Record<string, number | string> = {};
+    for (const [option, value] of Object.entries(descriptor.options as OptionValues)) {
+      if (typeof value === 'string') options[option] = random.pick(['0x55555555', '0xffffffff', '0x7fffffff', '0x0', '0xd1e4d1e4']);
+      else if (random.oneIn(3)) options[option] = 1 - value;
+    }
+    const key = `${name} ${JSON.stringify(options)}`;
+    let plan = this.#plans.get(key);
+    if (plan === undefined) {
+      plan = planOf(name, options, this.#real.words);
+      if (this.#plans.size > 500) this.#plans.clear();
+      this.#plans.set(key, plan);
+    }
+    if (this.#batch < 0) this.#makeNoise();
+    for (const arena of [this.#real, this.#judged]) {
+      arena.wide = plan.layout.entryBytes === 8;
+      arena.swapped = plan.layout.endian === 'be';
+    }
+    this.#batch = batch;
+    this.#plan = plan;
+    return plan;
+  }
+
+  /** Noise of four kinds of pages. */
+  #makeNoise(): void {
+    const random = new Random(this.seed, 0xffff_ffff);
+    for (let word = 0; word < this.#noise.length; word += 1) {
+      const style = (word >>> 10) & 3;
+      const value = random.word();
+      this.#noise[word] = style === 0 ? 0 : style === 1 ? value : style === 2 ? value & random.word() & 0x7ffff : (value & 0x7f000) | 0xff;
+    }
+    this.#real.words.set(this.#noise);
+    this.#judged.words.set(this.#noise);
+  }
+
+  /** Runs a case; throws if the walks disagree. */
+  run(index: number): void {
+    const plan = this.#begin(index);
+    const random = new Random(this.seed, index);
+    const access = random.below(3);
+    const supervisor = plan.layout.stage === 2 || !random.oneIn(4) ? 0 : 1;
+    const va = this.#anyAddress(plan.layout, random);
+    const root = this.#root;
+    this.#build(plan, random, va, access, supervisor);
+    const { judge } = plan;
+    const { verdict } = judge;
+    judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, access, supervisor);
+    const { walk, result } = plan.walks[supervisor];
+    const isValue = plan.layout.root.kind === 'value';
+    const rootNumber = isValue ? (root.hi >>> 0) * 2 ** 32 + (root.lo >>> 0) : root.lo >>> 12;
+    const code = walk(rootNumber, va.lo, va.hi, ACCESSES[access]);
+
+    const name = verdict.outcome;
+    const got = code === WALK_HIT ? 'hit' : (WALK_FAULTS[code] as string);
+    let agrees = got === name && result.level === verdict.level && result.references === verdict.references;
+    if (agrees && name === 'hit') {
+      agrees &&= result.frame === (verdict.paHi >>> 0) * 2 ** 20 + (verdict.paLo >>> 12) && result.pageShift === verdict.pageShift;
+      agrees &&= ((result.attributes ^ verdict.rights) & 7) === 0;
+    }
+    this.#tally.set(name, (this.#tally.get(name) ?? 0) + 1);
+    if (!agrees) this.#fail(index, `the judge says ${name} ${JSON.stringify(shown(judge))}, the walk ${got} ${JSON.stringify(result)}`);
+    this.#sameWords(index);
+    if (index % this.#referenceEvery === 0) this.#refer(index, plan, random, access, supervisor);
+    this.#restore();
+  }
+
+  /** Whether all memory is as it was before; if not, it is again from now on. */
+  isClean(): boolean {
+    if (Buffer.compare(new Uint8Array(this.#real.words.buffer), new Uint8Array(this.#noise.buffer)) === 0) return true;
+    this.#real.words.set(this.#noise);
+    return false;
+  }
+
+  /** Adds what was counted to the coverage: to be called at the end. */
+  settleTally(): void {
+    const layout = this.#plan?.layout.id ?? '';
+    for (const [outcome, times] of this.#tally) this.coverage.count(layout, outcome, times);
+    this.#tally.clear();
+  }
+
+  #fail(index: number, why: string): never {
+    const plan = this.#plan as Plan;
+    const options = JSON.stringify(plan.options);
+    const { lo, hi } = this.#va;
+    const at = `${hex(hi, lo)}, root ${hex(this.#root.hi, this.#root.lo)}`;
+    const entries = Array.from({ length: plan.judge.verdict.references }, (_, i) => {
+      const address = plan.judge.verdict.addressLo[i];
+      this.#judged.read(address, 0);
+      return `\n  at 0x${(address >>> 0).toString(16)}: ${hex(this.#judged.hi, this.#judged.lo)} afterwards`;
+    });
+    this.#restore();
+    throw new Error(`${plan.layout.id} ${options}, case ${index}, va ${at}: ${why}${entries.join('')}`);
+  }
+
+  /** The words of the way are the same in both memories. */
+  #sameWords(index: number): void {
+    for (const arena of [this.#real, this.#judged]) {
+      for (let i = 0; i < arena.touched; i += 1) {
+        const word = arena.touchedWords[i];
+        if (this.#real.words[word] !== this.#judged.words[word]) {
+          this.#fail(index, `word ${word - BASE / 4} is ${hex(0, this.#real.words[word])}, not ${hex(0, this.#judged.words[word])}`);
+        }
+      }
+    }
+  }
+
+  #restore(): void {
+    for (const arena of [this.#real, this.#judged]) {
+      for (let i = 0; i < arena.touched; i += 1) {
+        const word = arena.touchedWords[i];
+        this.#real.words[word] = this.#noise[word];
+        this.#judged.words[word] = this.#noise[word];
+      }
+      arena.touched = 0;
+    }
+  }
+
+  /** The case once more by the reference walk, and whether a translation called dirty takes a write without a mark. */
+  #refer(index: number, plan: Plan, random: Random, access: number, supervisor: number): void {
+    this.referenced += 1;
+    this.#restore();
+    const repeat = new Random(this.seed, index);
+    repeat.below(3);
+    if (plan.layout.stage !== 2) repeat.oneIn(4);
+    const va = this.#anyAddress(plan.layout, repeat);
+    this.#build(plan, repeat, va, access, supervisor);
+    const root = this.#root;
+    const memory = this.#real;
+    let outside = false;
+    const wanted = walkReference(
+      plan.descriptor,
+      {
+        read: (address) => {
+          outside ||= !memory.read(address.lo | 0, address.hi | 0);
+          return { lo: memory.lo >>> 0, hi: memory.hi >>> 0 };
+        },
+        write: (address, entry) => memory.write(address.lo | 0, address.hi | 0, entry.lo | 0, entry.hi | 0),
+      },
+      {
+        root: { lo: root.lo >>> 0, hi: root.hi >>> 0 },
+        va: { lo: va.lo >>> 0, hi: va.hi >>> 0 },
+        access: 'rwx'[access] as 'r',
+        mode: supervisor === 1 ? 'super' : 'user',
+        options: plan.options as Record<string, 0 | 1>,
+      },
+    );
+    const { verdict } = plan.judge;
+    plan.judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, access, supervisor);
+    if (outside) return; // the reference knows no end of memory
+    const outcome = wanted.result === 'hit' ? 'hit' : wanted.kind;
+    let agrees = outcome === verdict.outcome && wanted.level === verdict.level && wanted.refs.length === verdict.references;
+    if (wanted.result === 'hit') {
+      agrees &&= wanted.pa.lo >>> 0 === verdict.paLo >>> 0 && wanted.pa.hi >>> 0 === verdict.paHi >>> 0;
+      agrees &&= wanted.pageShift === verdict.pageShift;
+    }
+    if (!agrees)
+      this.#fail(index, `the judge says ${verdict.outcome} ${JSON.stringify(shown(plan.judge))}, the reference ${JSON.stringify(wanted)}`);
+    this.#sameWords(index);
+    if (outcome === 'hit') this.#checkDirty(index, plan, supervisor, random);
+  }
+
+  /** A translation that the walk calls writable and dirty: a write through it would have changed nothing. */
+  #checkDirty(index: number, plan: Plan, supervisor: number, random: Random): void {
+    const { walk, result } = plan.walks[supervisor];
+    const va = this.#va;
+    const root = this.#root;
+    const isValue = plan.layout.root.kind === 'value';
+    const code = walk(isValue ? (root.hi >>> 0) * 2 ** 32 + (root.lo >>> 0) : root.lo >>> 12, va.lo, va.hi, READ);
+    if (code !== WALK_HIT || (result.attributes & (WRITE | ATTR_DIRTY)) !== (WRITE | ATTR_DIRTY)) return;
+    plan.judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, 0, supervisor);
+    const before = this.#judged.touched;
+    const first = plan.judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, 1, supervisor).outcome;
+    if (first !== 'hit') this.#fail(index, `called writable and dirty, but a write gives ${first}`);
+    // What is marked above the leaf on a write may still be missing: only the leaf is cached.
+    const leaf = plan.judge.verdict.addressLo[plan.judge.verdict.references - 1];
+    for (let i = before; i < this.#judged.touched; i += 1) {
+      if (this.#judged.touchedWords[i] >>> 1 === (BASE + leaf) >>> 3) this.#fail(index, 'called dirty, but a write marks the leaf');
+    }
+    void random;
+  }
+
+  #anyAddress(layout: Layout, random: Random): Halves {
+    const { bits, rule: kind } = layout.va;
+    const va = this.#va;
+    va.lo = random.word() | 0;
+    va.hi = bits > 32 ? random.below(2 ** (bits - 32)) | 0 : 0;
+    if (random.oneIn(8)) va.lo |= 0xffff_f000; // the end of something
+    if ((kind === 'sign' && ((va.hi >>> (bits - 33)) & 1) === 1) || (kind === 'split' && random.oneIn(2))) va.hi |= -1 << (bits - 32);
+    if (kind === 'maskzero' && random.oneIn(3)) va.hi |= random.below(4) << 30;
+    if (random.oneIn(40) && bits > 32) va.hi = random.word() | 0;
+    else if (random.oneIn(40)) va.hi = random.word() | 0;
+    if (kind === 'trunc') va.hi = 0; // the address type has no more bits
+    return va;
+  }
+
+  /** Writes the entries a walk for `va` will meet into both memories, and chooses the root. */
+  #build(plan: Plan, random: Random, va: Halves, access: number, supervisor: number): void {
+    const { layout, levels } = plan;
+    const grant = supervisor * 3 + access;
+    const isValue = layout.root.kind === 'value';
+    const entry = this.#entry;
+    const root = this.#root;
+    let table = 0;
+    if (!isValue) {
+      const align = Math.max(4096, plan.rootAlign);
+      table = random.below(BYTES / align) * align;
+      root.lo = table;
+      root.hi = 0;
+      if (random.oneIn(40)) root.lo = (BYTES + random.below(16) * align) | 0;
+    }
+    const depth = levels.length;
+    for (let at = 0; at < depth; at += 1) {
+      const { lo: shift, bits } = layout.levels[at];
+      const address = table + indexOf(va.lo, va.hi, shift, bits) * layout.entryBytes;
+      const last = at === depth - 1;
+      const kinds = levels[at].kinds;
+      let kind = last ? (random.oneIn(12) ? 2 : 1) : random.oneIn(6) ? 1 : random.oneIn(20) ? 2 : 0;
+      if (kinds[kind].length === 0) kind = kinds[0].length > 0 ? 0 : 1;
+      const next = this.#anyEntry(plan, at, kind, grant, random);
+      if (isValue && at === 0) {
+        root.lo = entry.lo;
+        root.hi = layout.entryBytes === 8 ? entry.hi & 0xf_ffff : 0; // a root is a number below 2^53
+        // vpte-2006 aside, the offset of a table pointer is what the entry says.
+      } else if (address >= 0 && address <= BYTES - layout.entryBytes) {
+        this.#real.write(address, 0, entry.lo, entry.hi);
+        this.#judged.write(address, 0, entry.lo, entry.hi);
+      } else return;
+      if (kind !== 0 && !(kind === 2 && next >= 0)) return;
+      table = next;
+      if (kind === 2) {
+        // Behind an indirect entry lies a leaf at its very address.
+        this.#anyEntry(plan, at, random.oneIn(8) ? 2 : 1, grant, random);
+        this.#real.write(table, 0, entry.lo, entry.hi);
+        this.#judged.write(table, 0, entry.lo, entry.hi);
+        return;
+      }
+    }
+  }
+
+  /** A random entry of a kind into #entry. @returns the table or entry it points to, -1: none in memory */
+  #anyEntry(plan: Plan, at: number, kind: number, grant: number, random: Random): number {
+    const level = plan.levels[at];
+    const entry = this.#entry;
+    const wanted = random.word();
+    let lo = random.word() & level.flagsLo & (wanted & 1 ? -1 : random.word());
+    let hi = random.word() & level.flagsHi & (wanted & 1 ? -1 : random.word());
+    // The frame: mostly low memory, sometimes everything.
+    if (kind !== 0) {
+      const frame = random.word();
+      lo |= frame & level.frameLo;
+      if ((wanted & 0x70) === 0) hi |= random.word() & level.frameHi;
+      else if ((wanted & 0x80) !== 0) hi |= random.word() & level.frameHi & 0xff;
+    }
+    // Rights, and what software must have set: mostly as the access needs it.
+    const grants = kind === 0 && plan.tableGrants[grant].length > 0 ? plan.tableGrants[grant] : plan.grants[grant];
+    if ((wanted & 0x700) !== 0 && grants.length > 0) {
+      const obeyed = grants[random.below(grants.length)];
+      lo = (lo & ~obeyed[0]) | obeyed[2];
+      hi = (hi & ~obeyed[1]) | obeyed[3];
+    }
+    if ((wanted & 0x1800) !== 0 && kind !== 0) {
+      for (const bits of plan.settle) {
+        lo |= bits[0] & ~bits[2];
+        hi |= bits[1] & ~bits[3];
+      }
+    }
+    // What it is comes last: it must not be undone.
+    const { rules } = level;
+    const choices = level.kinds[kind];
+    if (choices.length > 0) {
+      const number = choices[random.below(choices.length)];
+      const chosen = rules[number];
+      lo = (lo & ~chosen[0]) | chosen[2];
+      hi = (hi & ~chosen[1]) | chosen[3];
+      if ((chosen[4] | chosen[5]) !== 0) {
+        lo |= chosen[4] & random.word();
+        hi |= chosen[5] & random.word();
+      }
+      // Rules before it must not match.
+      for (let i = 0; i < number; i += 1) {
+        const [maskLo, maskHi, valueLo, valueHi, anyLo, anyHi] = rules[i];
+        if ((lo & maskLo) !== valueLo || (hi & maskHi) !== valueHi) continue;
+        if ((anyLo | anyHi) !== 0) {
+          lo &= ~anyLo | chosen[0];
+          hi &= ~anyHi | chosen[1];
+          continue;
+        }
+        const freeLo = maskLo & ~chosen[0];
+        const freeHi = maskHi & ~chosen[1];
+        if (freeLo !== 0) lo ^= freeLo & -freeLo;
+        else if (freeHi !== 0) hi ^= freeHi & -freeHi;
+      }
+    }
+    let next = -1;
+    const parts = kind === 0 ? level.tables : kind === 2 && (lo & 3) === 2 ? level.pointer : [];
+    if (parts.length > 0) {
+      const [mask, , shift] = parts[0];
+      const align = Math.min(65536, (mask & -mask) * 2 ** shift);
+      next = random.below(BYTES / align) * align;
+      for (const [maskLo, maskHi, shl] of parts) {
+        lo = (lo & ~maskLo) | ((next / 2 ** shl) & maskLo);
+        hi &= ~maskHi;
+      }
+      if ((wanted & 0x3e000) === 0) lo |= random.word() & mask; // a table somewhere else
+    }
+    // A twist now and then.
+    if ((wanted & 0x0f000000) === 0) {
+      if (random.oneIn(2)) lo ^= 1 << random.below(32);
+      else hi ^= 1 << random.below(32);
+    }
+    if ((wanted & 0x7f000000) === 0x7f000000) {
+      lo = random.word();
+      hi = random.word();
+    }
+    entry.lo = lo | 0;
+    entry.hi = plan.layout.entryBytes === 8 ? hi | 0 : 0;
+    return next;
+  }
+}
+
+function hex(hi: number, lo: number): string {
+  return `0x${((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16)}`;
+}
+
+function shown({ verdict }: Judge): unknown {
+  const { level, references, paHi, paLo, pageShift, rights } = verdict;
+  return { level, references, pa: hex(paHi, paLo), pageShift, rights };
+}
+
+export interface WalkerOptions extends Campaign {
+  /** Every so many cases are walked by the reference too. */
+  readonly referenceEvery?: number;
+}
+
+export function fuzzWalker(options: WalkerOptions): { failures: Failure[]; coverage: Coverage; referenced: number } {
+  const failures: Failure[] = [];
+  const walks = new Walks(options.seed, options.referenceEvery ?? 64);
+  const end = options.from + options.cases;
+  const attempt = (index: number, act: () => void): void => {
+    try {
+      act();
+    } catch (error) {
+      const failure = { index, what: 'walk', error: error instanceof Error ? error : new Error(String(error)) };
+      failures.push(failure);
+      options.failed?.(failure);
+    }
+  };
+  let start = options.from;
+  for (let index = options.from; index < end && failures.length < ENOUGH; index += 1) {
+    if (index === start) options.progress?.(index);
+    attempt(index, () => walks.run(index));
+    if ((index + 1) % WALKER_BATCH !== 0 && index + 1 !== end) continue;
+    // What was written beside the way shows at the end of a batch: whose it was, one by one.
+    if (!walks.isClean()) {
+      for (let again = start; again <= index; again += 1) {
+        attempt(again, () => {
+          walks.run(again);
+          if (!walks.isClean()) throw new Error('the walk wrote memory where no entry of it was');
+        });
+      }
+    }
+    start = index + 1;
+  }
+  walks.settleTally();
+  return { failures, coverage: walks.coverage, referenced: walks.referenced };
+}
+
+export const WALKER: Target = {
+  what: 'compiled walk, judge and reference walk over random tables: all layouts and options, user and supervisor',
+  batch: 1,
+  run: (campaign) => {
+    const { failures, coverage, referenced } = fuzzWalker(campaign);
+    return { failures, coverage: `${coverage.text()}\n${referenced} of them by the reference walk too` };
+  },
+};
