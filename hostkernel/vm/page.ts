@@ -5,13 +5,19 @@
  * (radix.ts has that direction; owner and index here are the way back).
  *
  *   free --allocate--> resident (owner, index) --free--> free
+ *     |                   +--abandon--> transfer --free--> free     its object is gone, a device still moves its bytes
  *     +--allocateTable--> table --freeTable--> free          wired: frame 0, which is never given out and stands for none,
  *                                                               and pages released while wired
  *
+ * The last `reserved` frames are for page tables, and all but `tableReserve` of them for pages that are brought in: so
+ * whoever waits for memory finds what the waiting itself needs.
+ *
  * Invariants (assertInvariants):
- *   P1  free + resident + table + wired frames are all frames
+ *   P1  free + resident + table + wired + transfer frames are all frames
  *   P2  a frame is free here exactly if it is free for the allocator
  *   P3  a frame has an owner exactly if it is resident
+ *   P4  a page is in a queue (queues.ts) exactly if it is resident, not busy and not wired
+ *   P5  a free frame or table has no wires, and only a resident or transfer frame is busy
  */
 
 import { kassert } from '../base/assert.ts';
@@ -19,18 +25,21 @@ import { type HostFrame, type ObjectPage, PAGE_SIZE } from '../base/units.ts';
 import type { Hardware } from '../machine/index.ts';
 import type { PageSource } from '../pmap/index.ts';
 import { FrameAllocator } from './frames.ts';
+import { PageQueues, QUEUE_ACTIVE, QUEUE_NONE } from './queues.ts';
 
 /** What a frame is used for: VmPages.state. */
 export const PAGE_FREE = 0;
 export const PAGE_RESIDENT = 1; // holds a page of a vm_object
 export const PAGE_TABLE = 2; // a page table of a pmap
 export const PAGE_WIRED = 3; // the kernel's, or a page that was released while it was wired
+export const PAGE_TRANSFER = 4; // of no object any more, but a device still reads or writes it
 
 /** Bits of VmPages.flags. They collect what was harvested from real PTEs, and the kernel's own accesses. */
 export const PG_REFERENCED = 1;
 export const PG_DIRTY = 2; // differs from what the object would have without this page
-
 export const PG_BUSY = 4; // its I/O is under way: not to be mapped, read or written
+export const PG_FRESH = 8; // brought in, and whoever asked for it has not used it yet
+export const PG_WANTED = 16; // somebody waits for the transfer of this busy page
 
 const MAX_WIRES = 65535;
 
@@ -48,6 +57,14 @@ export class VmPages implements PageSource {
   readonly frames: FrameAllocator;
   /** By frame: how often the page is wired. A wired page is never evicted; released, it is free when the last wiring ends. */
   readonly wires: Uint16Array;
+  /** By frame: the step in which a TypeScript program last took an offset into it; or, of a fresh page, since when (ms). */
+  readonly stamp: Int32Array;
+  readonly queues: PageQueues;
+  /** Frames that user data may not take, and those of them that only page tables may. */
+  reserved = 0;
+  tableReserve = 0;
+  /** The step of the scheduler, for `stamp`. */
+  step = 1;
   readonly #machine: Hardware;
 
   constructor(machine: Hardware) {
@@ -59,6 +76,8 @@ export class VmPages implements PageSource {
     this.index = new Int32Array(frames);
     this.frames = new FrameAllocator(frames);
     this.wires = new Uint16Array(frames);
+    this.stamp = new Int32Array(frames);
+    this.queues = new PageQueues(frames);
     this.state[0] = PAGE_WIRED;
   }
 
@@ -71,25 +90,71 @@ export class VmPages implements PageSource {
     return this.state.length;
   }
 
-  /** A zeroed frame that becomes page `index` of object `owner`, which has `objectPages`; or 0. Hot: allocates no objects. */
+  /**
+   * A zeroed frame that becomes page `index` of object `owner`, which has `objectPages`; or 0: only the reserve is left.
+   * Hot: allocates no objects.
+   */
   allocate(owner: number, index: ObjectPage, objectPages: number): HostFrame {
-    const frame = this.frames.allocateIn(owner, index, objectPages);
+    if (this.frames.free <= this.reserved) return NO_FRAME;
+    const frame = this.#take(owner, index, objectPages);
     if (frame === NO_FRAME) return NO_FRAME;
-    this.state[frame] = PAGE_RESIDENT;
-    this.owner[frame] = owner;
-    this.index[frame] = index;
+    this.queues.append(QUEUE_ACTIVE, frame);
     this.zero(frame);
+    return frame;
+  }
+
+  /** A busy frame of any content, for a page that is about to be read from a device; or 0. It may be of the reserve. */
+  allocateBusy(owner: number, index: ObjectPage, objectPages: number): HostFrame {
+    if (this.frames.free <= this.tableReserve) return NO_FRAME;
+    const frame = this.#take(owner, index, objectPages);
+    if (frame === NO_FRAME) return NO_FRAME;
+    this.flags[frame] = PG_BUSY;
+    this.#machine.hart.invalidateCode(frame);
     return frame;
   }
 
   /** Takes a resident frame back from its object. No real PTE may map it any more. */
   release(frame: HostFrame): void {
     kassert(this.state[frame] === PAGE_RESIDENT, 'vm_page: released but not resident');
-    this.owner[frame] = 0;
-    this.index[frame] = 0;
+    this.#disown(frame);
+    if (this.wires[frame] > 0) this.state[frame] = PAGE_WIRED;
+    else this.#free(frame);
+  }
+
+  /** A device begins to move the bytes of a resident frame, which no real PTE maps: nobody may use it until `finish`. */
+  begin(frame: HostFrame): void {
+    kassert(this.state[frame] === PAGE_RESIDENT && (this.flags[frame] & PG_BUSY) === 0, 'vm_page: cannot become busy');
+    this.queues.remove(frame);
+    this.flags[frame] |= PG_BUSY;
+  }
+
+  /** The end of a transfer of a frame that is still resident. */
+  finish(frame: HostFrame): void {
+    kassert(this.state[frame] === PAGE_RESIDENT && (this.flags[frame] & PG_BUSY) !== 0, 'vm_page: not busy');
+    this.flags[frame] &= ~(PG_BUSY | PG_WANTED);
+    if (this.wires[frame] === 0) this.queues.append(QUEUE_ACTIVE, frame);
+  }
+
+  /** Takes a busy frame from its object: it is free when `finishAbandoned` says that the transfer has ended. */
+  abandon(frame: HostFrame): void {
+    kassert(this.state[frame] === PAGE_RESIDENT && (this.flags[frame] & PG_BUSY) !== 0, 'vm_page: abandoned but not busy');
+    this.#disown(frame);
+    this.flags[frame] = PG_BUSY;
+    this.state[frame] = PAGE_TRANSFER;
+  }
+
+  /** The end of a transfer of an abandoned frame. */
+  finishAbandoned(frame: HostFrame): void {
+    kassert(this.state[frame] === PAGE_TRANSFER, 'vm_page: not abandoned');
     this.flags[frame] = 0;
     if (this.wires[frame] > 0) this.state[frame] = PAGE_WIRED;
     else this.#free(frame);
+  }
+
+  /** A TypeScript program has taken an offset into `frame`: it is not evicted in this step. Hot. */
+  hold(frame: HostFrame): void {
+    this.flags[frame] &= ~PG_FRESH;
+    this.stamp[frame] = this.step;
   }
 
   /** Makes a resident frame page `index` of object `owner`. */
@@ -104,6 +169,7 @@ export class VmPages implements PageSource {
     kassert(this.state[frame] === PAGE_RESIDENT, 'vm_page: wired but not resident');
     if (this.wires[frame] === MAX_WIRES) return false;
     this.wires[frame]++;
+    this.queues.remove(frame);
     return true;
   }
 
@@ -111,7 +177,9 @@ export class VmPages implements PageSource {
   unwire(frame: HostFrame): void {
     kassert(this.wires[frame] > 0, 'vm_page: not wired');
     this.wires[frame]--;
-    if (this.wires[frame] === 0 && this.state[frame] === PAGE_WIRED) this.#free(frame);
+    if (this.wires[frame] > 0) return;
+    if (this.state[frame] === PAGE_WIRED) this.#free(frame);
+    else if (this.state[frame] === PAGE_RESIDENT && (this.flags[frame] & PG_BUSY) === 0) this.queues.append(QUEUE_ACTIVE, frame);
   }
 
   /** Copies the content of frame `from` to frame `to`. */
@@ -164,14 +232,40 @@ export class VmPages implements PageSource {
 
   assertInvariants(): void {
     this.frames.assertInvariants();
-    const used = this.count(PAGE_RESIDENT) + this.count(PAGE_TABLE) + this.count(PAGE_WIRED);
+    const used = this.count(PAGE_RESIDENT) + this.count(PAGE_TABLE) + this.count(PAGE_WIRED) + this.count(PAGE_TRANSFER);
     kassert(this.freeFrames + used === this.totalFrames, 'vm_page P1');
     for (let frame = 0; frame < this.totalFrames; frame++) {
       kassert(this.frames.isFree(frame as HostFrame) === (this.state[frame] === PAGE_FREE), 'vm_page P2');
     }
+    this.queues.assertInvariants();
     for (let frame = 0; frame < this.totalFrames; frame++) {
-      kassert((this.owner[frame] !== 0) === (this.state[frame] === PAGE_RESIDENT), 'vm_page P3');
+      const state = this.state[frame];
+      const isBusy = (this.flags[frame] & PG_BUSY) !== 0;
+      kassert((this.owner[frame] !== 0) === (state === PAGE_RESIDENT), 'vm_page P3');
+      const isQueued = state === PAGE_RESIDENT && !isBusy && this.wires[frame] === 0;
+      kassert((this.queues.of[frame] !== QUEUE_NONE) === isQueued, 'vm_page P4');
+      kassert(this.wires[frame] === 0 || state === PAGE_RESIDENT || state === PAGE_WIRED || state === PAGE_TRANSFER, 'vm_page P5');
+      kassert(!isBusy || state === PAGE_RESIDENT || state === PAGE_TRANSFER, 'vm_page P5');
     }
+  }
+
+  /** A frame of any content that becomes a page of an object and is in no queue, or 0. */
+  #take(owner: number, index: ObjectPage, objectPages: number): HostFrame {
+    const frame = this.frames.allocateIn(owner, index, objectPages);
+    if (frame === NO_FRAME) return NO_FRAME;
+    this.state[frame] = PAGE_RESIDENT;
+    this.owner[frame] = owner;
+    this.index[frame] = index;
+    return frame;
+  }
+
+  /** Forgets whose page a frame was, and what was collected about it. */
+  #disown(frame: HostFrame): void {
+    this.queues.remove(frame);
+    this.owner[frame] = 0;
+    this.index[frame] = 0;
+    this.flags[frame] = 0;
+    this.stamp[frame] = 0;
   }
 
   #free(frame: HostFrame): void {

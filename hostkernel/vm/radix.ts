@@ -1,6 +1,7 @@
 /**
- * Radix: which frame holds page `index` of an object. A radix tree of 64-way nodes, as high as the largest index needs,
- * whose nodes come from one pool of typed arrays for all objects. Nothing is known here of frames beyond their number.
+ * Radix: which frame, or which slot of the swap device, holds page `index` of an object. A radix tree of 64-way nodes, as
+ * high as the largest index needs, whose nodes come from one pool of typed arrays for all objects. Nothing is known here
+ * of frames and slots beyond their number.
  *
  *   index  | .. | 11 .. 6 | 5 .. 0 |           height 1: pages 0..63, height 2: 0..4095, ... height 6: all of 2^31
  *               node ---> node ---> frame      0 anywhere means nothing there
@@ -27,6 +28,11 @@ export class RadixPool {
   used = new Uint8Array(FIRST_CAPACITY);
   readonly #free: number[] = [];
   #nodes = 1; // ever used, with node 0
+
+  /** Bytes of the nodes, used or not. */
+  get byteLength(): number {
+    return this.slots.byteLength + this.used.byteLength;
+  }
 
   /** Nodes that are in some tree. */
   get live(): number {
@@ -55,8 +61,8 @@ export class RadixPool {
   }
 }
 
-/** The resident pages of one object. */
-export class Radix {
+/** The resident pages of one object, or those on the device. `Leaf` is a positive number below 2^31. */
+export class Radix<Leaf extends number = HostFrame> {
   readonly #pool: RadixPool;
   #root = 0;
   #height = 0; // levels of nodes; 0: empty
@@ -71,18 +77,18 @@ export class Radix {
     return this.#size;
   }
 
-  /** The frame of page `index`, or 0. Hot: allocates nothing. */
-  get(index: ObjectPage): HostFrame {
+  /** The frame (slot) of page `index`, or 0. Hot: allocates nothing. */
+  get(index: ObjectPage): Leaf {
     let shift = (this.#height - 1) * SLOT_BITS;
-    if (this.#root === 0 || index >>> shift >= SLOTS) return 0 as HostFrame;
+    if (this.#root === 0 || index >>> shift >= SLOTS) return 0 as Leaf;
     const slots = this.#pool.slots;
     let found = this.#root;
     for (; shift >= 0 && found !== 0; shift -= SLOT_BITS) found = slots[found * SLOTS + ((index >>> shift) & SLOT_MASK)];
-    return found as HostFrame;
+    return found as Leaf;
   }
 
-  /** Enters `frame`, which is not 0, for page `index`, which must not be there yet. */
-  insert(index: ObjectPage, frame: HostFrame): void {
+  /** Enters `leaf`, which is not 0, for page `index`, which must not be there yet. */
+  insert(index: ObjectPage, leaf: Leaf): void {
     const pool = this.#pool;
     while (this.#root === 0 || index >>> ((this.#height - 1) * SLOT_BITS) >= SLOTS) this.#raise(index);
     let node = this.#root;
@@ -98,7 +104,7 @@ export class Radix {
     }
     const slot = node * SLOTS + (index & SLOT_MASK);
     kassert(pool.slots[slot] === 0, 'radix: slot taken');
-    pool.slots[slot] = frame;
+    pool.slots[slot] = leaf;
     pool.used[node]++;
     this.#size++;
   }
