@@ -91,6 +91,8 @@ export interface Processor {
 export interface WalkCounters {
   readonly walks: number;
   readonly walkReferences: number;
+  /** Times another hart had to be told that a translation is gone. */
+  readonly shootDowns: number;
 }
 
 export interface Hardware {

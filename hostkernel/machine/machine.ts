@@ -1,6 +1,5 @@
 /** Machine: the hardware put together. It knows nothing of kernels; a kernel gets it as one record, of type Hardware. */
 
-import { kassert } from '../base/assert.ts';
 import type { HostFrame } from '../base/units.ts';
 import type { BlockDevice } from './block-device.ts';
 import { Clock } from './clock.ts';
@@ -17,6 +16,8 @@ export interface MachineOptions {
   readonly ramBytes: number;
   /** Who is at the console; nobody by default. */
   readonly console?: ConsoleIo;
+  /** Processors, 1 to 4; 1 by default. One of them runs at a time, the one selected last. */
+  readonly harts?: number;
   /** A disk; none by default. */
   readonly disk?: BlockDevice;
 }
@@ -27,29 +28,32 @@ export class Machine implements Hardware {
   readonly hart: Hart;
   readonly clock: Clock;
   readonly console: Console;
-  readonly harts = 1;
+  readonly harts: number;
   readonly userLimit = Infinity;
   readonly disk: BlockDevice | null;
 
-  private constructor(ram: Ram, console: Console, disk: BlockDevice | null) {
+  private constructor(ram: Ram, console: Console, harts: number, disk: BlockDevice | null) {
     const code = new CodeCache(ram.frames);
     this.ram = ram;
-    this.mmu = new Mmu(ram, code);
+    this.mmu = new Mmu(ram, code, harts);
     this.hart = new Hart(this.mmu, code);
     this.clock = new Clock(this.hart);
     this.hart.clock = this.clock;
     this.console = console;
+    this.harts = harts;
     this.disk = disk;
   }
 
   /** A machine that has just been switched on; null when there is no memory of that size to be had. */
   static create(options: MachineOptions): Machine | null {
     const ram = Ram.create(options.ramBytes);
-    return ram === null ? null : new Machine(ram, new Console(options.console), options.disk ?? null);
+    return ram === null ? null : new Machine(ram, new Console(options.console), options.harts ?? 1, options.disk ?? null);
   }
 
   select(k: number): void {
-    kassert(k === 0, 'machine: no such hart');
+    if (k === this.hart.id) return;
+    this.mmu.select(k);
+    this.hart.select(k);
   }
 
   createContext(format: PageTableFormat, root: HostFrame): MmuContext {

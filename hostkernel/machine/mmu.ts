@@ -5,8 +5,14 @@
  *   access -> first part of the TLB block (inline, in the interpreter) -> translate(): second part -> walk -> fill
  *
  * A translation context is what the satp register is on real hardware, a root and a format, plus a TLB block of its
- * own. There are fewer blocks than contexts: the one not used for the longest time loses its block. So a switch of
- * address spaces flushes nothing, and a context that was away for long starts with an empty block.
+ * own on every hart that has used it. There are fewer blocks than contexts: the one not used for the longest time loses
+ * its block. So a switch of address spaces flushes nothing, and a context that was away for long starts with an empty
+ * block.
+ *
+ *   blocks   | hart 0: 0 .. n-1 | hart 1: n .. 2n-1 | ...      n = TLB_BLOCKS / harts
+ *
+ * What is forgotten is forgotten on all harts before the call returns. Each block of another hart that had to be
+ * reached counts as a shoot-down: on real hardware it is an interrupt.
  */
 
 import { kassert } from '../base/assert.ts';
@@ -34,6 +40,9 @@ export const TRANSLATE_PAGE_FAULT = -1;
 /** translate(): the tables name memory that does not exist. */
 export const TRANSLATE_ACCESS_FAULT = -2;
 
+/** Harts a machine may have. */
+export const MAX_HARTS = 4;
+
 /** Pages from which on it is cheaper to clear a whole TLB block. */
 const RANGE_PAGES = 512;
 
@@ -49,7 +58,7 @@ export interface CodeFrames {
  * The TLB blocks and their owners.
  *
  * Invariants (assertInvariants):
- *   I1  a block's owner knows it has that block, and no other context does
+ *   I1  a block's owner knows it has that block, on that hart, and no other context does
  *   I2  a cached translation names a frame of RAM
  *   I3  a write tag's frame has no decoded code, and the block's bit in `#writers`
  */
@@ -59,27 +68,36 @@ export class Mmu {
   /** Walks made since power-on, and the page-table entries they read: what a benchmark reports beside times. */
   walks = 0;
   walkReferences = 0;
+  /** Blocks of harts other than the running one that an invalidation had to reach. */
+  shootDowns = 0;
+  readonly harts: number;
+  /** The hart that runs: its blocks are the ones contexts use. */
+  hart = 0;
   /** Grows whenever a context gets a block or becomes the hart's: the time scale of "not used for the longest time". */
   epoch = 0;
   readonly #owners: (MmuContext | null)[] = Array.from({ length: TLB_BLOCKS }, () => null);
+  readonly #perHart: number; // blocks
   readonly #walks = new Map<PageTableFormat, HardwareWalk>();
   readonly #writers: Uint32Array; // per frame: bit b is set if block b may hold a write tag of it
 
-  constructor(ram: Ram, code: CodeFrames) {
+  constructor(ram: Ram, code: CodeFrames, harts: number) {
     kassert(TLB_BLOCKS <= 32, 'mmu: one bit a block');
+    kassert(Number.isInteger(harts) && harts >= 1 && harts <= MAX_HARTS, 'mmu: harts');
+    this.harts = harts;
+    this.#perHart = Math.floor(TLB_BLOCKS / harts);
     this.ram = ram;
     this.code = code;
     this.#writers = new Uint32Array(ram.frames);
   }
 
   /**
-   * Gives `context` an empty block: a free one, or that of the context not used for the longest time.
-   * @returns the block's word index
+   * Gives `context` an empty block of the running hart: a free one, or that of the context not used for the longest time.
    */
-  acquire(context: MmuContext): number {
-    let victim = 0;
+  acquire(context: MmuContext): void {
+    const first = this.hart * this.#perHart;
+    let victim = first;
     let oldest = Infinity;
-    for (let i = 0; i < TLB_BLOCKS; i++) {
+    for (let i = first; i < first + this.#perHart; i++) {
       const age = this.#owners[i]?.lastUse ?? -1;
       if (age < oldest) {
         oldest = age;
@@ -87,12 +105,28 @@ export class Mmu {
       }
     }
     const owner = this.#owners[victim];
-    if (owner !== null) owner.block = -1;
+    if (owner !== null) owner.setBlock(this.hart, -1);
     this.#owners[victim] = context;
     context.lastUse = ++this.epoch;
     const block = blockWord(victim);
+    context.setBlock(this.hart, block);
     clearBlock(this.ram.i32, block);
-    return block;
+  }
+
+  /** Makes hart `k` the one that runs: contexts use its blocks from now on. */
+  select(k: number): void {
+    kassert(k >= 0 && k < this.harts, 'mmu: no such hart');
+    const before = this.hart * this.#perHart;
+    for (let i = before; i < before + this.#perHart; i++) {
+      const owner = this.#owners[i];
+      if (owner !== null) owner.block = -1;
+    }
+    this.hart = k;
+    const after = k * this.#perHart;
+    for (let i = after; i < after + this.#perHart; i++) {
+      const owner = this.#owners[i];
+      if (owner !== null) owner.block = blockWord(i);
+    }
   }
 
   /** The walk of `format` in our RAM: one for all contexts of the format. */
@@ -130,7 +164,8 @@ export class Mmu {
     for (const [i, owner] of this.#owners.entries()) {
       if (owner === null) continue;
       const block = blockWord(i);
-      kassert(owner.block === block, 'mmu I1');
+      const hart = Math.floor(i / this.#perHart);
+      kassert(owner.blocks[hart] === block && (hart !== this.hart || owner.block === block), 'mmu I1');
       forEachEntry(words, block, (entry) => {
         for (const tag of [TAG_READ, TAG_WRITE, TAG_EXEC]) {
           if (words[entry + tag] === -1) continue;
@@ -163,8 +198,10 @@ export class MmuContext implements TranslationContext {
   readonly mmu: Mmu;
   readonly format: PageTableFormat;
   readonly root: HostFrame;
-  /** Word index of our TLB block, -1 if we have none. Only Mmu changes it from outside. */
+  /** Word index of our TLB block of the running hart, -1 if we have none there. Only Mmu changes it from outside. */
   block = -1;
+  /** The same by hart. */
+  readonly blocks: Int32Array;
   /** Epoch of the last use. */
   lastUse = 0;
   #narrow = false;
@@ -177,6 +214,7 @@ export class MmuContext implements TranslationContext {
     this.root = root;
     this.#words = mmu.ram.i32;
     this.#hardware = mmu.walkOf(format);
+    this.blocks = new Int32Array(mmu.harts).fill(-1);
   }
 
   /**
@@ -217,7 +255,7 @@ export class MmuContext implements TranslationContext {
   translate(lo: number, hi: number, access: Access): number {
     const words = this.#words;
     const page = lo & -4096;
-    if (this.block < 0) this.block = this.mmu.acquire(this);
+    if (this.block < 0) this.mmu.acquire(this);
     this.lastUse = this.mmu.epoch;
     const block = this.block;
     const second = secondEntry(block, lo, hi);
@@ -244,7 +282,7 @@ export class MmuContext implements TranslationContext {
 
   /** The TLB block's word index; a context without one gets one. Marks the context as used. */
   useBlock(): number {
-    if (this.block < 0) this.block = this.mmu.acquire(this);
+    if (this.block < 0) this.mmu.acquire(this);
     else this.lastUse = ++this.mmu.epoch;
     return this.block;
   }
@@ -285,13 +323,15 @@ export class MmuContext implements TranslationContext {
 
   /** Forgets the translation of the page at `va`. To be called whenever its entry got fewer rights or another frame. */
   invalidatePage(va: number): void {
-    if (this.block < 0 || !(va >= 0 && va < 9007199254740992)) return;
-    clearPage(this.#words, this.block, va | 0, ((va - (va >>> 0)) * 2.3283064365386963e-10) | 0);
+    if (!(va >= 0 && va < 9007199254740992)) return;
+    const hi = ((va - (va >>> 0)) * 2.3283064365386963e-10) | 0;
+    if (this.block >= 0) clearPage(this.#words, this.block, va | 0, hi);
+    if (this.mmu.harts === 1) return;
+    for (let hart = this.#other(-1); hart >= 0; hart = this.#other(hart)) clearPage(this.#words, this.blocks[hart], va | 0, hi);
   }
 
   /** Forgets the translations of the pages [start, end). */
   invalidateRange(start: number, end: number): void {
-    if (this.block < 0) return;
     if (end - start > RANGE_PAGES) this.invalidateAll();
     else for (let page = start; page < end; page++) this.invalidatePage(page * PAGE_SIZE);
   }
@@ -299,12 +339,32 @@ export class MmuContext implements TranslationContext {
   /** Forgets all translations. */
   invalidateAll(): void {
     if (this.block >= 0) clearBlock(this.#words, this.block);
+    if (this.mmu.harts === 1) return;
+    for (let hart = this.#other(-1); hart >= 0; hart = this.#other(hart)) clearBlock(this.#words, this.blocks[hart]);
   }
 
-  /** Gives the TLB block back. The context may still be used: it then gets another. */
+  /** Gives the TLB blocks back. The context may still be used: it then gets others. */
   release(): void {
-    if (this.block < 0) return;
-    this.mmu.release(this.block);
-    this.block = -1;
+    for (let hart = 0; hart < this.blocks.length; hart++) {
+      if (this.blocks[hart] < 0) continue;
+      this.mmu.release(this.blocks[hart]);
+      this.setBlock(hart, -1);
+    }
+  }
+
+  /** For Mmu: our block of `hart` is the one at word `block`, or -1: none. */
+  setBlock(hart: number, block: number): void {
+    this.blocks[hart] = block;
+    if (hart === this.mmu.hart) this.block = block;
+  }
+
+  /** The next hart after `hart` that does not run and has a block of ours, or -1. Counts a shoot-down. */
+  #other(hart: number): number {
+    for (let k = hart + 1; k < this.blocks.length; k++) {
+      if (k === this.mmu.hart || this.blocks[k] < 0) continue;
+      this.mmu.shootDowns++;
+      return k;
+    }
+    return -1;
   }
 }

@@ -4,6 +4,7 @@
  *
  *   byte offset
  *   0                      registers of the hart         x0..x31, a slot that swallows writes to x0, f0..f31
+ *   1024                   registers of harts that do not run, see riscv/hart.ts
  *   TLB_BASE               TLB_BLOCKS blocks             one per translation context that is in use, see tlb.ts
  *   base = HART_BYTES      frame 0
  *   base + frame * 4096    frame

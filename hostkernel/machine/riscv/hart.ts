@@ -2,6 +2,9 @@
  * Hart: one RISC-V processor in user mode, RV32 or RV64 with I, M, A, F, D, C, Zicsr (floating point and counters) and
  * Zifencei. Supervisor work is TypeScript: `run` ends at every trap. The instructions themselves are interpret64.ts
  * and interpret32.ts; what they leave to others is in memory.ts, integer.ts, float.ts and csr.ts.
+ *
+ * A machine of several harts has one Hart, which takes turns at being each (`select`): one of them runs at a time. So
+ * nothing on the way of an instruction asks which it is, and `retired` counts the instructions of all.
  */
 
 import { panic } from '../../base/assert.ts';
@@ -18,11 +21,29 @@ import { F0 } from './memory.ts';
 
 const TWO_32 = 4294967296;
 
+/** Word index of the registers of harts that do not run: 64 words of x and 64 of f each. */
+const PARKED = 256;
+const PARKED_WORDS = 128;
+
 /** Budget beyond which the interpreter is called more than once: its counter is an i32. */
 const LONGEST_RUN = 2 ** 30;
 
+/** A hart that does not run: what is not in the machine's memory of it. */
+class ParkedHart {
+  context: MmuContext | null = null;
+  xlen: 32 | 64 = 64;
+  fcsr = 0;
+  fpDirty = false;
+  pcLo = 0;
+  pcHi = 0;
+  tvalLo = 0;
+  tvalHi = 0;
+  access: Access = READ;
+}
+
 export class Hart implements Processor {
-  readonly id = 0;
+  /** Which of the machine's harts this is just now. */
+  id = 0;
   readonly mmu: Mmu;
   readonly ram: Ram;
   readonly code: CodeCache;
@@ -61,6 +82,8 @@ export class Hart implements Processor {
   #reservedLo = 0;
   #reservedHi = 0;
 
+  readonly #parked: ParkedHart[] = []; // by hart: its state while another runs
+
   constructor(mmu: Mmu, code: CodeCache) {
     this.mmu = mmu;
     this.ram = mmu.ram;
@@ -70,6 +93,44 @@ export class Hart implements Processor {
     this.f = new Int32Array(mmu.ram.memory.buffer, F0 * 4, 64);
     this.#interpret64 = makeInterpreter64(this);
     this.#interpret32 = makeInterpreter32(this);
+  }
+
+  /**
+   * Becomes hart `k`: its registers and address space come back, those of the hart so far are parked. That one loses its
+   * reservation: others may store before it runs again. Decoded code is common to all, and stores keep it up to date
+   * for all, so fence.i has nothing to do here either.
+   */
+  select(k: number): void {
+    if (this.id === k) return;
+    const { words } = this;
+    for (let i = this.#parked.length; i < this.mmu.harts; i++) this.#parked.push(new ParkedHart());
+    const from = this.#parked[this.id];
+    words.copyWithin(PARKED + this.id * PARKED_WORDS, 0, 64);
+    words.copyWithin(PARKED + this.id * PARKED_WORDS + 64, F0, F0 + 64);
+    from.context = this.#context;
+    from.xlen = this.xlen;
+    from.fcsr = this.fcsr;
+    from.fpDirty = this.fpDirty;
+    from.pcLo = this.pcLo;
+    from.pcHi = this.pcHi;
+    from.tvalLo = this.tvalLo;
+    from.tvalHi = this.tvalHi;
+    from.access = this.access;
+    const to = this.#parked[k];
+    words.copyWithin(0, PARKED + k * PARKED_WORDS, PARKED + k * PARKED_WORDS + 64);
+    words.copyWithin(F0, PARKED + k * PARKED_WORDS + 64, PARKED + k * PARKED_WORDS + 128);
+    this.#context = to.context;
+    this.xlen = to.xlen;
+    this.fcsr = to.fcsr;
+    this.fpDirty = to.fpDirty;
+    this.pcLo = to.pcLo;
+    this.pcHi = to.pcHi;
+    this.tvalLo = to.tvalLo;
+    this.tvalHi = to.tvalHi;
+    this.access = to.access;
+    this.#reservedOffset = -1;
+    this.scratchBits = 0; // the scratch slot is common to all
+    this.id = k;
   }
 
   /** The program counter as a number: exact below 2^53. */

@@ -26,6 +26,7 @@ export interface RigOptions {
   /** sv39 for RV64 and sv32 for RV32 by default. */
   readonly format?: string;
   readonly ramBytes?: number;
+  readonly harts?: number;
 }
 
 export class Rig {
@@ -36,7 +37,7 @@ export class Rig {
   #nextFrame = 1;
 
   constructor(options: RigOptions = {}) {
-    const machine = Machine.create({ ramBytes: options.ramBytes ?? 4 * 1024 * 1024 });
+    const machine = Machine.create({ ramBytes: options.ramBytes ?? 4 * 1024 * 1024, harts: options.harts ?? 1 });
     kassert(machine !== null, 'rig: no memory');
     this.machine = machine;
     this.xlen = options.xlen ?? 64;
