@@ -22,6 +22,8 @@ export const FAULT_NAMES: readonly string[] = ['ok', 'invalid', 'protection', 'n
  *   no-read, no-write, no-exec    an entry of it forbids the access
  *   beyond-object     a frame, of a table or of data, is not a page of the object
  *   no-frames         the machine has no free frame
+ *   pager-error       the page is on the swap device, which could not deliver it
+ *   wait              it was not: the page, or memory for it, is on the way
  */
 export type RefusalReason =
   | 'none'
@@ -34,7 +36,9 @@ export type RefusalReason =
   | 'no-write'
   | 'no-exec'
   | 'beyond-object'
-  | 'no-frames';
+  | 'no-frames'
+  | 'pager-error'
+  | 'wait';
 
 /** The last refusal of a space. */
 export interface Refusal {
@@ -43,13 +47,14 @@ export interface Refusal {
   readonly level: number;
 }
 
-/** Counts since the machine was made. `faults` = ok + invalid + protection + noMemory. */
+/** Counts since the machine was made. `faults` = ok + invalid + protection + noMemory + waits. */
 export class VmCounters {
   faults = 0;
   ok = 0;
   invalid = 0;
   protection = 0;
   noMemory = 0;
+  waits = 0;
   /** Frames given to objects, each filled with zeros. */
   zeroFills = 0;
   /** Walks of virtual page tables, and the entries they loaded. */

@@ -17,19 +17,24 @@ import { type HostFrame, type ObjectPage, PAGE_SIZE } from '../base/units.ts';
 import type { Hardware } from '../machine/index.ts';
 import type { PmapSystem } from '../pmap/index.ts';
 import type { VmCounters } from './counters.ts';
-import { NO_FRAME, PAGE_RESIDENT, PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
+import { NO_FRAME, PAGE_RESIDENT, PG_BUSY, PG_DIRTY, PG_FRESH, PG_REFERENCED, type VmPages } from './page.ts';
+import { Pageout } from './pageout.ts';
+import { PAGE_NONE, PAGE_WAIT, type PageOwners, SwapPager, VM_WAIT_MEMORY } from './pager.ts';
 import { Radix, RadixPool } from './radix.ts';
 
 /** The largest object, in pages: what a virtual page table over anonymous memory can name. */
 export const MAX_OBJECT_PAGES = 2 ** 31 - 1;
 
 /** All objects of the machine, and what they have in common. */
-export class VmObjects {
+export class VmObjects implements PageOwners {
   readonly machine: Hardware;
   readonly pages: VmPages;
   readonly pmaps: PmapSystem;
   readonly counters: VmCounters;
   readonly radixPool = new RadixPool();
+  /** What is outside RAM, and who works in the background; null: the machine has no disk, and everything is in RAM. */
+  readonly pager: SwapPager | null = null;
+  readonly io: Pageout | null = null;
   readonly #objects: (VmObject | null)[] = [null]; // by id; id 0 means none
   readonly #freeIds: number[] = [];
 
@@ -38,6 +43,25 @@ export class VmObjects {
     this.pages = pages;
     this.pmaps = pmaps;
     this.counters = counters;
+    if (machine.disk === null) return;
+    this.pager = new SwapPager({ machine, device: machine.disk, pages, owners: this });
+    this.io = new Pageout({ clock: machine.clock, pages, pmaps, owners: this, pager: this.pager });
+  }
+
+  attach(owner: number, index: ObjectPage, frame: HostFrame): void {
+    this.#byId(owner).attach(index, frame);
+  }
+
+  detach(owner: number, index: ObjectPage): void {
+    this.#byId(owner).detach(index);
+  }
+
+  lookup(owner: number, index: ObjectPage): HostFrame {
+    return this.#byId(owner).lookup(index);
+  }
+
+  notePaging(owner: number, pages: number): void {
+    this.#byId(owner).paging += pages;
   }
 
   /** An object of `sizePages` pages without content, with one reference: the caller's. */
@@ -60,6 +84,7 @@ export class VmObjects {
   }
 
   assertInvariants(): void {
+    this.pager?.assertInvariants();
     let resident = 0;
     let nodes = 0;
     for (const object of this.live()) {
@@ -69,6 +94,12 @@ export class VmObjects {
     }
     kassert(resident === this.pages.count(PAGE_RESIDENT), 'vm_object O3');
     kassert(nodes === this.radixPool.live, 'radix X2');
+  }
+
+  #byId(id: number): VmObject {
+    const object = this.#objects[id];
+    kassert(object !== null, 'vm_object: page of an object that has ended');
+    return object;
   }
 }
 
@@ -128,32 +159,61 @@ export class VmObject {
     this.#all.forget(this.id);
   }
 
-  /** The frame of page `index`, or 0: not resident. Hot. */
+  /** The frame of page `index`, or 0: not resident. It may be busy. Hot. */
   lookup(index: ObjectPage): HostFrame {
     return this.#resident.get(index);
   }
 
-  /** The frame of page `index` < sizePages, zero-filled if it had none; 0: no frame is free. Hot: allocates no objects. */
-  fill(index: ObjectPage): HostFrame {
+  /**
+   * The frame of page `index` < sizePages: resident, or zero-filled if the page has no content. Hot: allocates no objects.
+   * @returns the frame; or PAGE_NONE: no frame is free; PAGE_WAIT: the page is on its way from or to the device; PAGE_ERROR:
+   * the device cannot deliver it
+   */
+  fill(index: ObjectPage): number {
+    const { pages, pager } = this.#all;
     const found = this.#resident.get(index);
-    if (found !== NO_FRAME) return found;
+    if (found !== NO_FRAME) return pager !== null && (pages.flags[found] & PG_BUSY) !== 0 ? pager.await(found) : found;
     kassert(index >= 0 && index < this.#sizePages, 'vm_object O2');
-    const frame = this.#all.pages.allocate(this.id, index, this.#sizePages);
-    if (frame === NO_FRAME) return NO_FRAME;
+    if (pager !== null && pager.has(this.id, index)) return pager.pageIn(this.id, index, this.#sizePages);
+    const frame = pages.allocate(this.id, index, this.#sizePages);
+    if (frame === NO_FRAME) return PAGE_NONE;
     this.#resident.insert(index, frame);
     this.#all.counters.zeroFills++;
     return frame;
   }
 
+  /** As fill(), but waits for a page or for memory by advancing the clock. @returns a frame, PAGE_NONE or PAGE_ERROR */
+  obtain(index: ObjectPage): number {
+    const { io, pages } = this.#all;
+    for (;;) {
+      const frame = this.fill(index);
+      if (frame > 0) pages.flags[frame] = (pages.flags[frame] & ~PG_FRESH) | PG_REFERENCED;
+      if (io === null || (frame !== PAGE_NONE && frame !== PAGE_WAIT)) return frame;
+      if (!io.waitFor(frame === PAGE_WAIT ? io.waitChannel : VM_WAIT_MEMORY)) return PAGE_NONE;
+    }
+  }
+
+  /** For VmObjects.attach. */
+  attach(index: ObjectPage, frame: HostFrame): void {
+    this.#resident.insert(index, frame);
+  }
+
+  /** For VmObjects.detach. */
+  detach(index: ObjectPage): void {
+    this.#resident.remove(index);
+  }
+
   /** Forgets the content of the pages [start, end): their real PTEs go, their frames are free, they read as zero. */
   discard(start: number, end: number): void {
-    const { pages, pmaps } = this.#all;
+    const { pager, pages, pmaps } = this.#all;
     for (let index = this.#resident.next(start); index >= 0 && index < end; index = this.#resident.next(index)) {
       const frame = this.#resident.get(index as ObjectPage);
       pmaps.removeAll(frame);
       this.#resident.remove(index as ObjectPage);
-      pages.release(frame);
+      if (pager !== null && (pages.flags[frame] & PG_BUSY) !== 0) pager.abandon(frame);
+      else pages.release(frame);
     }
+    pager?.drop(this.id, start, end);
   }
 
   /** Makes the object `sizePages` long. What is cut off is lost, and an access to it is an access beyond the object. */
@@ -164,18 +224,23 @@ export class VmObject {
   }
 
   /**
-   * Copies content out, as a file is read. Pages without a frame read as zero and get none.
+   * Copies content out, as a file is read. Pages without content read as zero and get no frame.
    * @param offset bytes
-   * @returns bytes copied: less than asked for at the end of the object
+   * @returns bytes copied: less than asked for at the end of the object, or where a page cannot be brought in
    */
   read(offset: number, into: Uint8Array): number {
     const total = this.#clamp(offset, into.length);
     for (let done = 0; done < total; ) {
       const at = (offset + done) % PAGE_SIZE;
       const count = Math.min(total - done, PAGE_SIZE - at);
-      const frame = this.#resident.get(Math.floor((offset + done) / PAGE_SIZE) as ObjectPage);
-      if (frame === NO_FRAME) into.fill(0, done, done + count);
-      else into.set(this.#bytes(frame, at, count), done);
+      const index = Math.floor((offset + done) / PAGE_SIZE) as ObjectPage;
+      if (this.#hasContent(index)) {
+        const frame = this.obtain(index);
+        if (frame <= 0) return done;
+        into.set(this.#bytes(frame as HostFrame, at, count), done);
+      } else {
+        into.fill(0, done, done + count);
+      }
       done += count;
     }
     return total;
@@ -184,7 +249,7 @@ export class VmObject {
   /**
    * Copies content in, as a file is written. The size does not change.
    * @param offset bytes
-   * @returns bytes copied: less than given at the end of the object, or where no frame is free
+   * @returns bytes copied: less than given at the end of the object, or where no frame is free or a page cannot be brought in
    */
   write(offset: number, from: Uint8Array): number {
     const total = this.#clamp(offset, from.length);
@@ -192,11 +257,11 @@ export class VmObject {
     while (done < total) {
       const at = (offset + done) % PAGE_SIZE;
       const count = Math.min(total - done, PAGE_SIZE - at);
-      const frame = this.fill(Math.floor((offset + done) / PAGE_SIZE) as ObjectPage);
-      if (frame === NO_FRAME) break;
-      this.#bytes(frame, at, count).set(from.subarray(done, done + count));
+      const frame = this.obtain(Math.floor((offset + done) / PAGE_SIZE) as ObjectPage);
+      if (frame <= 0) break;
+      this.#bytes(frame as HostFrame, at, count).set(from.subarray(done, done + count));
       this.#all.pages.flags[frame] |= PG_REFERENCED | PG_DIRTY;
-      this.#all.machine.hart.invalidateCode(frame);
+      this.#all.machine.hart.invalidateCode(frame as HostFrame);
       done += count;
     }
     return done;
@@ -215,6 +280,12 @@ export class VmObject {
     }
     kassert(resident === this.#resident.size, 'vm_object O1: count');
     return this.#resident.assertInvariants();
+  }
+
+  /** Whether page `index` may be other than zero. */
+  #hasContent(index: ObjectPage): boolean {
+    const { pager } = this.#all;
+    return this.#resident.get(index) !== NO_FRAME || (pager !== null && pager.has(this.id, index));
   }
 
   /** How many of `length` bytes at `offset` are inside the object. */

@@ -11,7 +11,7 @@ import { kassert } from '../base/assert.ts';
 import { type Access, EXEC, isPageAligned, PAGE_SIZE, pageAlign, pagesOf, READ, type VirtualPage, WRITE } from '../base/units.ts';
 import type { PageTableFormat, TranslationContext } from '../machine/index.ts';
 import type { HardwarePmap } from '../pmap/index.ts';
-import { FAULT_NAMES, FAULT_OK, type Refusal, type RefusalReason } from './counters.ts';
+import { FAULT_NAMES, FAULT_NO_MEMORY, FAULT_OK, FAULT_WAIT, type Refusal, type RefusalReason } from './counters.ts';
 import { VmMap, VmMapEntry } from './map.ts';
 import {
   MADV_AUTOSYNC,
@@ -238,7 +238,8 @@ export class VmSpace {
   /**
    * Resolves a page fault. Hot.
    * @param access READ, WRITE or EXEC
-   * @returns FAULT_OK, and the access will succeed; or FAULT_INVALID, FAULT_PROTECTION, FAULT_NO_MEMORY: see lastRefusal
+   * @returns FAULT_OK, and the access will succeed; FAULT_WAIT: again when Vm.waitChannel is woken; or FAULT_INVALID,
+   * FAULT_PROTECTION, FAULT_NO_MEMORY: see lastRefusal
    */
   fault(va: number, access: Access): number {
     const vm = this.#vm;
@@ -262,11 +263,20 @@ export class VmSpace {
     return result;
   }
 
+  /** As fault(), but what has to wait is waited for on the spot. @returns FAULT_*, not FAULT_WAIT */
+  faultNow(va: number, access: Access): number {
+    for (;;) {
+      const result = this.fault(va, access);
+      if (result !== FAULT_WAIT) return result;
+      if (!this.#vm.waitFor(this.#vm.waitChannel)) return FAULT_NO_MEMORY;
+    }
+  }
+
   /** Byte offset in the machine's memory for an access at `va`, after a fault if need be; -1: it cannot be resolved. Hot. */
   translate(va: number, access: Access): number {
     const offset = this.context.lookup(va, access);
     if (offset >= 0) return offset;
-    return this.fault(va, access) === FAULT_OK ? this.context.lookup(va, access) : -1;
+    return this.faultNow(va, access) === FAULT_OK ? this.context.lookup(va, access) : -1;
   }
 
   /** Copies from the space into `into`, faulting pages in. Returns the bytes copied before the first unresolvable page. */

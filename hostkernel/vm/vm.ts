@@ -30,14 +30,12 @@ export class Vm {
   readonly objects: VmObjects;
   readonly faultHandler: VmFault;
   /** What is outside RAM, and what brings it back and works in the background; null: everything is in RAM. */
-  readonly pager: Pager | null = null;
-  readonly io: VmIo | null = null;
+  readonly pager: Pager | null;
+  readonly io: VmIo | null;
   /** vm.vkernel_enable: whether MAP_VPAGETABLE may be used. Existing mappings do not depend on it. */
   vkernelEnable = true;
   /** The last fault of any space that was refused: for whoever explains a death that happened inside a guest. */
   readonly lastRefused: { va: number; reason: RefusalReason; level: number } = { va: 0, reason: 'none', level: -1 };
-  /** After FAULT_WAIT, what the access waits for: a frame whose I/O is under way, or VM_WAIT_MEMORY. */
-  waitChannel = 0;
   /** Set by the kernel: makes the lwps that sleep on a channel ready. */
   wakeup: (channel: number) => void = () => undefined;
   readonly #spaces = new Set<VmSpace>();
@@ -49,7 +47,15 @@ export class Vm {
     this.pages = new VmPages(machine);
     this.pmaps = new HardwarePmaps(machine, this.pages);
     this.objects = new VmObjects(machine, this.pages, this.pmaps, this.counters);
+    this.pager = this.objects.pager;
+    this.io = this.objects.io;
+    if (this.io !== null) this.io.wakeup = (channel) => this.wakeup(channel);
     this.faultHandler = new VmFault(machine, this.objects);
+  }
+
+  /** After FAULT_WAIT, what the access waits for: a frame whose I/O is under way, or VM_WAIT_MEMORY. */
+  get waitChannel(): number {
+    return this.io === null ? 0 : this.io.waitChannel;
   }
 
   /** Frames nobody uses. */

@@ -14,7 +14,7 @@
  * Source: DragonFly BSD vm_fault_vpagetable(), 2006 to 2020.
  */
 
-import { type Access, EXEC, type ObjectPage, READ, WRITE } from '../base/units.ts';
+import { type Access, EXEC, type HostFrame, type ObjectPage, READ, WRITE } from '../base/units.ts';
 import {
   ATTR_DIRTY,
   ENTRY_INVALID,
@@ -24,9 +24,10 @@ import {
   type Hardware,
   type PageTableFormat,
 } from '../machine/index.ts';
-import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, type RefusalReason, type VmCounters } from './counters.ts';
+import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, FAULT_WAIT, type RefusalReason, type VmCounters } from './counters.ts';
 import type { VmObject } from './object.ts';
-import { NO_FRAME, PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
+import { PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
+import { PAGE_ERROR, PAGE_WAIT } from './pager.ts';
 
 const ALL = READ | WRITE | EXEC;
 
@@ -57,7 +58,7 @@ export class VpagetableWalker {
    * @param rootLo lower half of the root VPTE; `rootHi` the upper. The root is never written.
    * @param index  virtual page index, an integer >= 0: already relative to the mapping, with its offset added
    * @param access READ, WRITE or EXEC. For a write the entries on the way are marked modified, for the rest accessed
-   * @returns FAULT_OK with `page` and `rights`; FAULT_INVALID, FAULT_PROTECTION or FAULT_NO_MEMORY with `reason`
+   * @returns FAULT_OK with `page` and `rights`; FAULT_INVALID, FAULT_PROTECTION, FAULT_NO_MEMORY or FAULT_WAIT with `reason`
    */
   walk(object: VmObject, format: PageTableFormat, rootLo: number, rootHi: number, index: number, access: Access): number {
     this.#counters.walks++;
@@ -88,8 +89,9 @@ export class VpagetableWalker {
         if (kind === ENTRY_LEAF) break;
       }
       if (frame >= object.sizePages) return this.#refuse('beyond-object');
-      const table = object.fill(frame as ObjectPage);
-      if (table === NO_FRAME) return this.#refuse('no-frames');
+      const found = object.fill(frame as ObjectPage);
+      if (found <= 0) return this.#refuse(missingReason(found));
+      const table = found as HostFrame;
       level--;
       this.level = level;
       const word = this.#pages.word(table) + (format.index(level, index) << (format.entryShift - 2));
@@ -115,9 +117,21 @@ export class VpagetableWalker {
 
   #refuse(reason: RefusalReason): number {
     this.reason = reason;
-    if (reason === 'no-frames') return FAULT_NO_MEMORY;
-    return reason === 'beyond-object' ? FAULT_PROTECTION : FAULT_INVALID;
+    return refusalResult(reason);
   }
+}
+
+/** Why fill() gave PAGE_* instead of a frame. */
+export function missingReason(missing: number): RefusalReason {
+  if (missing === PAGE_WAIT) return 'wait';
+  return missing === PAGE_ERROR ? 'pager-error' : 'no-frames';
+}
+
+/** The result of a fault that a walk, or the lack of a page, refuses. */
+export function refusalResult(reason: RefusalReason): number {
+  if (reason === 'no-frames') return FAULT_NO_MEMORY;
+  if (reason === 'wait') return FAULT_WAIT;
+  return reason === 'beyond-object' ? FAULT_PROTECTION : FAULT_INVALID;
 }
 
 /**
