@@ -77,6 +77,64 @@ export class Coverage {
   }
 }
 
+/** Very short cases that share a machine; what is costly to look at is looked at once a batch. */
+export interface Batches {
+  readonly size: number;
+  /** Begins as if nothing had been before. */
+  renew(): void;
+  /** Runs a case, alone or after any others, and throws when something is not as it must be. */
+  run(index: number): void;
+  /** Throws when a case since the last check has left something it should not. */
+  check(): void;
+}
+
+const ENOUGH = 20; // failures
+
+/** Runs short cases. When a batch fails its check, the cases are run again one by one, to find whose fault it was. */
+export function runBatches(campaign: Campaign, kind: Batches): Failure[] {
+  const failures: Failure[] = [];
+  const attempt = (index: number, act: () => void): boolean => {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      const failure = { index, what: 'a case of a batch', error: error instanceof Error ? error : new Error(String(error)) };
+      failures.push(failure);
+      campaign.failed?.(failure);
+      kind.renew();
+      return false;
+    }
+  };
+  const end = campaign.from + campaign.cases;
+  for (let start = campaign.from; start < end && failures.length < ENOUGH; ) {
+    const next = Math.min(end, (Math.floor(start / kind.size) + 1) * kind.size);
+    campaign.progress?.(start);
+    for (let index = start; index < next && failures.length < ENOUGH; index += 1) attempt(index, () => kind.run(index));
+    let wrong: unknown = null;
+    try {
+      kind.check();
+    } catch (error) {
+      wrong = error;
+    }
+    if (wrong !== null) {
+      kind.renew();
+      let found = false;
+      for (let index = start; index < next && !found; index += 1) {
+        found = !attempt(index, () => {
+          kind.run(index);
+          kind.check();
+        });
+      }
+      if (!found)
+        attempt(next - 1, () => {
+          throw wrong;
+        });
+    }
+    start = next;
+  }
+  return failures;
+}
+
 /** A kind of case that is a sequence of operations on one machine, made from data that means something in any state. */
 export interface Sequences<Step> {
   /** The operations of a case. */

@@ -192,6 +192,8 @@ export class Verdict {
   pageShift = 0;
   /** Of a hit: read 1, write 2, fetch 4, for the mode of the walk. */
   rights = 0;
+  /** Of a hit: whether a write would leave the leaf as it is. */
+  dirty = false;
   /** Addresses of the entries read. */
   readonly addressLo = new Int32Array(16);
   readonly addressHi = new Int32Array(16);
@@ -212,6 +214,8 @@ export class Judge {
   readonly #sets: readonly (readonly Row<SetRule>[])[]; // by position, by r w x
   readonly #setWords: readonly (readonly Int32Array[])[];
   readonly #faults: readonly Row<FaultRule>[]; // by r w x
+  readonly #marks: Row<SetRule>; // of a write, on whatever level
+  readonly #markWords: Int32Array; // set lo, hi, clear lo, hi; without what a read sets too
   readonly #rootMaskLo: number;
   readonly #rootMaskHi: number;
   #outLo = 0;
@@ -244,6 +248,16 @@ export class Judge {
     this.#sets = levels.map(({ name }) => ['r', 'w', 'x'].map((access) => setRow(name, access)));
     this.#setWords = this.#sets.map((rows) =>
       rows.map((row) => Int32Array.from(row.rules.flatMap((r) => [lowOf(r.set), highOf(r.set), lowOf(r.clear), highOf(r.clear)]))),
+    );
+    this.#marks = new Row(
+      ad.set.filter((rule) => rule.on.includes('w')),
+      all,
+    );
+    const onRead = ad.set.filter((rule) => rule.on.includes('r') && isOn(rule, all));
+    const readLo = onRead.reduce((bits, rule) => bits | lowOf(rule.set), 0);
+    const readHi = onRead.reduce((bits, rule) => bits | highOf(rule.set), 0);
+    this.#markWords = Int32Array.from(
+      this.#marks.rules.flatMap((r) => [lowOf(r.set) & ~readLo, highOf(r.set) & ~readHi, lowOf(r.clear), highOf(r.clear)]),
     );
     this.#faults = ['r', 'w', 'x'].map(
       (access) =>
@@ -329,6 +343,7 @@ export class Judge {
       const late = this.#refusal(access, lo, hi, false);
       if (late !== null) return this.#end(late, level);
       this.#updateAll(memory, at, from, access);
+      verdict.dirty = this.#isDirty(lo, hi);
       verdict.rights = manager ? 7 : (this.#settled(granted) >>> (supervisor * 3)) & 7;
       return this.#hit(at, match, vaLo, vaHi);
     }
@@ -412,6 +427,17 @@ export class Judge {
       memory.read(this.verdict.addressLo[from], this.verdict.addressHi[from]);
       this.#update(memory, at, from, memory.lo, memory.hi, access, at === last, 0);
     }
+  }
+
+  /** Whether the leaf bears the marks of a write, even where nobody could make them: in a root. */
+  #isDirty(lo: number, hi: number): boolean {
+    const words = this.#markWords;
+    for (let i = 0; i < this.#marks.rules.length; i += 1) {
+      if (!this.#marks.matches(i, lo, hi)) continue;
+      const at = 4 * i;
+      if (((words[at] & ~lo) | (words[at + 1] & ~hi) | (words[at + 2] & lo) | (words[at + 3] & hi)) !== 0) return false;
+    }
+    return true;
   }
 
   #refusal(access: number, lo: number, hi: number, before: boolean): string | null {

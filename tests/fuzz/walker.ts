@@ -21,15 +21,15 @@ import {
   WALK_HIT,
   walkReference,
 } from '../../hostkernel/machine/paging/index.ts';
-import { type Campaign, Coverage, type Failure, type Target } from './campaign.ts';
-import { type EntryMemory, highOf, indexOf, Judge, type Layout, lowOf, type OptionValues, type Part } from './judge.ts';
+import { type Batches, type Campaign, Coverage, type Failure, runBatches, type Target } from './campaign.ts';
+import { EntryMaker, type Halves, LEAF, OTHER, TABLE } from './entries.ts';
+import { type EntryMemory, indexOf, Judge, type Layout, lowOf, type OptionValues } from './judge.ts';
 import { Random } from './random.ts';
 
 export const WALKER_BATCH = 256;
 const BYTES = 512 * 1024; // of memory that tables lie in
 const BASE = 8192; // bytes before it
 const GUARD = 4096; // bytes behind it
-const ENOUGH = 20; // failures
 const ACCESSES = [READ, WRITE, EXEC] as const;
 
 /** Table memory as bytes of RAM, with a list of the words that differ from the noise. */
@@ -79,60 +79,14 @@ function swap(word: number): number {
   return (word << 24) | ((word << 8) & 0xff0000) | ((word >>> 8) & 0xff00) | (word >>> 24);
 }
 
-interface Halves {
-  lo: number;
-  hi: number;
-}
-
-/** What the generator knows of one level. */
-interface LevelPlan {
-  /** Class rules as [lo mask, hi mask, lo value, hi value, any bit lo, any bit hi]. */
-  readonly rules: readonly Int32Array[];
-  /** Which of them are for tables, leaves and the rest. */
-  readonly kinds: readonly (readonly number[])[];
-  /** Parts of a table's address as [mask lo, mask hi, shift]. */
-  readonly tables: readonly Int32Array[];
-  /** The pointer of an indirect entry; empty where there is none. */
-  readonly pointer: readonly Int32Array[];
-  /** Bits that some rule looks at, and bits of the frame. */
-  readonly flagsLo: number;
-  readonly flagsHi: number;
-  readonly frameLo: number;
-  readonly frameHi: number;
-}
-
 interface Plan {
   readonly layout: Layout;
   readonly judge: Judge;
   readonly options: OptionValues;
   readonly descriptor: LayoutDescriptor;
-  readonly levels: readonly LevelPlan[];
+  readonly maker: EntryMaker;
   readonly rootAlign: number;
-  /** Words of rules to obey: [mask lo, hi, value lo, hi], by wanted grant. */
-  readonly grants: readonly (readonly Int32Array[])[];
-  readonly tableGrants: readonly (readonly Int32Array[])[];
-  /** Accessed and dirty bits to set, so that software has nothing to do. */
-  readonly settle: readonly Int32Array[];
   readonly walks: readonly [HardwareWalk, HardwareWalk];
-}
-
-function rule(pattern: { readonly mask?: string; readonly value?: string; readonly any?: string }): Int32Array {
-  const { mask, value, any } = pattern;
-  return Int32Array.of(lowOf(mask), highOf(mask), lowOf(value), highOf(value), lowOf(any), highOf(any));
-}
-
-function partsOf(parts: readonly Part[]): Int32Array[] {
-  return parts.map(({ mask, shl }) => Int32Array.of(lowOf(mask), highOf(mask), shl));
-}
-
-/** All the bits that rules mention. */
-function mentioned(patterns: readonly { readonly mask?: string; readonly any?: string; readonly set?: string }[]): Halves {
-  const all: Halves = { lo: 0, hi: 0 };
-  for (const { mask, set } of patterns) {
-    all.lo |= lowOf(mask) | lowOf(set);
-    all.hi |= highOf(mask) | highOf(set);
-  }
-  return all;
 }
 
 function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
@@ -140,36 +94,6 @@ function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
   if (descriptor === null) throw new Error(`no layout ${name}`);
   const layout = descriptor as unknown as Layout; // the same JSON
   const judge = new Judge(layout, options);
-  const { perm, ad } = layout;
-  const on = (list: readonly { readonly opt?: readonly string[]; readonly nopt?: readonly string[] }[]): boolean[] =>
-    list.map((one) => (one.opt ?? []).every((o) => judge.options[o] === 1) && (one.nopt ?? []).every((o) => judge.options[o] !== 1));
-  const levels = layout.levels.map(({ name: level }, at): LevelPlan => {
-    const rules = judge.classes[at].rules;
-    const grants = [...(perm.entryAt?.[level] ?? perm.entry ?? []), ...(perm.tableEntry ?? [])];
-    const flags = mentioned([...grants, ...ad.set, ...ad.fault]);
-    const frame = { lo: 0, hi: 0 };
-    const parts = [...(layout.frame[level] ?? layout.frame['*'] ?? []), ...rules.flatMap((r) => r.frame ?? [])];
-    for (const { mask } of parts) {
-      frame.lo |= lowOf(mask);
-      frame.hi |= highOf(mask);
-    }
-    return {
-      kinds: ['table', 'leaf', ''].map((kind) =>
-        rules.flatMap((r, i) => ((kind === '' ? r.as !== 'table' && r.as !== 'leaf' : r.as === kind) ? [i] : [])),
-      ),
-      rules: rules.map(rule),
-      tables: partsOf(layout.table[level] ?? layout.table['*'] ?? []),
-      pointer: partsOf(rules.find((r) => r.as === 'indirect')?.ptr ?? []),
-      flagsLo: flags.lo,
-      flagsHi: flags.hi,
-      frameLo: frame.lo,
-      frameHi: frame.hi,
-    };
-  });
-  const grantRules = [...(perm.entry ?? []), ...Object.values(perm.entryAt ?? {}).flat()];
-  const allowed = on(grantRules);
-  const byGrant = (list: typeof grantRules): readonly (readonly Int32Array[])[] =>
-    ['ur', 'uw', 'ux', 'sr', 'sw', 'sx'].map((grant) => list.filter((r, i) => r.grant === grant && allowed[i]).map(rule));
   const format = compileLayout(descriptor, options as Record<string, 0 | 1>);
   const memory = { base: BASE, frames: BYTES / 4096, i32: ram };
   return {
@@ -177,17 +101,15 @@ function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
     judge,
     options,
     descriptor,
-    levels,
+    maker: new EntryMaker(judge),
     rootAlign: lowOf(layout.root.mask) & -lowOf(layout.root.mask),
-    grants: byGrant(grantRules),
-    tableGrants: ['ur', 'uw', 'ux', 'sr', 'sw', 'sx'].map((grant) => (perm.tableEntry ?? []).filter((r) => r.grant === grant).map(rule)),
-    settle: ad.fault.map(rule),
     walks: [compileWalk(format, memory, 'user'), compileWalk(format, memory, 'super')],
   };
 }
 
 /** The walks of one campaign. */
-class Walks {
+class Walks implements Batches {
+  readonly size = WALKER_BATCH;
   readonly seed: number;
   readonly #real = new Arena();
   readonly #judged = new Arena();
@@ -199,7 +121,6 @@ class Walks {
   #plan: Plan | null = null;
   #tally = new Map<string, number>();
   referenced = 0;
-  readonly #entry: Halves = { lo: 0, hi: 0 };
   readonly #root: Halves = { lo: 0, hi: 0 };
   readonly #va: Halves = { lo: 0, hi: 0 };
 
@@ -212,7 +133,7 @@ class Walks {
   #begin(index: number): Plan {
     const batch = Math.floor(index / WALKER_BATCH);
     if (batch === this.#batch && this.#plan !== null) return this.#plan;
-    this.settleTally();
+    this.#settleTally();
     const random = new Random(this.seed ^ 0x5eed, batch);
     const name = LAYOUT_NAMES[batch % LAYOUT_NAMES.length] as string;
     const descriptor = layoutByName(name) as LayoutDescriptor;
@@ -277,19 +198,21 @@ class Walks {
     this.#tally.set(name, (this.#tally.get(name) ?? 0) + 1);
     if (!agrees) this.#fail(index, `the judge says ${name} ${JSON.stringify(shown(judge))}, the walk ${got} ${JSON.stringify(result)}`);
     this.#sameWords(index);
-    if (index % this.#referenceEvery === 0) this.#refer(index, plan, random, access, supervisor);
+    if (index % this.#referenceEvery === 0) this.#refer(index, plan, access, supervisor);
     this.#restore();
   }
 
-  /** Whether all memory is as it was before; if not, it is again from now on. */
-  isClean(): boolean {
-    if (Buffer.compare(new Uint8Array(this.#real.words.buffer), new Uint8Array(this.#noise.buffer)) === 0) return true;
-    this.#real.words.set(this.#noise);
-    return false;
+  check(): void {
+    this.#settleTally();
+    if (Buffer.compare(new Uint8Array(this.#real.words.buffer), new Uint8Array(this.#noise.buffer)) === 0) return;
+    throw new Error('a walk wrote memory where no entry of it was');
   }
 
-  /** Adds what was counted to the coverage: to be called at the end. */
-  settleTally(): void {
+  renew(): void {
+    this.#batch = -1;
+  }
+
+  #settleTally(): void {
     const layout = this.#plan?.layout.id ?? '';
     for (const [outcome, times] of this.#tally) this.coverage.count(layout, outcome, times);
     this.#tally.clear();
@@ -333,7 +256,7 @@ class Walks {
   }
 
   /** The case once more by the reference walk, and whether a translation called dirty takes a write without a mark. */
-  #refer(index: number, plan: Plan, random: Random, access: number, supervisor: number): void {
+  #refer(index: number, plan: Plan, access: number, supervisor: number): void {
     this.referenced += 1;
     this.#restore();
     const repeat = new Random(this.seed, index);
@@ -373,11 +296,11 @@ class Walks {
     if (!agrees)
       this.#fail(index, `the judge says ${verdict.outcome} ${JSON.stringify(shown(plan.judge))}, the reference ${JSON.stringify(wanted)}`);
     this.#sameWords(index);
-    if (outcome === 'hit') this.#checkDirty(index, plan, supervisor, random);
+    if (outcome === 'hit') this.#checkDirty(index, plan, supervisor);
   }
 
   /** A translation that the walk calls writable and dirty: a write through it would have changed nothing. */
-  #checkDirty(index: number, plan: Plan, supervisor: number, random: Random): void {
+  #checkDirty(index: number, plan: Plan, supervisor: number): void {
     const { walk, result } = plan.walks[supervisor];
     const va = this.#va;
     const root = this.#root;
@@ -393,7 +316,6 @@ class Walks {
     for (let i = before; i < this.#judged.touched; i += 1) {
       if (this.#judged.touchedWords[i] >>> 1 === (BASE + leaf) >>> 3) this.#fail(index, 'called dirty, but a write marks the leaf');
     }
-    void random;
   }
 
   #anyAddress(layout: Layout, random: Random): Halves {
@@ -412,10 +334,10 @@ class Walks {
 
   /** Writes the entries a walk for `va` will meet into both memories, and chooses the root. */
   #build(plan: Plan, random: Random, va: Halves, access: number, supervisor: number): void {
-    const { layout, levels } = plan;
+    const { layout, maker } = plan;
     const grant = supervisor * 3 + access;
     const isValue = layout.root.kind === 'value';
-    const entry = this.#entry;
+    const { entry } = maker;
     const root = this.#root;
     let table = 0;
     if (!isValue) {
@@ -425,113 +347,35 @@ class Walks {
       root.hi = 0;
       if (random.oneIn(40)) root.lo = (BYTES + random.below(16) * align) | 0;
     }
-    const depth = levels.length;
+    const depth = layout.levels.length;
     for (let at = 0; at < depth; at += 1) {
       const { lo: shift, bits } = layout.levels[at];
       const address = table + indexOf(va.lo, va.hi, shift, bits) * layout.entryBytes;
-      const last = at === depth - 1;
-      const kinds = levels[at].kinds;
-      let kind = last ? (random.oneIn(12) ? 2 : 1) : random.oneIn(6) ? 1 : random.oneIn(20) ? 2 : 0;
-      if (kinds[kind].length === 0) kind = kinds[0].length > 0 ? 0 : 1;
-      const next = this.#anyEntry(plan, at, kind, grant, random);
+      let kind = at === depth - 1 ? (random.oneIn(12) ? OTHER : LEAF) : random.oneIn(6) ? LEAF : random.oneIn(20) ? OTHER : TABLE;
+      if (!maker.has(at, kind)) kind = maker.has(at, TABLE) ? TABLE : LEAF;
+      const align = Math.min(65536, kind === TABLE ? maker.alignment(at) : layout.entryBytes);
+      const target = random.below(BYTES / align) * align;
+      const points = maker.make(at, kind, grant, kind === LEAF ? -1 : target, random);
       if (isValue && at === 0) {
         root.lo = entry.lo;
-        root.hi = layout.entryBytes === 8 ? entry.hi & 0xf_ffff : 0; // a root is a number below 2^53
-        // vpte-2006 aside, the offset of a table pointer is what the entry says.
-      } else if (address >= 0 && address <= BYTES - layout.entryBytes) {
-        this.#real.write(address, 0, entry.lo, entry.hi);
-        this.#judged.write(address, 0, entry.lo, entry.hi);
-      } else return;
-      if (kind !== 0 && !(kind === 2 && next >= 0)) return;
-      table = next;
-      if (kind === 2) {
-        // Behind an indirect entry lies a leaf at its very address.
-        this.#anyEntry(plan, at, random.oneIn(8) ? 2 : 1, grant, random);
-        this.#real.write(table, 0, entry.lo, entry.hi);
-        this.#judged.write(table, 0, entry.lo, entry.hi);
-        return;
-      }
+        root.hi = entry.hi & 0xf_ffff; // a root is a number below 2^53
+      } else if (!this.#store(address, layout, entry)) return;
+      if (!points) return;
+      table = target;
+      if (kind === TABLE) continue;
+      // Behind an indirect entry lies a leaf at its very address.
+      maker.make(at, random.oneIn(8) ? OTHER : LEAF, grant, -1, random);
+      this.#store(table, layout, entry);
+      return;
     }
   }
 
-  /** A random entry of a kind into #entry. @returns the table or entry it points to, -1: none in memory */
-  #anyEntry(plan: Plan, at: number, kind: number, grant: number, random: Random): number {
-    const level = plan.levels[at];
-    const entry = this.#entry;
-    const wanted = random.word();
-    let lo = random.word() & level.flagsLo & (wanted & 1 ? -1 : random.word());
-    let hi = random.word() & level.flagsHi & (wanted & 1 ? -1 : random.word());
-    // The frame: mostly low memory, sometimes everything.
-    if (kind !== 0) {
-      const frame = random.word();
-      lo |= frame & level.frameLo;
-      if ((wanted & 0x70) === 0) hi |= random.word() & level.frameHi;
-      else if ((wanted & 0x80) !== 0) hi |= random.word() & level.frameHi & 0xff;
-    }
-    // Rights, and what software must have set: mostly as the access needs it.
-    const grants = kind === 0 && plan.tableGrants[grant].length > 0 ? plan.tableGrants[grant] : plan.grants[grant];
-    if ((wanted & 0x700) !== 0 && grants.length > 0) {
-      const obeyed = grants[random.below(grants.length)];
-      lo = (lo & ~obeyed[0]) | obeyed[2];
-      hi = (hi & ~obeyed[1]) | obeyed[3];
-    }
-    if ((wanted & 0x1800) !== 0 && kind !== 0) {
-      for (const bits of plan.settle) {
-        lo |= bits[0] & ~bits[2];
-        hi |= bits[1] & ~bits[3];
-      }
-    }
-    // What it is comes last: it must not be undone.
-    const { rules } = level;
-    const choices = level.kinds[kind];
-    if (choices.length > 0) {
-      const number = choices[random.below(choices.length)];
-      const chosen = rules[number];
-      lo = (lo & ~chosen[0]) | chosen[2];
-      hi = (hi & ~chosen[1]) | chosen[3];
-      if ((chosen[4] | chosen[5]) !== 0) {
-        lo |= chosen[4] & random.word();
-        hi |= chosen[5] & random.word();
-      }
-      // Rules before it must not match.
-      for (let i = 0; i < number; i += 1) {
-        const [maskLo, maskHi, valueLo, valueHi, anyLo, anyHi] = rules[i];
-        if ((lo & maskLo) !== valueLo || (hi & maskHi) !== valueHi) continue;
-        if ((anyLo | anyHi) !== 0) {
-          lo &= ~anyLo | chosen[0];
-          hi &= ~anyHi | chosen[1];
-          continue;
-        }
-        const freeLo = maskLo & ~chosen[0];
-        const freeHi = maskHi & ~chosen[1];
-        if (freeLo !== 0) lo ^= freeLo & -freeLo;
-        else if (freeHi !== 0) hi ^= freeHi & -freeHi;
-      }
-    }
-    let next = -1;
-    const parts = kind === 0 ? level.tables : kind === 2 && (lo & 3) === 2 ? level.pointer : [];
-    if (parts.length > 0) {
-      const [mask, , shift] = parts[0];
-      const align = Math.min(65536, (mask & -mask) * 2 ** shift);
-      next = random.below(BYTES / align) * align;
-      for (const [maskLo, maskHi, shl] of parts) {
-        lo = (lo & ~maskLo) | ((next / 2 ** shl) & maskLo);
-        hi &= ~maskHi;
-      }
-      if ((wanted & 0x3e000) === 0) lo |= random.word() & mask; // a table somewhere else
-    }
-    // A twist now and then.
-    if ((wanted & 0x0f000000) === 0) {
-      if (random.oneIn(2)) lo ^= 1 << random.below(32);
-      else hi ^= 1 << random.below(32);
-    }
-    if ((wanted & 0x7f000000) === 0x7f000000) {
-      lo = random.word();
-      hi = random.word();
-    }
-    entry.lo = lo | 0;
-    entry.hi = plan.layout.entryBytes === 8 ? hi | 0 : 0;
-    return next;
+  /** Writes an entry into both memories. */
+  #store(address: number, layout: Layout, { lo, hi }: Halves): boolean {
+    if (address > BYTES - layout.entryBytes) return false;
+    this.#real.write(address, 0, lo, hi);
+    this.#judged.write(address, 0, lo, hi);
+    return true;
   }
 }
 
@@ -550,35 +394,8 @@ export interface WalkerOptions extends Campaign {
 }
 
 export function fuzzWalker(options: WalkerOptions): { failures: Failure[]; coverage: Coverage; referenced: number } {
-  const failures: Failure[] = [];
   const walks = new Walks(options.seed, options.referenceEvery ?? 64);
-  const end = options.from + options.cases;
-  const attempt = (index: number, act: () => void): void => {
-    try {
-      act();
-    } catch (error) {
-      const failure = { index, what: 'walk', error: error instanceof Error ? error : new Error(String(error)) };
-      failures.push(failure);
-      options.failed?.(failure);
-    }
-  };
-  let start = options.from;
-  for (let index = options.from; index < end && failures.length < ENOUGH; index += 1) {
-    if (index === start) options.progress?.(index);
-    attempt(index, () => walks.run(index));
-    if ((index + 1) % WALKER_BATCH !== 0 && index + 1 !== end) continue;
-    // What was written beside the way shows at the end of a batch: whose it was, one by one.
-    if (!walks.isClean()) {
-      for (let again = start; again <= index; again += 1) {
-        attempt(again, () => {
-          walks.run(again);
-          if (!walks.isClean()) throw new Error('the walk wrote memory where no entry of it was');
-        });
-      }
-    }
-    start = index + 1;
-  }
-  walks.settleTally();
+  const failures = runBatches(options, walks);
   return { failures, coverage: walks.coverage, referenced: walks.referenced };
 }
 
