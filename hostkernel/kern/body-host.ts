@@ -1,27 +1,39 @@
 /** BodyHost: the Host of a TypeScript program. Its system calls are those of everybody; only the registers are missing. */
 
-import type { Host } from './host.ts';
+import { kassert } from '../base/assert.ts';
+import { EAGAIN } from '../base/errno.ts';
+import type { Host, HostBody } from './host.ts';
+import type { Lwp } from './lwp.ts';
 import type { Process } from './process.ts';
-import { NO_RESULT } from './syscall-result.ts';
-import { ProcessEnded, ProcessMemory } from './user-memory.ts';
+import { RUN_PREEMPTED } from './abi.ts';
+import { ASLEEP, NO_RESULT } from './syscall-result.ts';
+import { ProcessEnded, type ProcessMemory } from './user-memory.ts';
+
+const MAX_LWPS = 1024; // of a process
 
 export class BodyHost implements Host {
   readonly xlen: 32 | 64;
   readonly userEnd: number;
   readonly memory: ProcessMemory;
   readonly #process: Process;
+  #lwp: Lwp | null = null;
 
-  constructor(process: Process) {
-    this.#process = process;
+  constructor(process: Process, memory: ProcessMemory) {
     this.xlen = process.xlen;
     this.userEnd = process.space.userEnd;
-    this.memory = new ProcessMemory(process, process.kernel.machine.ram);
+    this.memory = memory;
+    this.#process = process;
+  }
+
+  /** Whose system calls these are: known when the generator has been made from this object. */
+  belongTo(lwp: Lwp): void {
+    this.#lwp = lwp;
   }
 
   syscall(nr: number, a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0, a6 = 0): number {
-    const process = this.#process;
-    if (process.exitStatus !== null) throw new ProcessEnded();
-    const { args } = process.kernel;
+    const lwp = this.#live();
+    const { kernel } = this.#process;
+    const { args } = kernel;
     this.#trap();
     args.setNumber(0, a0);
     args.setNumber(1, a1);
@@ -30,18 +42,36 @@ export class BodyHost implements Host {
     args.setNumber(4, a4);
     args.setNumber(5, a5);
     args.setNumber(6, a6);
-    const result = process.kernel.syscall(process, nr);
-    if (result === NO_RESULT) throw new ProcessEnded();
-    return result;
+    return this.#result(kernel.syscallOf(lwp, nr));
   }
 
   run(id: number, tf: number, vf: number): number {
-    const process = this.#process;
-    if (process.exitStatus !== null) throw new ProcessEnded();
+    const lwp = this.#live();
     this.#trap();
-    const result = process.kernel.runGuest(process, id, tf, vf);
-    if (result === NO_RESULT) throw new ProcessEnded();
-    return result;
+    return this.#result(this.#process.kernel.runGuest(lwp, id, tf, vf));
+  }
+
+  takeSignal(): number {
+    const lwp = this.#live();
+    const { signals } = this.#process.kernel;
+    const signal = signals.due(lwp);
+    if (signal !== 0) signals.take(lwp, signal);
+    return signal;
+  }
+
+  createLwp(body: HostBody): number {
+    this.#live();
+    const process = this.#process;
+    return process.lwps.length < MAX_LWPS ? process.kernel.addBody(process, body).tid : -EAGAIN;
+  }
+
+  /** The lwp, if its process has not ended. */
+  #live(): Lwp {
+    if (this.#process.exitStatus !== null) throw new ProcessEnded();
+    const lwp = this.#lwp;
+    kassert(lwp !== null, 'body_host: used before its program runs');
+    if (lwp.state === 'ended') throw new ProcessEnded();
+    return lwp;
   }
 
   /** The way into the kernel, as far as this hardware has one for programs that are not RISC-V code. */
@@ -49,5 +79,10 @@ export class BodyHost implements Host {
     const { kernel, space, xlen } = this.#process;
     kernel.counters.entries++;
     kernel.machine.trapFromBody(space.context, xlen);
+  }
+
+  #result(result: number): number {
+    if (result === NO_RESULT) throw new ProcessEnded();
+    return result === ASLEEP ? RUN_PREEMPTED : result;
   }
 }

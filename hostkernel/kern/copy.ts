@@ -32,3 +32,14 @@ export function stringLength(p: Process, va: number, limit: number): number {
   }
   return -EINVAL;
 }
+
+/**
+ * The string at `va`, as UTF-8.
+ * @returns or -EFAULT not readable up to its NUL; -EINVAL longer than `limit` bytes
+ */
+export function readString(p: Process, va: number, limit: number): string | number {
+  const length = stringLength(p, va, limit);
+  if (length < 0) return length;
+  const bytes = copyIn(p, va, length);
+  return bytes === null ? -EFAULT : new TextDecoder().decode(bytes);
+}

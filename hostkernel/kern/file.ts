@@ -1,8 +1,9 @@
 /**
- * Open files: the console and memory images, and the table of descriptors of a process.
+ * Open files: the console, memory images, ends of pipes, files of the tree; and the table of descriptors of a process.
  *
  * A memory image (memfd) is a vm_object with a size in bytes. mmap maps the object, read and write go to the object's
  * pages through it: there is one copy of the data, so all views agree at once.
+ * An open file has as many references as descriptors lead to it, in all processes: dup and fork share it, position included.
  */
 
 import { kassert } from '../base/assert.ts';
@@ -10,8 +11,9 @@ import { EBADF, EFBIG, EINVAL, ENOSPC } from '../base/errno.ts';
 import { type ObjectPage, PAGE_SIZE, pagesOf } from '../base/units.ts';
 import type { Console } from '../machine/index.ts';
 import type { Vm, VmObject } from '../vm/index.ts';
+import type { Pipe } from './pipe.ts';
 
-export type OpenFile = ConsoleFile | MemoryFile;
+export type OpenFile = ConsoleFile | MemoryFile | PipeEnd | TreeFile;
 
 /** Descriptors of a process: 0..MAX_FILES-1. */
 export const MAX_FILES = 256;
@@ -22,6 +24,7 @@ export const MAX_FILE_BYTES = (2 ** 31 - 1) * PAGE_SIZE;
 /** Standard input, output or error. */
 export class ConsoleFile {
   readonly kind = 'console';
+  references = 0;
   readonly fd: 0 | 1 | 2;
   readonly #console: Console;
 
@@ -41,11 +44,16 @@ export class ConsoleFile {
     this.#console.write(this.fd, bytes);
     return bytes.length;
   }
+
+  close(): void {
+    // the console is there as long as the machine
+  }
 }
 
 /** A memory image. */
 export class MemoryFile {
   readonly kind = 'memory';
+  references = 0;
   /** What mmap maps. Ours is one reference, every mapping has its own. */
   readonly object: VmObject;
   /** Where read and write go on, bytes. */
@@ -101,47 +109,141 @@ export class MemoryFile {
   }
 }
 
+/** One end of a pipe. */
+export class PipeEnd {
+  readonly kind = 'pipe';
+  references = 0;
+  readonly pipe: Pipe;
+  readonly end: 'read' | 'write';
+  /** O_NONBLOCK: -EAGAIN instead of waiting. */
+  nonBlocking: boolean;
+  readonly #wakeup: (channel: object) => void;
+
+  constructor(pipe: Pipe, end: 'read' | 'write', options: { readonly nonBlocking: boolean; readonly wakeup: (channel: object) => void }) {
+    this.pipe = pipe;
+    this.end = end;
+    this.nonBlocking = options.nonBlocking;
+    this.#wakeup = options.wakeup;
+    if (end === 'read') pipe.readers++;
+    else pipe.writers++;
+  }
+
+  /** The other side finds out: end of file, or a broken pipe. */
+  close(): void {
+    const { pipe } = this;
+    if (this.end === 'read') pipe.readers--;
+    else pipe.writers--;
+    this.#wakeup(this.end === 'read' ? pipe.drained : pipe.filled);
+  }
+}
+
+/** A file of the tree, open for reading. */
+export class TreeFile {
+  readonly kind = 'tree';
+  references = 0;
+  readonly bytes: Uint8Array;
+  position = 0; // bytes
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  /** Bytes from `offset` on, up to the end of the file. @returns how many */
+  readAt(offset: number, into: Uint8Array): number {
+    const from = this.bytes.subarray(offset, offset + into.length);
+    into.set(from);
+    return from.length;
+  }
+
+  close(): void {
+    // the tree keeps the contents
+  }
+}
+
+interface Descriptor {
+  readonly file: OpenFile;
+  closeOnExec: boolean;
+}
+
 /**
- * The descriptors of a process. Each file has one descriptor: nothing here duplicates one.
+ * The descriptors of a process.
  *
- * Invariant: T1  a file is in the table exactly while it is open.
+ * Invariant: T1  an open file has as many references as descriptors lead to it, over all tables, and is closed at none
  */
 export class FileTable {
-  readonly #files: (OpenFile | null)[];
+  readonly #descriptors: (Descriptor | null)[] = [];
 
-  constructor(console: Console) {
-    this.#files = [new ConsoleFile(console, 0), new ConsoleFile(console, 1), new ConsoleFile(console, 2)];
+  /** Standard input, output and error. */
+  static standard(console: Console): FileTable {
+    const table = new FileTable();
+    for (const fd of [0, 1, 2] as const) table.add(new ConsoleFile(console, fd));
+    return table;
   }
 
   /** The file of `fd`, or null. */
   get(fd: number): OpenFile | null {
-    return this.#files[fd] ?? null;
+    return this.#descriptors[fd]?.file ?? null;
   }
 
-  /** Whether another file can be opened. */
-  get hasRoom(): boolean {
-    return this.#files.length < MAX_FILES || this.#files.includes(null);
+  /** Whether `count` more files can be opened. */
+  hasRoom(count = 1): boolean {
+    let free = MAX_FILES - this.#descriptors.length;
+    for (let fd = 0; fd < this.#descriptors.length && free < count; fd++) if (this.#descriptors[fd] === null) free++;
+    return free >= count;
   }
 
-  /** Enters `file` under the lowest free descriptor. There must be room. */
-  add(file: OpenFile): number {
-    kassert(this.hasRoom, 'file_table: full');
-    const free = this.#files.indexOf(null);
-    const fd = free < 0 ? this.#files.length : free;
-    this.#files[fd] = file;
+  /** Enters `file` under the lowest free descriptor from `from` on. There must be room. */
+  add(file: OpenFile, closeOnExec = false, from = 0): number {
+    let fd = from;
+    while (this.get(fd) !== null) fd++;
+    kassert(fd < MAX_FILES, 'file_table: full');
+    this.put(fd, file, closeOnExec);
     return fd;
+  }
+
+  /** Makes `fd`, below MAX_FILES, lead to `file`, in place of where it led. */
+  put(fd: number, file: OpenFile, closeOnExec: boolean): void {
+    file.references++;
+    this.close(fd);
+    while (this.#descriptors.length < fd) this.#descriptors.push(null);
+    this.#descriptors[fd] = { file, closeOnExec };
+  }
+
+  /** Whether `fd` is closed by exec. */
+  closesOnExec(fd: number): boolean {
+    return this.#descriptors[fd]?.closeOnExec === true;
+  }
+
+  setCloseOnExec(fd: number, closeOnExec: boolean): void {
+    const descriptor = this.#descriptors[fd];
+    if (descriptor !== null && descriptor !== undefined) descriptor.closeOnExec = closeOnExec;
   }
 
   /** @returns 0, or -EBADF */
   close(fd: number): number {
     const file = this.get(fd);
     if (file === null) return -EBADF;
-    if (file.kind === 'memory') file.close();
-    this.#files[fd] = null;
+    this.#descriptors[fd] = null;
+    file.references--;
+    if (file.references === 0) file.close();
     return 0;
   }
 
   closeAll(): void {
-    for (let fd = 0; fd < this.#files.length; fd++) this.close(fd);
+    for (let fd = 0; fd < this.#descriptors.length; fd++) this.close(fd);
+  }
+
+  /** For exec. */
+  closeMarked(): void {
+    for (let fd = 0; fd < this.#descriptors.length; fd++) if (this.closesOnExec(fd)) this.close(fd);
+  }
+
+  /** For fork: another table that leads to the same open files. */
+  fork(): FileTable {
+    const table = new FileTable();
+    for (const [fd, descriptor] of this.#descriptors.entries()) {
+      if (descriptor !== null) table.put(fd, descriptor.file, descriptor.closeOnExec);
+    }
+    return table;
   }
 }

@@ -11,7 +11,7 @@ import type { Access } from '../base/units.ts';
 export * from '../vm/mman.ts';
 export * from './abi.ts';
 
-/** What a TypeScript program yields: nothing. A `yield` gives the processor to the next process. */
+/** What a TypeScript program yields: nothing. A `yield` gives the processor to the next lwp, or sleeps if a call waits. */
 export type HostWait = undefined;
 
 /**
@@ -33,16 +33,36 @@ export interface Host {
    * Makes system call `nr`. Arguments are integers as a register holds them: -1 is all ones; fractions are cut off.
    * All are whole values, in 32-bit processes too: a length or offset is one argument, and in bytes.
    * @param a6 only vmspace_mmap has as many
-   * @returns a value >= 0, or -errno; -ENOSYS for a number nobody serves. exit and exit_group do not return.
+   * @returns a value >= 0, or -errno; -ENOSYS for a number nobody serves; RUN_PREEMPTED: the call waits for something, and
+   *   the program sleeps at its next `yield` until it is worth making the same call again. Any other call gives up waiting.
+   *   exit and exit_group do not return.
    */
   syscall(nr: number, a0?: number, a1?: number, a2?: number, a3?: number, a4?: number, a5?: number, a6?: number): number;
 
   /**
    * vmspace_ctl(id, VMSPACE_CTL_RUN, tf, vf). Hot: the same call as through `syscall`, without its argument passing.
    * @param tf address of a struct trapframe, vf of a struct vextframe: 8-byte aligned, each within one page
-   * @returns 0 and a trap in `tf`; -errno (then nothing ran); or RUN_PREEMPTED: `yield`, then repeat the call
+   * @returns 0 and a trap in `tf`; trapno is 0 where the budget is spent or a signal is due; -errno (then nothing ran); or
+   *   RUN_PREEMPTED: `yield`, then repeat the call
    */
   run(id: number, tf: number, vf: number): number;
+
+  /**
+   * Takes the lowest signal that is due: pending, not blocked, and caught.
+   *
+   * A TypeScript program catches a signal by rt_sigaction with any handler address above 1, which is never called. One it
+   * catches ends a RUN with 0 and trapno 0, and a call that waits with -EINTR; it is due until it is taken here. A signal
+   * that is not caught does what it does by default, which for most is to end the process.
+   * @returns its number; 0: none is due
+   */
+  takeSignal(): number;
+
+  /**
+   * Another lwp in this process: the same memory, descriptors, signals and guest spaces, a program of its own. It runs from
+   * the next step on. Its return value counts only if it is the last to end.
+   * @returns its number; or -EAGAIN: the process has 1024
+   */
+  createLwp(body: HostBody): number;
 }
 
 /**

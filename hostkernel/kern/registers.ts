@@ -29,6 +29,12 @@ export class RegisterFile {
     hart.pcHi = this.#pcHi;
   }
 
+  /** Sets register xi to a number, sign included. */
+  setX(i: number, value: number): void {
+    this.x[2 * i] = value;
+    this.x[2 * i + 1] = Math.floor(value / 2 ** 32);
+  }
+
   /** A program's first context: all registers zero but the stack pointer. */
   start(pc: number, sp: number): void {
     this.#pcLo = pc | 0;

@@ -25,23 +25,30 @@ import {
   TRAP_PREEMPTED,
   TRAP_STORE_PAGE,
 } from '../machine/index.ts';
-import { FAULT_NO_MEMORY, FAULT_OK, type VmSpace } from '../vm/index.ts';
+import { FAULT_NO_MEMORY, FAULT_OK, FAULT_WAIT, type VmSpace } from '../vm/index.ts';
 import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
 import { FAULT_NS, RUN_NS } from './costs.ts';
 import type { HostKernel } from './kernel.ts';
-import type { HartLwp, Process } from './process.ts';
+import type { Lwp } from './lwp.ts';
+import type { Process } from './process.ts';
 import type { GuestSpace } from './space-group.ts';
 import { NO_RESULT } from './syscall-result.ts';
 
 const TWO32 = 2 ** 32;
 const MAX_BUDGET = 2 ** 30; // instructions in one go of the hart
 
+/** `resolves`: what becomes of a page fault of a guest. */
+export const GUEST_GOES_ON = 0;
+export const GUEST_LEAVES = 1; // its map or its virtual page table refuses, or its vkernel has been killed
+export const GUEST_WAITS = 2; // for I/O or memory: Vm.waitChannel
+
 export class GuestRunner {
   readonly #kernel: HostKernel;
   readonly #hart: Processor;
   readonly #words: Int32Array; // the machine's memory
-  #fpProcess: Process | null = null; // whose vextframe at #fpVf the hart's floating-point registers equal
+  #fpProcess: Process | null = null; // whose vextframe at #fpVf the floating-point registers of hart #fpHart equal
   #fpVf = 0;
+  #fpHart = 0;
   #left = 0; // instructions of the budget of the RUN in progress
 
   constructor(kernel: HostKernel) {
@@ -50,25 +57,29 @@ export class GuestRunner {
     this.#words = kernel.machine.ram.i32;
   }
 
-  /** The hart's floating-point registers have been overwritten by somebody else. */
+  /** The floating-point registers of the hart, or the frame they came from, have been overwritten by somebody else. */
   forgetExtended(): void {
     this.#fpProcess = null;
   }
 
   /** vmspace_ctl(RUN) of a TypeScript program: see sys-vmspace.ts for the contract. Hot: allocates nothing. */
-  runForBody(process: Process, id: number, tf: number, vf: number): number {
+  runForBody(lwp: Lwp, id: number, tf: number, vf: number): number {
+    const { process } = lwp;
     const { group } = process;
     if (group === null) return -EINVAL;
-    const guest = group.find(id);
+    const guest = group.find(id, lwp);
     if (guest === null) return -ENOENT;
     const kernel = this.#kernel;
-    if (kernel.sliceLeft <= 0 && kernel.contended) return RUN_PREEMPTED;
+    if (lwp.state !== 'running') kernel.scheduler.rouse(lwp); // it has not yielded, or gives up a call that waited
+    if (lwp.attention && kernel.signals.due(lwp) !== 0) return this.#interrupted(process, tf);
+    if (process.exitStatus !== null) return NO_RESULT;
+    if (kernel.sliceLeft <= 0 && kernel.bounded) return RUN_PREEMPTED;
     const refused = this.#enter(process, tf, vf);
     if (refused !== 0) return refused;
 
     guest.runners++;
     this.#hart.activate(guest.space.context, process.xlen);
-    const cause = this.#execute(process, guest.space);
+    const cause = this.#execute(lwp, guest.space);
     guest.runners--;
     kernel.counters.runs++;
     kernel.machine.clock.charge(RUN_NS);
@@ -82,10 +93,10 @@ export class GuestRunner {
    * vmspace_ctl(RUN) of a RISC-V program: from here on the thread is the guest.
    * @returns 0, or -errno and the caller's registers are as they were
    */
-  enterFromHart(lwp: HartLwp, id: number, tf: number, vf: number): number {
+  enterFromHart(lwp: Lwp, id: number, tf: number, vf: number): number {
     const { process } = lwp;
     if (process.group === null) return -EINVAL;
-    const guest = process.group.find(id);
+    const guest = process.group.find(id, lwp);
     if (guest === null) return -ENOENT;
     const { run } = lwp;
     run.caller.save(this.#hart);
@@ -107,7 +118,7 @@ export class GuestRunner {
   }
 
   /** Ends the RUN of a RISC-V program with trap `cause`: its own registers return, the result is in a0. */
-  leaveToHart(lwp: HartLwp, guest: GuestSpace, cause: number): void {
+  leaveToHart(lwp: Lwp, guest: GuestSpace, cause: number): void {
     const { run } = lwp;
     this.#left = run.left;
     const result = this.#leave(lwp.process, run.tf, run.vf, cause);
@@ -134,22 +145,26 @@ export class GuestRunner {
     const vfAt = inPage >= 0 && inPage < PAGE_SIZE ? tfAt + fromTf : process.space.translate(vf, READ); // same page: found already
     if (vfAt < 0) return -EFAULT;
     const flags = this.#words[(vfAt + VF_FLAGS) >>> 2];
-    if ((flags & VF_CLEAN) === 0 || this.#fpProcess !== process || this.#fpVf !== vf) {
+    if ((flags & VF_CLEAN) === 0 || this.#fpProcess !== process || this.#fpVf !== vf || this.#fpHart !== this.#hart.id) {
       this.#loadExtended(vfAt >>> 2);
       this.#fpProcess = process;
       this.#fpVf = vf;
+      this.#fpHart = this.#hart.id;
     }
     this.#hart.fpDirty = false;
     return 0;
   }
 
-  /** Runs the guest until something happens that is not ours to resolve. @returns the cause; TRAP_BUDGET also at the end of the slice */
-  #execute(process: Process, space: VmSpace): number {
+  /**
+   * Runs the guest until something happens that is not ours to resolve.
+   * @returns the cause; TRAP_BUDGET also at the end of the slice, and where the lwp has been put to sleep for a page
+   */
+  #execute(lwp: Lwp, space: VmSpace): number {
     const hart = this.#hart;
     const kernel = this.#kernel;
     for (;;) {
       let budget = this.#left < MAX_BUDGET ? this.#left : MAX_BUDGET;
-      if (kernel.contended && kernel.sliceLeft < budget) budget = kernel.sliceLeft;
+      if (kernel.bounded && kernel.sliceLeft < budget) budget = kernel.sliceLeft;
       if (budget <= 0) return TRAP_BUDGET;
       const before = hart.retired;
       const cause = hart.run(budget);
@@ -162,22 +177,39 @@ export class GuestRunner {
         return TRAP_BUDGET;
       }
       kernel.counters.entries++;
-      if (!isPageFault(cause) || !this.resolves(process, space)) return cause;
+      if (!isPageFault(cause)) return cause;
+      const outcome = this.resolves(lwp.process, space);
+      if (outcome === GUEST_LEAVES) return cause;
+      if (outcome === GUEST_WAITS) {
+        kernel.sleepForPage(lwp);
+        return TRAP_BUDGET;
+      }
     }
   }
 
   /**
    * Resolves the page fault in the hart, of a guest of `process` in `space`. Hot.
-   * @returns whether the guest goes on; if not, its map or its virtual page table refuses, or `process` has been killed
+   * @returns GUEST_*
    */
-  resolves(process: Process, space: VmSpace): boolean {
+  resolves(process: Process, space: VmSpace): number {
     const kernel = this.#kernel;
     const hart = this.#hart;
     kernel.counters.guestFaults++;
     kernel.machine.clock.charge(FAULT_NS);
     const result = space.fault(hart.tval, hart.access);
+    if (result === FAULT_OK) return GUEST_GOES_ON;
+    if (result === FAULT_WAIT) return GUEST_WAITS;
     if (result === FAULT_NO_MEMORY) kernel.killForFault(process, space, { result, va: hart.tval, access: hart.access, pc: hart.pc });
-    return result === FAULT_OK;
+    return GUEST_LEAVES;
+  }
+
+  /** A signal is due before the guest has run: nothing but trapno changes. @returns 0, or -errno of a bad frame */
+  #interrupted(process: Process, tf: number): number {
+    if (!isPlaced(tf, TF_SIZE)) return -EINVAL;
+    const tfAt = process.space.translate(tf, WRITE);
+    if (tfAt < 0) return -EFAULT;
+    this.#words[(tfAt + TF_TRAPNO) >>> 2] = 0;
+    return 0;
   }
 
   /** Writes the hart back to the frames, the extended one if it changed. @returns 0, or -EFAULT */

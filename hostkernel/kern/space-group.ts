@@ -1,9 +1,10 @@
 /**
- * SpaceGroup: the vmspaces of one vkernel, by the keys it chose for them.
+ * SpaceGroup: the vmspaces of one vkernel, by the keys it chose for them. Processes that a member forks are members too:
+ * the virtual processors of a vkernel may be lwps or processes. A program that is executed never inherits spaces.
  *
  * Invariants (assertInvariants):
  *   G1  no key is 0 or from 2^53 on
- *   G2  the cached space is in the group
+ *   G2  a space in the group is not marked as destroyed, and the group has a member
  */
 
 import { kassert } from '../base/assert.ts';
@@ -15,44 +16,73 @@ export interface GuestSpace {
   readonly space: VmSpace;
   /** Lwps inside a RUN of it. */
   runners: number;
+  /** Taken out of its group: whoever kept this record must not use it. */
+  isDestroyed: boolean;
+}
+
+/** Who looks spaces up: an lwp. Most RUNs name the space of the one before. */
+interface SpaceCache {
+  lastGuest: GuestSpace | null;
 }
 
 export class SpaceGroup {
   readonly #spaces = new Map<number, GuestSpace>();
-  #last: GuestSpace | null = null; // what the last find returned: most RUNs name the space of the one before
+  #members = 1;
 
   get size(): number {
     return this.#spaces.size;
   }
 
-  /** The space with key `id`, or null. Hot. */
-  find(id: number): GuestSpace | null {
-    const last = this.#last;
-    if (last !== null && last.id === id) return last;
-    const found = this.#spaces.get(id) ?? null;
-    if (found !== null) this.#last = found;
-    return found;
+  get spaces(): Iterable<GuestSpace> {
+    return this.#spaces.values();
+  }
+
+  /** Processes that share the group. */
+  get members(): number {
+    return this.#members;
+  }
+
+  /** The space with key `id`, or null. Hot. @param cache of an lwp of a member */
+  find(id: number, cache: SpaceCache | null = null): GuestSpace | null {
+    if (cache === null) return this.#spaces.get(id) ?? null;
+    const last = cache.lastGuest;
+    if (last !== null && last.id === id && !last.isDestroyed) return last;
+    cache.lastGuest = this.#spaces.get(id) ?? null;
+    return cache.lastGuest;
   }
 
   add(id: number, space: VmSpace): void {
     kassert(!this.#spaces.has(id), 'space_group: key in use');
-    this.#spaces.set(id, { id, space, runners: 0 });
+    this.#spaces.set(id, { id, space, runners: 0, isDestroyed: false });
   }
 
-  /** Takes `guest` out and destroys its space: real PTEs first, then mappings. */
+  /** Takes `guest`, in which nobody runs, out and destroys its space: real PTEs first, then mappings. */
   destroy(guest: GuestSpace): void {
+    kassert(guest.runners === 0 && !guest.isDestroyed, 'space_group: destroy of a space in use');
+    guest.isDestroyed = true;
     this.#spaces.delete(guest.id);
-    if (this.#last === guest) this.#last = null;
     guest.space.destroy();
   }
 
-  /** Destroys every space: the vkernel has ended, in a RUN or not. */
-  destroyAll(): void {
+  /** Another process is a member. @returns this */
+  join(): this {
+    this.#members++;
+    return this;
+  }
+
+  /** A member has ended or runs another program. The last one takes every space with it. */
+  leave(): void {
+    kassert(this.#members > 0, 'space_group: nobody is left to leave');
+    this.#members--;
+    if (this.#members > 0) return;
     for (const guest of this.#spaces.values()) this.destroy(guest);
   }
 
   assertInvariants(): void {
-    for (const id of this.#spaces.keys()) kassert(id > 0 && id < 2 ** 53, 'space_group G1');
-    kassert(this.#last === null || this.#spaces.get(this.#last.id) === this.#last, 'space_group G2');
+    kassert(this.#members > 0, 'space_group G2');
+    for (const [id, guest] of this.#spaces) {
+      kassert(id > 0 && id < 2 ** 53 && id === guest.id, 'space_group G1');
+      kassert(!guest.isDestroyed, 'space_group G2');
+    }
   }
 }

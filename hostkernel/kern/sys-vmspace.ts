@@ -10,6 +10,7 @@
 import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP } from '../base/errno.ts';
 import { VMSPACE_CTL_RUN } from './abi.ts';
 import { COPY_BYTES, MAX_TRANSFER } from './copy.ts';
+import type { Lwp } from './lwp.ts';
 import type { Process } from './process.ts';
 import { type GuestSpace, SpaceGroup } from './space-group.ts';
 import { mapInto, rootOf } from './sys-mman.ts';
@@ -36,9 +37,9 @@ export function sysVmspaceCreate(p: Process, args: SyscallArgs): number {
   return 0;
 }
 
-/** vmspace_destroy(id): real PTEs, mappings, and the space. @returns 0; or -EBUSY a thread runs in it */
-export function sysVmspaceDestroy(p: Process, args: SyscallArgs): number {
-  const guest = findGuest(p, args);
+/** vmspace_destroy(id): real PTEs, mappings, and the space. @returns 0; or -EBUSY an lwp of any process is in a RUN of it */
+export function sysVmspaceDestroy(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
   if (typeof guest === 'number') return guest;
   if (guest.runners > 0) return -EBUSY;
   p.group?.destroy(guest);
@@ -50,7 +51,7 @@ export function sysVmspaceDestroy(p: Process, args: SyscallArgs): number {
  * something happens that the guest's map and virtual page table do not resolve.
  *
  * Then `tf` holds the registers and the trap: a RISC-V cause in trapno, for a page fault also address and access; 0 when
- * the budget is spent. After an ecall pc is past the instruction. `vf` is written if floating-point state has changed.
+ * the budget is spent, or a signal is due to the thread: its handler runs first, then this call returns 0. After an ecall pc is past the instruction. `vf` is written if floating-point state has changed.
  * @param args id; cmd; tf, vf: addresses of the frames (abi.ts)
  * @returns 0; or
  *   -EOPNOTSUPP    cmd is not RUN
@@ -61,28 +62,28 @@ export function sysVmspaceDestroy(p: Process, args: SyscallArgs): number {
  * A fault of the guest for which the machine has no frame does not come back: the caller is killed, as for one of its own.
  * Source: DragonFly BSD vmspace_ctl. Alignment, budget and FP frame are ours.
  */
-export function sysVmspaceCtl(p: Process, args: SyscallArgs): number {
-  const guest = findGuest(p, args);
+export function sysVmspaceCtl(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
   if (typeof guest === 'number') return guest;
   if (args.unsigned(1) !== VMSPACE_CTL_RUN) return -EOPNOTSUPP;
-  return p.kernel.runGuest(p, guest.id, args.unsigned(2), args.unsigned(3));
+  return p.kernel.runGuest(lwp, guest.id, args.unsigned(2), args.unsigned(3));
 }
 
 /** vmspace_mmap(id, addr, len, prot, flags, fd, offset): mmap in the guest's space. The descriptor is the caller's. @returns as mmap */
-export function sysVmspaceMmap(p: Process, args: SyscallArgs): number {
-  const guest = findGuest(p, args);
+export function sysVmspaceMmap(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
   return typeof guest === 'number' ? guest : mapInto(p, guest.space, args, 1);
 }
 
 /** vmspace_munmap(id, addr, len): munmap in the guest's space. @returns as munmap */
-export function sysVmspaceMunmap(p: Process, args: SyscallArgs): number {
-  const guest = findGuest(p, args);
+export function sysVmspaceMunmap(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
   return typeof guest === 'number' ? guest : guest.space.munmap(args.unsigned(1), args.unsigned(2));
 }
 
 /** vmspace_mcontrol(id, addr, len, behav, value): mcontrol in the guest's space. @returns as mcontrol */
-export function sysVmspaceMcontrol(p: Process, args: SyscallArgs): number {
-  const guest = findGuest(p, args);
+export function sysVmspaceMcontrol(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
   if (typeof guest === 'number') return guest;
   const { space } = guest;
   return space.mcontrol(args.unsigned(1), args.unsigned(2), args.int(3), rootOf(space.vpteFormat, args, 4));
@@ -95,8 +96,8 @@ export function sysVmspaceMcontrol(p: Process, args: SyscallArgs): number {
  *   -EINVAL  flags is not 0
  *   -EFAULT  buf is not writable
  */
-export function sysVmspacePread(p: Process, args: SyscallArgs): number {
-  const guest = findGuest(p, args);
+export function sysVmspacePread(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
   if (typeof guest === 'number') return guest;
   if (args.unsigned(3) !== 0) return -EINVAL;
   const from = args.unsigned(4);
@@ -114,8 +115,8 @@ export function sysVmspacePread(p: Process, args: SyscallArgs): number {
  *   -EINVAL  flags is not 0
  *   -EFAULT  buf is not readable
  */
-export function sysVmspacePwrite(p: Process, args: SyscallArgs): number {
-  const guest = findGuest(p, args);
+export function sysVmspacePwrite(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
   if (typeof guest === 'number') return guest;
   if (args.unsigned(3) !== 0) return -EINVAL;
   const from = args.unsigned(1);
@@ -127,9 +128,9 @@ export function sysVmspacePwrite(p: Process, args: SyscallArgs): number {
 }
 
 /** The space that argument 0 names, or -errno. */
-function findGuest(p: Process, args: SyscallArgs): GuestSpace | number {
+function findGuest(p: Process, args: SyscallArgs, lwp: Lwp): GuestSpace | number {
   if (p.group === null) return -EINVAL;
-  return p.group.find(args.unsigned(0)) ?? -ENOENT;
+  return p.group.find(args.unsigned(0), lwp) ?? -ENOENT;
 }
 
 /** Moves `wanted` bytes piece by piece until one comes back short. An error after the first piece is a short count. */

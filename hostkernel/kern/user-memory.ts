@@ -14,7 +14,7 @@
 import { kassert } from '../base/assert.ts';
 import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
 import type { RamView } from '../machine/index.ts';
-import { FAULT_OK } from '../vm/index.ts';
+import { FAULT_NO_MEMORY, FAULT_OK, FAULT_WAIT } from '../vm/index.ts';
 import { FAULT_NS } from './costs.ts';
 import type { UserMemory } from './host.ts';
 import type { Process } from './process.ts';
@@ -164,7 +164,9 @@ export class ProcessMemory implements UserMemory {
     process.kernel.counters.entries++;
     process.kernel.counters.userFaults++;
     process.kernel.machine.clock.charge(FAULT_NS);
-    const result = process.space.fault(va, access);
+    const { vm } = process.kernel;
+    let result = process.space.fault(va, access);
+    while (result === FAULT_WAIT) result = vm.waitFor(vm.waitChannel) ? process.space.fault(va, access) : FAULT_NO_MEMORY;
     if (result !== FAULT_OK) {
       process.kernel.killForFault(process, process.space, { result, va, access, pc: null });
       throw new ProcessEnded();

