@@ -88,4 +88,4 @@ test('the judge gives result, level, references and writes of every vector', () 
     const written = new Map([...memory.written].map(([address, entry]) => [hex(address), hex(entry)]));
     expect([vector.id, written]).toEqual([vector.id, new Map(wanted.writes ?? [])]);
   }
-});
+}, 300_000);

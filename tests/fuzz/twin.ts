@@ -1,0 +1,533 @@
+/**
+ * A machine with its VM and the slow memory side by side. Every operation is made on both, and compared: results of
+ * calls and faults, the content that is seen, and that no access gets through that the model does not know.
+ *
+ * A step is a word for the operation and a few random numbers, which mean something in whatever state it meets: which
+ * of the live spaces, where in the window, how many pages. So steps can be left out, and the rest still makes sense.
+ */
+import { EINVAL, ENOMEM } from '../../hostkernel/base/errno.ts';
+import { Tracer } from '../../hostkernel/base/trace.ts';
+import { EXEC, type ObjectPage, PAGE_SIZE, READ, type VirtualPage, WRITE } from '../../hostkernel/base/units.ts';
+import {
+  compileLayout,
+  type LayoutDescriptor,
+  layoutByName,
+  Machine,
+  memoryDisk,
+  type PageTableFormat,
+} from '../../hostkernel/machine/index.ts';
+import {
+  FAULT_NAMES,
+  FAULT_OK,
+  MADV_DONTNEED,
+  MADV_FREE,
+  MADV_INVAL,
+  MADV_SETMAP,
+  MAP_ANON,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MAP_VPAGETABLE,
+  Vm,
+  type VmObject,
+  type VmSpace,
+} from '../../hostkernel/vm/index.ts';
+import type { Coverage } from './campaign.ts';
+import { EntryMaker, LEAF, TABLE } from './entries.ts';
+import { indexOf, Judge, type Layout } from './judge.ts';
+import { Memory, ModelSpace, type Translation } from './memory-model.ts';
+import { Random } from './random.ts';
+
+export const WINDOW = 32; // pages in which all mappings lie
+const FIRST = 2 ** 18 - 8; // first of them: on both sides of a gigabyte, so on two tables at least
+const SCRATCH = 2 ** 17; // where a space makes pressure
+const IMAGE_PAGES = 24;
+const IMAGES = 2;
+const MAX_SPACES = 4;
+const FAVOURITES = [2, 3, 7, 8, 9, 15, 16, 24]; // pages that most operations are about
+const KINDS = ['read', 'write', 'fetch'];
+const ACCESSES = [READ, WRITE, EXEC] as const;
+const PROTECTIONS = [0, 1, 3, 3, 3, 5, 7, 7];
+
+export interface TwinOptions {
+  readonly frames: number;
+  readonly harts: number;
+  readonly mmu: string;
+  readonly vpte: string;
+  readonly swapPages: number; // 0: no disk
+}
+
+export interface Step {
+  readonly op: string;
+  readonly n: readonly number[]; // random words
+}
+
+export type Weights = readonly (readonly [weight: number, op: string])[];
+
+export function randomSteps(random: Random, count: number, weights: Weights): Step[] {
+  return Array.from({ length: count }, () => ({ op: random.weighted(weights), n: Array.from({ length: 6 }, () => random.word()) }));
+}
+
+export function showStep({ op, n }: Step): string {
+  const { at, pages } = rangeOf(n);
+  return `${op}, page ${at}, ${pages} pages; ${n.map((word) => word.toString(16)).join(' ')}`;
+}
+
+/** Where in the window an operation acts, and on how much. */
+function rangeOf(n: readonly number[]): { at: number; pages: number } {
+  const at = n[1] % 4 === 0 ? n[1] % WINDOW : FAVOURITES[(n[1] >>> 3) % FAVOURITES.length];
+  return { at, pages: Math.min(1 + (n[2] % 10), WINDOW - at) };
+}
+
+interface Pair {
+  readonly real: VmSpace;
+  readonly model: ModelSpace;
+}
+
+function formatOf(name: string): PageTableFormat {
+  const layout = layoutByName(name);
+  if (layout === null) throw new Error(`no layout ${name}`);
+  return compileLayout(layout);
+}
+
+export class Twin {
+  readonly machine: Machine;
+  readonly vm: Vm;
+  readonly spaces: Pair[] = [];
+  readonly images: { readonly real: VmObject; readonly model: Memory }[] = [];
+  readonly #options: TwinOptions;
+  readonly #coverage: Coverage;
+  readonly #judge: Judge;
+  readonly #maker: EntryMaker;
+  readonly #scratch: VmSpace;
+  readonly #freeAtStart: number;
+  #nextValue = 1;
+
+  constructor(options: TwinOptions, coverage: Coverage) {
+    this.#options = options;
+    this.#coverage = coverage;
+    const disk = options.swapPages > 0 ? { disk: memoryDisk(options.swapPages * PAGE_SIZE) } : {};
+    const machine = Machine.create({ ramBytes: options.frames * PAGE_SIZE, harts: options.harts, ...disk });
+    if (machine === null) throw new Error('no machine');
+    this.machine = machine;
+    this.vm = new Vm(machine, new Tracer());
+    this.#freeAtStart = this.vm.freeFrames;
+    this.#judge = new Judge(layoutByName(options.vpte) as LayoutDescriptor as unknown as Layout, { strictva: 1 });
+    this.#maker = new EntryMaker(this.#judge);
+    this.#scratch = this.#newSpace();
+    for (let i = 0; i < IMAGES; i += 1) {
+      this.images.push({ real: this.vm.createObject(IMAGE_PAGES), model: new Memory(IMAGE_PAGES) });
+    }
+    for (let i = 0; i < IMAGES; i += 1) {
+      for (let k = 0; k < 8; k += 1) this.#poke([0, i, k, 0, i, k]);
+    }
+    for (let i = 0; i < 2; i += 1) this.#add(new Random(i, options.frames));
+  }
+
+  /** A space in which everything is mapped, in pieces of all kinds. */
+  #add(random: Random): void {
+    const pair = { real: this.#newSpace(), model: new ModelSpace(this.#judge) };
+    this.spaces.push(pair);
+    for (let at = 0; at < WINDOW; ) {
+      const pages = Math.min(random.between(3, 9), WINDOW - at);
+      this.#map(pair, FIRST + at, pages, [0, 0, 0, random.word(), 2, random.word()]);
+      const n = [0, 0, 0, 0, random.word(), random.word()];
+      if (pair.model.mapped.get(FIRST + at)?.isVpagetable === true) this.#setMap(pair, FIRST + at, pages, n);
+      at += pages;
+    }
+  }
+
+  #newSpace(): VmSpace {
+    const { mmu, vpte } = this.#options;
+    const space = this.vm.createSpace(formatOf(mmu), mmu === 'sv32' ? 32 : 64);
+    if (space === null) throw new Error('no frame for a space');
+    space.vpteFormat = formatOf(vpte);
+    return space;
+  }
+
+  run({ op, n }: Step): void {
+    const outcome = this.#run(op, n);
+    this.#coverage.count(op, outcome);
+  }
+
+  /** All the invariants, and that every real PTE is one the model knows. */
+  check(): void {
+    this.vm.assertInvariants();
+    for (const { real, model } of this.spaces) {
+      for (let page = FIRST; page < FIRST + WINDOW; page += 1) {
+        const rights = real.pmap.rights(page as VirtualPage);
+        if (rights === 0) continue;
+        const cached = model.cached.get(page);
+        if (cached === undefined) throw new Error(`page ${page - FIRST} has a real PTE that was invalidated`);
+        const more = rights & ~cached.rights;
+        if (more !== 0) throw new Error(`the real PTE of page ${page - FIRST} grants ${more} too much`);
+        this.#sameFrame(cached, real.pmap.extract(page as VirtualPage), page);
+      }
+    }
+  }
+
+  /** Every access that the hardware permits on any hart without a fault is one the model knows. */
+  sweep(): void {
+    for (let hart = 0; hart < this.#options.harts; hart += 1) {
+      this.machine.select(hart);
+      for (const { real, model } of this.spaces) {
+        for (let page = FIRST; page < FIRST + WINDOW; page += 1) {
+          for (const access of ACCESSES) {
+            const offset = real.context.lookup(page * PAGE_SIZE, access);
+            if (offset < 0) continue;
+            const cached = model.cached.get(page);
+            if (cached === undefined || (cached.rights & access) === 0) {
+              throw new Error(`hart ${hart} still has access ${access} to page ${page - FIRST}`);
+            }
+            this.#sameWords(cached, offset, page);
+          }
+        }
+      }
+    }
+    this.#coverage.count('sweep', 'ok');
+  }
+
+  /** Compares all that can be seen, takes everything down, and counts the frames. */
+  end(): void {
+    for (const [which, { real, model }] of this.spaces.entries()) {
+      for (const [page, mapping] of model.mapped) {
+        if (mapping.isVpagetable || (mapping.prot & READ) === 0 || mapping.index >= mapping.memory.sizePages) continue;
+        const offset = real.translate(page * PAGE_SIZE, READ);
+        if (offset < 0) throw new Error(`at the end: page ${page - FIRST} of space ${which} cannot be read (${real.lastRefusal.reason})`);
+        this.#sameWords({ memory: mapping.memory, index: mapping.index, rights: READ }, offset, page);
+      }
+    }
+    for (const { real, model } of this.images) this.#sameImage(real, model);
+    for (const { real } of this.spaces) real.destroy();
+    for (const { real } of this.images) real.release();
+    this.#scratch.destroy();
+    while (this.vm.nextEvent() !== Infinity) {
+      this.machine.clock.charge(Math.max(0, this.vm.nextEvent() - this.machine.clock.now()));
+      this.vm.poll();
+    }
+    this.vm.assertInvariants();
+    this.machine.mmu.assertInvariants();
+    const lost = this.#freeAtStart - this.vm.freeFrames;
+    if (lost !== 0) throw new Error(`at the end: ${lost} frames are lost`);
+  }
+
+  #run(op: string, n: readonly number[]): string {
+    const pair = this.spaces[n[0] % this.spaces.length];
+    const { at, pages } = rangeOf(n);
+    const start = FIRST + at;
+    switch (op) {
+      case 'access':
+        return this.#access(pair, start, n[3] % 3, n);
+      case 'fill':
+        return this.#fill(pair, start, n);
+      case 'copyin':
+        return this.#copyIn(pair, start, pages, n);
+      case 'map':
+        return this.#map(pair, start, pages, n);
+      case 'unmap':
+        return this.#unmap(pair, start, pages);
+      case 'protect':
+        return this.#protect(pair, start, pages, PROTECTIONS[n[3] % PROTECTIONS.length]);
+      case 'forget':
+        return this.#forget(pair, start, pages, n[3] % 2 === 0 ? MADV_FREE : MADV_DONTNEED);
+      case 'inval':
+        expect(pair.real.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_INVAL, 0), 0, op);
+        pair.model.invalidate(start, pages);
+        return 'ok';
+      case 'setmap':
+        return this.#setMap(pair, start, pages, n);
+      case 'poke':
+        return this.#poke(n);
+      case 'image-write':
+        return this.#imageWrite(n);
+      case 'image-read': {
+        const image = this.images[n[1] % IMAGES];
+        this.#sameImage(image.real, image.model);
+        return 'ok';
+      }
+      case 'create':
+        if (this.spaces.length >= MAX_SPACES) return 'enough';
+        this.#add(new Random(n[1], n[2]));
+        return 'ok';
+      case 'destroy':
+        if (this.spaces.length < 2) return 'last';
+        pair.real.destroy();
+        this.spaces.splice(n[0] % this.spaces.length, 1);
+        return 'ok';
+      case 'pressure':
+        return this.#pressure(60 + (n[1] % 200));
+      case 'time':
+        this.machine.clock.charge(n[1] % 3_000_000_000);
+        this.vm.poll();
+        return 'ok';
+      case 'hart':
+        this.machine.select(n[1] % this.#options.harts);
+        return 'ok';
+      default:
+        throw new Error(`no operation ${op}`);
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ accesses
+
+  #access(pair: Pair, page: number, kind: number, n: readonly number[]): string {
+    const { real, model } = pair;
+    const access = ACCESSES[kind];
+    const va = page * PAGE_SIZE;
+    const held = real.pmap.rights(page as VirtualPage);
+    let offset = real.context.lookup(va, access);
+    let seen: Translation;
+    let outcome = `${KINDS[kind]} ok`;
+    if (offset >= 0) {
+      if ((held & access) === 0) throw new Error(`page ${page - FIRST}: the TLB permits what no real PTE does`);
+      const cached = model.cached.get(page);
+      if (cached === undefined) throw new Error(`page ${page - FIRST} is reached through a translation that was invalidated`);
+      if ((cached.rights & access) === 0) throw new Error(`page ${page - FIRST} permits access ${access}, which it must not`);
+      seen = cached;
+      outcome = `${KINDS[kind]} cached`;
+    } else {
+      const result = real.faultNow(va, access);
+      const wanted = model.fault(page, kind);
+      if (result !== (typeof wanted === 'number' ? wanted : FAULT_OK)) {
+        const name = FAULT_NAMES[typeof wanted === 'number' ? wanted : FAULT_OK];
+        throw new Error(`page ${page - FIRST}, ${KINDS[kind]}: ${FAULT_NAMES[result]} (${real.lastRefusal.reason}), wanted ${name}`);
+      }
+      if (typeof wanted === 'number') return FAULT_NAMES[wanted];
+      offset = real.context.lookup(va, access);
+      if (offset < 0) throw new Error('a resolved fault does not help');
+      seen = wanted;
+      model.cached.set(page, wanted);
+    }
+    this.#sameFrame(seen, real.pmap.extract(page as VirtualPage), page);
+    this.#sameWords(seen, offset, page);
+    if (kind !== 1) return outcome;
+    const word = [0, 1, 511, 1023, n[4] % 1024][n[5] % 5];
+    const value = this.#value();
+    seen.memory.own(seen.index)[word] = value;
+    this.machine.ram.i32[offset / 4 + word] = value;
+    return outcome;
+  }
+
+  /** A page written in full, as a copy out of the kernel does. */
+  #fill(pair: Pair, page: number, n: readonly number[]): string {
+    const outcome = this.#access(pair, page, 1, n);
+    if (!outcome.startsWith('write')) return outcome;
+    const words = new Int32Array(PAGE_SIZE / 4).fill(this.#value());
+    expect(pair.real.copyOut(page * PAGE_SIZE, new Uint8Array(words.buffer)), PAGE_SIZE, 'copyOut');
+    const seen = pair.model.cached.get(page) as Translation;
+    seen.memory.own(seen.index).set(words);
+    return outcome;
+  }
+
+  /** A copy into the kernel over several pages: as far as they can be read. */
+  #copyIn(pair: Pair, start: number, pages: number, n: readonly number[]): string {
+    // What is readable, page by page, is found by accesses; then nothing needs a fault but what is evicted meanwhile.
+    let readable = 0;
+    while (readable < pages && this.#access(pair, start + readable, 0, n).startsWith('read')) readable += 1;
+    const bytes = new Uint8Array(pages * PAGE_SIZE);
+    expect(pair.real.copyIn(start * PAGE_SIZE, bytes), readable * PAGE_SIZE, 'copyIn');
+    const words = new Int32Array(bytes.buffer);
+    for (let i = 0; i < readable; i += 1) {
+      const seen = pair.model.cached.get(start + i) as Translation;
+      const wanted = seen.memory.read(seen.index);
+      if (!equal(words.subarray(i * 1024, i * 1024 + 1024), wanted)) throw new Error(`copyIn: page ${start + i - FIRST} differs`);
+    }
+    return readable === pages ? 'whole' : readable === 0 ? 'nothing' : 'part';
+  }
+
+  // ------------------------------------------------------------------------------------------------ mappings
+
+  #map({ real, model }: Pair, start: number, pages: number, n: readonly number[]): string {
+    const kind = ['private', 'private', 'shared', 'image', 'vpagetable', 'vpagetable', 'vpagetable-anonymous'][n[3] % 7];
+    const isVpagetable = kind.startsWith('vpagetable');
+    const image = kind === 'image' || kind === 'vpagetable' ? this.images[n[4] % IMAGES] : null;
+    let offset = 0;
+    if (image !== null) offset = isVpagetable ? [0, 0, 0, 3, 510, 1020, 2 ** 18 - 2, 2 ** 20 - 3][n[5] % 8] : n[5] % (IMAGE_PAGES + 2);
+    const prot = isVpagetable ? 7 : PROTECTIONS[n[4] % PROTECTIONS.length];
+    const result = real.mmap({
+      addr: start * PAGE_SIZE,
+      len: pages * PAGE_SIZE,
+      prot,
+      flags:
+        MAP_FIXED | (kind === 'private' ? MAP_PRIVATE : MAP_SHARED) | (isVpagetable ? MAP_VPAGETABLE : 0) | (image === null ? MAP_ANON : 0),
+      object: image?.real ?? null,
+      offset: offset * PAGE_SIZE,
+    });
+    expect(result, start * PAGE_SIZE, 'mmap');
+    const memory = image?.model ?? new Memory(isVpagetable ? 2 ** 31 - 1 : pages);
+    model.map(start, pages, { memory, index: offset, isPrivate: kind === 'private', isVpagetable, prot });
+    return kind;
+  }
+
+  #unmap({ real, model }: Pair, start: number, pages: number): string {
+    const isCovered = model.isCovered(start, pages);
+    expect(real.munmap(start * PAGE_SIZE, pages * PAGE_SIZE), isCovered ? 0 : -EINVAL, 'munmap');
+    if (!isCovered) return 'hole';
+    model.unmap(start, pages);
+    return 'ok';
+  }
+
+  #protect({ real, model }: Pair, start: number, pages: number, prot: number): string {
+    const isCovered = model.isCovered(start, pages);
+    expect(real.mprotect(start * PAGE_SIZE, pages * PAGE_SIZE, prot), isCovered ? 0 : -ENOMEM, 'mprotect');
+    if (!isCovered) return 'hole';
+    model.protect(start, pages, prot);
+    return 'ok';
+  }
+
+  /** Private anonymous memory of the range reads as zero again; nothing else changes. */
+  #forget({ real, model }: Pair, start: number, pages: number, advice: number): string {
+    for (let page = start; page < start + pages; page += 1) {
+      const mapping = model.mapped.get(page);
+      if (mapping !== undefined && !mapping.isPrivate && !mapping.isVpagetable && mapping.memory.base === null) return 'not private';
+    }
+    expect(real.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, advice), 0, 'madvise');
+    for (let page = start; page < start + pages; page += 1) {
+      const mapping = model.mapped.get(page);
+      if (mapping === undefined || !mapping.isPrivate || mapping.isVpagetable) continue;
+      mapping.memory.pages.delete(mapping.index);
+      model.cached.delete(page);
+    }
+    return 'ok';
+  }
+
+  #setMap({ real, model }: Pair, from: number, most: number, n: readonly number[]): string {
+    let [start, pages] = [from, most];
+    const random = new Random(n[4], n[5]);
+    if (n[3] % 8 !== 0) {
+      // Mostly only as far as there are virtual page tables.
+      while (start < FIRST + WINDOW && model.mapped.get(start)?.isVpagetable !== true) start += 1;
+      const last = FIRST + WINDOW - start;
+      for (pages = Math.min(pages, last); pages > 1 && model.mapped.get(start + pages - 1)?.isVpagetable !== true; ) pages -= 1;
+      if (start === FIRST + WINDOW || !model.isCovered(start, pages)) return 'none';
+    }
+    const { layout } = this.#judge;
+    let [lo, hi] = [0, 0];
+    if (layout.root.kind === 'value') {
+      this.#maker.make(0, random.oneIn(8) ? LEAF : TABLE, 0, random.below(3) * PAGE_SIZE, random);
+      [lo, hi] = [this.#maker.entry.lo, this.#maker.entry.hi & 0x1f_ffff];
+    } else lo = random.below(4);
+    const result = real.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_SETMAP, (hi >>> 0) * 2 ** 32 + (lo >>> 0));
+    const isDone = model.setMap(start, pages, lo, hi);
+    expect(result, isDone ? 0 : -EINVAL, 'SETMAP');
+    return isDone ? 'ok' : 'mixed';
+  }
+
+  /** Entries of a virtual page table in an image, written through a linear view: the way to one page, or the leaf alone. */
+  #poke(n: readonly number[]): string {
+    const random = new Random(n[4], n[5]);
+    const image = this.images[n[1] % IMAGES];
+    const { layout } = this.#judge;
+    const isValue = layout.root.kind === 'value';
+    const index = [0, 3, 510, 1020, 2 ** 18 - 2, 2 ** 20 - 3, 0, 0][n[2] % 8] + (n[3] % WINDOW);
+    const depth = layout.levels.length;
+    let table = isValue ? -1 : 0;
+    for (let at = 0; at < depth; at += 1) {
+      const { lo: shift, bits } = layout.levels[at];
+      const next = at + 1 < depth ? (random.oneIn(30) ? random.below(IMAGE_PAGES) : at + (isValue ? 0 : 1)) : random.below(IMAGE_PAGES);
+      const kind = at === depth - 1 || random.oneIn(30) ? LEAF : TABLE;
+      if (!isValue || at > 0) {
+        this.#maker.make(at, this.#maker.has(at, kind) ? kind : TABLE, random.below(3), next * PAGE_SIZE, random);
+        const vaHi = Math.floor(index / 2 ** 20);
+        this.#setEntry(image, table + indexOf((index * PAGE_SIZE) | 0, vaHi, shift, bits) * layout.entryBytes);
+      }
+      if (kind === LEAF) break;
+      table = next * PAGE_SIZE;
+    }
+    return 'ok';
+  }
+
+  #setEntry(image: { real: VmObject; model: Memory }, address: number): void {
+    const { lo, hi } = this.#maker.entry;
+    const bytes = new Uint8Array(this.#judge.layout.entryBytes);
+    const view = new DataView(bytes.buffer);
+    const isLittle = this.#judge.layout.endian !== 'be';
+    view.setInt32(isLittle ? 0 : bytes.length - 4, lo, isLittle);
+    if (bytes.length === 8) view.setInt32(isLittle ? 4 : 0, hi, isLittle);
+    expect(image.real.write(address, bytes), bytes.length, 'write');
+    const words = new Int32Array(bytes.buffer);
+    image.model.own(Math.floor(address / PAGE_SIZE)).set(words, (address % PAGE_SIZE) / 4);
+  }
+
+  #imageWrite(n: readonly number[]): string {
+    const image = this.images[n[1] % IMAGES];
+    const words = new Int32Array(1 + (n[2] % 1500)).fill(this.#value());
+    const at = 4 * (n[3] % (IMAGE_PAGES * 1024 - 1500));
+    expect(image.real.write(at, new Uint8Array(words.buffer)), words.byteLength, 'write');
+    for (let i = 0; i < words.length; i += 1) {
+      const address = at + 4 * i;
+      image.model.own(Math.floor(address / PAGE_SIZE))[(address % PAGE_SIZE) / 4] = words[i];
+    }
+    return 'ok';
+  }
+
+  // ------------------------------------------------------------------------------------------------ memory
+
+  /** Other memory is used for a while, so that what is not used leaves RAM. */
+  #pressure(pages: number): string {
+    const count = this.#options.swapPages === 0 ? Math.min(pages, Math.floor(this.vm.freeFrames / 2)) : pages;
+    if (count === 0) return 'no room';
+    const space = this.#scratch;
+    const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANON;
+    const addr = SCRATCH * PAGE_SIZE;
+    expect(space.mmap({ addr, len: count * PAGE_SIZE, prot: 3, flags, object: null, offset: 0 }), addr, 'mmap');
+    for (let i = 0; i < count; i += 1) {
+      const offset = space.translate(addr + i * PAGE_SIZE, WRITE);
+      if (offset < 0) throw new Error(`pressure: ${space.lastRefusal.reason} at page ${i} of ${count}`);
+      if (this.machine.ram.i32[offset / 4] !== 0) throw new Error('new memory is not zero');
+      this.machine.ram.i32[offset / 4] = -1;
+      if (i % 16 === 0) this.vm.poll();
+    }
+    expect(space.munmap(addr, count * PAGE_SIZE), 0, 'munmap');
+    return count > 120 ? 'much' : 'little';
+  }
+
+  /** A number no other word of the machine has, and no entry looks like. */
+  #value(): number {
+    this.#nextValue += 1;
+    return Math.imul(this.#nextValue, 0x0100_0193) | 0x8000_0000;
+  }
+
+  // ------------------------------------------------------------------------------------------------ comparisons
+
+  /** A page of an image is in the frame the image has for it. */
+  #sameFrame(seen: Translation, frame: number, page: number): void {
+    const image = this.images.find(({ model }) => model === seen.memory);
+    if (image === undefined || image.real.lookup(seen.index as ObjectPage) === frame) return;
+    throw new Error(`page ${page - FIRST} is not page ${seen.index} of its image`);
+  }
+
+  #sameWords(seen: Translation, offset: number, page: number): void {
+    const real = this.machine.ram.i32.subarray(Math.floor(offset / PAGE_SIZE) * 1024, Math.floor(offset / PAGE_SIZE) * 1024 + 1024);
+    const wanted = seen.memory.read(seen.index);
+    if (equal(real, wanted)) return;
+    const at = real.findIndex((word, i) => word !== wanted[i]);
+    throw new Error(`page ${page - FIRST}: word ${at} is ${hex(real[at])}, not ${hex(wanted[at])}`);
+  }
+
+  #sameImage(real: VmObject, model: Memory): void {
+    const bytes = new Uint8Array(IMAGE_PAGES * PAGE_SIZE);
+    expect(real.read(0, bytes), bytes.length, 'read');
+    const words = new Int32Array(bytes.buffer);
+    for (let index = 0; index < IMAGE_PAGES; index += 1) {
+      if (!equal(words.subarray(index * 1024, index * 1024 + 1024), model.read(index)))
+        throw new Error(`page ${index} of an image differs`);
+    }
+  }
+}
+
+function equal(a: Int32Array, b: Int32Array): boolean {
+  return Buffer.compare(bytesOf(a), bytesOf(b)) === 0;
+}
+
+function bytesOf(words: Int32Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+}
+
+function hex(word: number): string {
+  return `0x${(word >>> 0).toString(16)}`;
+}
+
+function expect(real: number, wanted: number, what: string): void {
+  if (real !== wanted) throw new Error(`${what} gives ${real}, wanted ${wanted}`);
+}
