@@ -76,11 +76,12 @@ function resident({ space }: Rig): () => void {
 function throughTables({ vm, space }: Rig): () => void {
   const format = compileLayout(VPTE_64_NX);
   const image = vm.createObject(4 + BATCH);
-  const entry = (frame: number) => new Uint8Array(new Int32Array([format.tableLo(frame), format.tableHi(frame)]).buffer);
+  const entry = (frame: number) =>
+    new Uint8Array(new Int32Array([format.tableLo(1, frame * PAGE_SIZE), format.tableHi(1, frame * PAGE_SIZE)]).buffer);
   for (let table = 0; table < 3; table++) image.write(table * PAGE_SIZE, entry(table + 1));
   for (let page = 0; page < BATCH; page++) image.write(3 * PAGE_SIZE + page * 8, entry(4 + page));
   space.mmap({ addr: 0, len: LENGTH, prot: PROT, flags: MAP_SHARED | MAP_FIXED | MAP_VPAGETABLE, object: image, offset: 0 });
-  space.mcontrol(0, LENGTH, MADV_SETMAP, format.tableLo(0));
+  space.mcontrol(0, LENGTH, MADV_SETMAP, format.rootLo(0));
   touchAll(space, 0, WRITE);
   return () => {
     space.mcontrol(0, LENGTH, MADV_INVAL, 0);

@@ -205,7 +205,7 @@ export class HardwarePmap implements Pmap {
     const lo = this.#ram.i32[word];
     const hi = this.#high(word);
     this.#fold(format.frame(0, lo, hi) as HostFrame, format.attributes(0, lo, hi));
-    this.#ram.i32[word] = lo & ~(format.accessedLo | format.dirtyLo);
+    this.#ram.i32[word] = format.clearStatus(lo);
     this.context.invalidatePage(page * PAGE_SIZE);
   }
 
@@ -250,7 +250,7 @@ export class HardwarePmap implements Pmap {
 
   /** The table page the entry at `word`, of level `level`, points to. The entry must not be zero. */
   #child(level: number, word: number): HostFrame {
-    return this.#format.frame(level, this.#ram.i32[word], this.#high(word)) as HostFrame;
+    return (this.#format.tableAddress(level, this.#ram.i32[word], this.#high(word)) / PAGE_SIZE) as HostFrame;
   }
 
   /** Word index of the leaf of `page`, or -1: it has none. */
@@ -292,7 +292,8 @@ export class HardwarePmap implements Pmap {
         this.#all.chunks[2 * table + half] = this.#all.reverse.allocateChunk(this.id, (first + half * CHUNK_RECORDS) as VirtualPage);
       }
     }
-    this.#store(word, this.#format.tableLo(table), this.#format.tableHi(table));
+    const address = table * PAGE_SIZE;
+    this.#store(word, this.#format.tableLo(level + 1, address), this.#format.tableHi(level + 1, address));
     this.#all.use[parent]++;
     return table;
   }
@@ -400,7 +401,7 @@ export class HardwarePmap implements Pmap {
         continue;
       }
       leaves++;
-      this.#checkRecord(this.#child(0, word), this.#record(table, slot), base + slot);
+      this.#checkRecord(this.#format.frame(0, this.#ram.i32[word], this.#high(word)) as HostFrame, this.#record(table, slot), base + slot);
     }
     kassert(used === this.#all.use[table] && (used > 0 || table === this.#root), 'pmap H1');
     return leaves;

@@ -14,16 +14,8 @@
  * Source: DragonFly BSD vm_fault_vpagetable(), 2006 to 2020.
  */
 
-import { type Access, EXEC, type HostFrame, type ObjectPage, READ, WRITE } from '../base/units.ts';
-import {
-  ATTR_DIRTY,
-  ENTRY_INVALID,
-  ENTRY_LEAF,
-  ENTRY_RESERVED,
-  ENTRY_TABLE,
-  type Hardware,
-  type PageTableFormat,
-} from '../machine/index.ts';
+import { type Access, EXEC, type HostFrame, type ObjectPage, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
+import { ATTR_DIRTY, ENTRY_INVALID, ENTRY_LEAF, ENTRY_RESERVED, type Hardware, type PageTableFormat, swap32 } from '../machine/index.ts';
 import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, FAULT_WAIT, type RefusalReason, type VmCounters } from './counters.ts';
 import type { VmObject } from './object.ts';
 import { PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
@@ -74,7 +66,7 @@ export class VpagetableWalker {
     let lo = rootLo;
     let hi = rootHi;
     let rights = ALL;
-    let frame = (rootHi >>> 0) * 4294967296 + (rootLo >>> 0); // where the root is no entry
+    let address = ((rootHi >>> 0) * 4294967296 + (rootLo >>> 0)) * PAGE_SIZE; // where the root is no entry
     let attributes = ALL | ATTR_DIRTY;
     this.level = level;
     if (index >= format.span(level)) return this.#refuse('excess-index');
@@ -85,23 +77,32 @@ export class VpagetableWalker {
         attributes = format.attributes(level, lo, hi);
         if ((attributes & access) !== access) return this.#refuse(missingRight(access & ~attributes));
         rights &= attributes;
-        frame = format.frame(level, lo, hi);
         if (kind === ENTRY_LEAF) break;
+        address = format.tableAddress(level, lo, hi);
       }
+      level--;
+      // Tables need not be pages, so the slot decides which page is read.
+      address += format.index(level, index) << format.entryShift;
+      const frame = Math.floor(address / PAGE_SIZE);
       if (frame >= object.sizePages) return this.#refuse('beyond-object');
       const found = object.fill(frame as ObjectPage);
       if (found <= 0) return this.#refuse(missingReason(found));
       const table = found as HostFrame;
-      level--;
       this.level = level;
-      const word = this.#pages.word(table) + (format.index(level, index) << (format.entryShift - 2));
-      lo = this.#machine.ram.i32[word];
-      hi = format.entryBytes === 8 ? this.#machine.ram.i32[word + 1] : 0;
+      const word = this.#pages.word(table) + ((address - frame * PAGE_SIZE) >>> 2);
+      const { i32 } = this.#machine.ram;
+      const first = i32[word];
+      const second = format.entryBytes === 8 ? i32[word + 1] : 0;
+      const swapped = format.bigEndian;
+      const loWord = swapped && format.entryBytes === 8 ? word + 1 : word;
+      lo = swapped ? swap32(i32[loWord]) : first;
+      hi = swapped && format.entryBytes === 8 ? swap32(first) : second;
       this.references++;
       this.#pages.flags[table] |= PG_REFERENCED;
-      const marks = markBits(format, level, lo, hi, access);
-      if ((lo & marks) !== marks) {
-        this.#machine.ram.i32[word] = lo | marks;
+      const marked = format.marked(level, lo, hi, access);
+      if (marked !== lo) {
+        lo = marked;
+        i32[loWord] = swapped ? swap32(lo) : lo;
         this.#pages.flags[table] |= PG_DIRTY;
         this.#machine.hart.invalidateCode(table);
         this.#counters.walkUpdates++;
@@ -109,8 +110,8 @@ export class VpagetableWalker {
     }
     // Mapped without write until the entry is modified, so that the first write faults and marks it.
     if ((access & WRITE) === 0 && (attributes & ATTR_DIRTY) === 0) rights &= ~WRITE;
-    const span = format.span(level);
-    this.page = frame + (index - Math.floor(index / span) * span);
+    const span = format.leafPages(level, lo, hi);
+    this.page = format.frame(level, lo, hi) + (index - Math.floor(index / span) * span);
     this.rights = rights;
     return FAULT_OK;
   }
@@ -132,21 +133,6 @@ export function refusalResult(reason: RefusalReason): number {
   if (reason === 'no-frames') return FAULT_NO_MEMORY;
   if (reason === 'wait') return FAULT_WAIT;
   return reason === 'beyond-object' ? FAULT_PROTECTION : FAULT_INVALID;
-}
-
-/**
- * The accessed and modified bits that `access` sets in an entry just loaded, as a mask of its lower half.
- *
- * A write marks what it may write through; any other access marks every valid entry, even one that then forbids
- * execution. Formats with marks in leaves only are marked as their hardware does it: when the leaf permits the access.
- */
-function markBits(format: PageTableFormat, level: number, lo: number, hi: number, access: Access): number {
-  const kind = format.kind(level, lo, hi);
-  if (kind !== ENTRY_LEAF && !(kind === ENTRY_TABLE && format.checksEveryLevel)) return 0;
-  const isWrite = (access & WRITE) !== 0;
-  const need = !format.checksEveryLevel ? access : isWrite ? WRITE : READ;
-  if ((format.attributes(level, lo, hi) & need) !== need) return 0;
-  return isWrite ? format.accessedLo | format.dirtyLo : format.accessedLo;
 }
 
 function missingRight(missing: Access): RefusalReason {

@@ -14,7 +14,7 @@
  *   I2  a directory's entry points to its child's frame, and is empty where there is no child
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
-import { type GuestFrame, WRITE } from '../../hostkernel/base/units.ts';
+import { type GuestFrame, PAGE_SIZE, WRITE } from '../../hostkernel/base/units.ts';
 import { ENTRY_INVALID, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
 import type { MemoryImage } from './image.ts';
 
@@ -119,8 +119,8 @@ export class PageTable {
   get rootValue(): number {
     kassert(this.#root !== null, 'page-table: no root');
     const { frame } = this.#root;
-    if (!this.format.rootIsEntry) return frame;
-    return (this.format.tableHi(frame) >>> 0) * 2 ** 32 + (this.format.tableLo(frame) >>> 0);
+    const address = frame * PAGE_SIZE;
+    return (this.format.rootHi(address) >>> 0) * 2 ** 32 + (this.format.rootLo(address) >>> 0);
   }
 
   /** Slot of `page` in its leaf. Hot. */
@@ -160,7 +160,8 @@ export class PageTable {
         if (child === null) return null;
         node.children[slot] = child;
         node.live++;
-        this.#store(node, slot, this.format.tableLo(child.frame), this.format.tableHi(child.frame));
+        const address = child.frame * PAGE_SIZE;
+        this.#store(node, slot, this.format.tableLo(node.level, address), this.format.tableHi(node.level, address));
       }
       node = child;
     }
@@ -319,7 +320,7 @@ export class PageTable {
       kassert(kind === (child === null ? ENTRY_INVALID : ENTRY_TABLE), 'page-table I2');
       if (child === null) continue;
       live++;
-      kassert(format.frame(node.level, lo, hi) === child.frame && child.parent === node, 'page-table I2');
+      kassert(format.tableAddress(node.level, lo, hi) === child.frame * PAGE_SIZE && child.parent === node, 'page-table I2');
       this.#check(child, visit);
     }
     kassert(live === node.live, 'page-table I1');

@@ -24,8 +24,8 @@ function addressSpace(): { base: number; frames: number; i32: Int32Array } {
     i32[frame * 1024 + slot * 2] = lo;
     i32[frame * 1024 + slot * 2 + 1] = hi;
   };
-  put(1, 0, format.tableLo(2), format.tableHi(2));
-  for (let t = 0; t < tables; t++) put(2, t, format.tableLo(3 + t), format.tableHi(3 + t));
+  put(1, 0, format.tableLo(2, 2 * PAGE_SIZE), format.tableHi(2, 2 * PAGE_SIZE));
+  for (let t = 0; t < tables; t++) put(2, t, format.tableLo(1, (3 + t) * PAGE_SIZE), format.tableHi(1, (3 + t) * PAGE_SIZE));
   const attributes = READ | WRITE | ATTR_USER;
   for (let page = 0; page < PAGES; page++) {
     put(3 + (page >>> 9), page & 511, format.leafLo(0, page + 7, attributes), format.leafHi(0, page + 7, attributes));

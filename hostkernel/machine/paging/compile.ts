@@ -1,33 +1,55 @@
 /**
  * From a descriptor to a PageTableFormat: the codec of its entries.
  *
- * Decoding is table-driven, see `derive.ts`. Encoding is its inverse, found once by search: all combinations of flags
- * are decoded, and for each set of attributes the best one is kept. So a descriptor says nothing about encoding, and
- * the two directions cannot drift apart.
+ * Decoding goes through the tables of `entries.ts`. Encoding is its inverse, found once by search: all combinations of
+ * flags are decoded, and for each set of attributes the best one is kept. So a descriptor says nothing about encoding,
+ * and the two directions cannot drift apart.
  */
 import { kassert } from '../../base/assert.ts';
+import { type Access, WRITE } from '../../base/units.ts';
+import type { ClassPattern, Conditional, Hex, LayoutDescriptor, Options } from './descriptor.ts';
+import { inForce } from './descriptor.ts';
 import {
-  adBitsOf,
-  attributesByKey,
+  addressIn,
+  ALL_GRANTS,
   classificationFor,
   combinations,
-  type FrameField,
-  frameFieldOf,
+  type Geometry,
   geometryOf,
-  keyOf,
+  type Grants,
+  grantPatternsOf,
+  grantsOf,
+  grantsOfEntry,
+  leafShapeOf,
+  type LeafShape,
+  type Part,
   PERMISSIONS,
-} from './derive.ts';
-import { halves, inForce, type LayoutDescriptor, type Options, type Pattern } from './descriptor.ts';
-import { ATTR_USER, ENTRY_INVALID, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat } from './format.ts';
-import { classify } from './rules.ts';
-
-const NO_ENTRY = -1;
+  postOf,
+  signed,
+  tablePartsOf,
+  type Update,
+  updatesOf,
+} from './entries.ts';
+import {
+  ATTR_ACCESSED,
+  ATTR_DIRTY,
+  ATTR_GLOBAL,
+  ATTR_USER,
+  ENTRY_INVALID,
+  ENTRY_LEAF,
+  ENTRY_RESERVED,
+  ENTRY_TABLE,
+  type PageTableFormat,
+} from './format.ts';
+import { LayoutError } from './layout-error.ts';
+import { type Classification, classify, ENTRY_INDIRECT } from './rules.ts';
 
 const compiled = new WeakMap<LayoutDescriptor, PageTableFormat>();
 
 /**
  * The format of `descriptor`. Compiled once per descriptor; with `options` that differ from its defaults, every time.
- * @throws KernelPanic if the descriptor uses what a PageTableFormat cannot express
+ * @throws LayoutError naming the field, if the descriptor contradicts itself or uses what a PageTableFormat cannot
+ *   express: pages below 4 KiB, accessed and dirty bits in the upper half of an entry
  */
 export function compileLayout(descriptor: LayoutDescriptor, options?: Options): PageTableFormat {
   if (options !== undefined) return compile(descriptor, { ...descriptor.options, ...options });
@@ -39,44 +61,80 @@ export function compileLayout(descriptor: LayoutDescriptor, options?: Options): 
   return format;
 }
 
+/** All that the functions of a format look at. */
+interface Decoder {
+  readonly descriptor: LayoutDescriptor;
+  readonly options: Options;
+  readonly geometry: Geometry;
+  readonly classification: Classification;
+  readonly shapes: readonly (readonly (LeafShape | null)[])[]; // by level and pattern
+  readonly naturals: readonly (LeafShape | null)[]; //            by level: the leaf that is as large as the level
+  readonly tables: readonly (readonly Part[])[]; //               by level of the pointer; [0] is empty
+  readonly grants: Grants;
+  readonly post: Uint8Array;
+  readonly status: Status;
+}
+
 function compile(descriptor: LayoutDescriptor, options: Options): PageTableFormat {
-  const { id, entryBytes } = descriptor;
-  const geometry = geometryOf(descriptor);
-  const { levels, pageBits, shifts, masks, spans } = geometry;
-  const field = frameFieldOf(descriptor);
-  const classification = classificationFor(descriptor, options, geometry);
-  const { accessedLo, dirtyLo } = adBitsOf(descriptor);
+  const decoder = decoderOf(descriptor, options);
+  const { geometry, classification, status, naturals, tables } = decoder;
+  const { levels, pageBits, bits, spans } = geometry;
+  const { entryBytes, va } = descriptor;
+  const entryShift = entryBytes === 8 ? 3 : 2;
 
-  const kind = (level: number, lo: number, hi: number): number => classify(classification, level, lo, hi) & 3;
-
-  const byKey = attributesByKey(descriptor, options, 'any', classification);
-  const attributes = (level: number, lo: number, hi: number): number => byKey[level][keyOf(lo, hi)];
-
-  const { shift, loMask, hiMask, hiScale } = field;
-  const frame = (_level: number, lo: number, hi: number): number => ((lo & loMask) >>> shift) + (hi & hiMask) * hiScale;
-
-  const flags = searchFlags(descriptor, options, { kind, attributes, levels, field });
-  const frameLo = (n: number): number => (n << shift) & loMask;
-  const frameHi = (n: number): number => Math.floor(n / hiScale) & hiMask;
-
+  const shifts = Int32Array.from(geometry.lows, (low) => low - 12);
+  const masks = Int32Array.from(bits, (width) => 2 ** width - 1);
   // A division by a power of two is exact, and & takes the whole part modulo 2^32.
   const wideIndex = (level: number, page: number): number => (page / spans[level]) & masks[level];
 
+  const kind = (level: number, lo: number, hi: number): number => {
+    const what = classify(classification, level, lo, hi) & 7;
+    return what === ENTRY_INDIRECT ? ENTRY_RESERVED : what;
+  };
+  const attributes = attributesOf(decoder);
+
+  const frames = fieldReader(naturals.map((shape) => shape?.parts ?? []));
+  const ranges = decoder.shapes.some((list, level) => list.some((shape) => shape !== null && shape.pageShift !== geometry.lows[level]));
+  const shapeOf = (level: number, lo: number, hi: number): LeafShape | null =>
+    decoder.shapes[level][classify(classification, level, lo, hi) >> 3] ?? null;
+  const rangeFrame = (level: number, lo: number, hi: number): number => {
+    const shape = shapeOf(level, lo, hi);
+    return shape === null ? 0 : addressIn(shape.parts, lo, hi, 12);
+  };
+  const rangePages = (level: number, lo: number, hi: number): number => {
+    const shape = shapeOf(level, lo, hi);
+    return shape === null ? spans[level] : 2 ** (shape.pageShift - 12);
+  };
+
+  const tableField = fieldReader(tables);
+  const codes = searchCodes(decoder, kind, attributes);
+  const leafFrame = fieldWriter(naturals.map((shape) => shape?.unaligned ?? []));
+  const tableFrame = fieldWriter(tables);
+  const rootIsEntry = kind(levels, 0, 0) === ENTRY_INVALID; // a mapping without a root must refuse every access
+
+  const aligns = alignmentsOf(decoder);
+  const marks = marksOf(decoder);
+  const { accessedLo, accessedClear, dirtyLo, dirtyClear } = status;
+
   return {
-    id,
+    id: descriptor.id,
     descriptor,
     options,
+    bigEndian: descriptor.endian === 'be',
     entryBytes,
-    entryShift: entryBytes === 8 ? 3 : 2,
+    entryShift,
     levels,
+    basePages: spans[0],
     pageBits,
-    vaBits: descriptor.va.bits,
-    userEnd: 2 ** (descriptor.va.rule === 'sign' ? descriptor.va.bits - 1 : descriptor.va.bits),
-    frameBits: field.width,
-    rootIsEntry: kind(levels, 0, 0) === ENTRY_INVALID, // a mapping without a root must refuse every access
-    hasPermissions: permissionsVary(byKey),
-    hasAccessed: accessedLo !== 0,
-    hasDirty: dirtyLo !== 0,
+    vaBits: va.bits,
+    userEnd: Math.min(2 ** (va.rule === 'sign' ? va.bits - 1 : va.bits), MAX_USER_END),
+    frameBits: descriptor.paBits - 12,
+    rootIsEntry,
+    hasPermissions: permissionsVary(decoder),
+    hasAccessed: status.hasAccessed,
+    hasDirty: status.hasDirty,
+    hardwareAccessed: status.hardwareAccessed,
+    hardwareDirty: status.hardwareDirty,
     offsetAdds: descriptor.offset === 'add',
     checksEveryLevel: descriptor.perm.check === 'each',
     accessedLo,
@@ -84,99 +142,368 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
     index: pageBits <= 32 ? (level, page) => (page >>> shifts[level]) & masks[level] : wideIndex,
     span: (level) => spans[level],
     kind,
-    frame,
+    frame: ranges ? rangeFrame : frames,
+    leafPages: ranges ? rangePages : (level) => spans[level],
     attributes,
-    leafLo: (level, n, attrs) => {
-      const found = flags.leaf[(level << 7) | (attrs & 127)];
-      kassert(found !== NO_ENTRY, 'paging: the format has no such leaf');
-      return frameLo(n) | (found & 0xfff);
+    hasLeaf: (level) => codes.leafLevels[level] === 1,
+    leafLo: (level, frame, attrs) => {
+      const at = (level << 7) | (attrs & 127);
+      kassert(codes.leafKnown[at] !== 0, 'paging: the format has no such leaf');
+      return leafFrame.lo(level, frame * 4096) | codes.leafLo[at];
     },
-    leafHi: (level, n, attrs) => frameHi(n) | ((flags.leaf[(level << 7) | (attrs & 127)] >>> 12) << 31),
-    tableLo: (n) => frameLo(n) | (flags.table & 0xfff),
-    tableHi: (n) => frameHi(n) | ((flags.table >>> 12) << 31),
+    leafHi: (level, frame, attrs) => leafFrame.hi(level, frame * 4096) | codes.leafHi[(level << 7) | (attrs & 127)],
+    tableAddress: (level, lo, hi) => tableField(level, lo, hi) * 4096,
+    tableBytes: (level) => entryBytes * 2 ** bits[level],
+    tableAlign: (level) => aligns[level],
+    tableLo: (level, address) => tableFrame.lo(level, address) | codes.tableLo[level],
+    tableHi: (level, address) => tableFrame.hi(level, address) | codes.tableHi[level],
+    rootLo: rootIsEntry ? (address) => tableFrame.lo(levels, address) | codes.tableLo[levels] : (address) => (address / 4096) | 0,
+    rootHi: rootIsEntry ? (address) => tableFrame.hi(levels, address) | codes.tableHi[levels] : () => 0,
+    setAccessed: (lo) => (lo | accessedLo) & ~accessedClear,
+    setDirty: (lo) => (lo | accessedLo | dirtyLo) & ~(accessedClear | dirtyClear),
+    clearStatus: (lo) => (lo & ~(accessedLo | dirtyLo)) | accessedClear | dirtyClear,
+    marked: marks,
   };
 }
 
-function permissionsVary(byKey: readonly Uint8Array[]): boolean {
-  return byKey[0].some((bits) => (bits & PERMISSIONS) !== (byKey[0][0] & PERMISSIONS));
+/** Addresses of programs are numbers, and so are sums of two. */
+const MAX_USER_END = 2 ** 52;
+
+function decoderOf(descriptor: LayoutDescriptor, options: Options): Decoder {
+  const geometry = geometryOf(descriptor);
+  const classification = classificationFor(descriptor, options, geometry);
+  const shapes = classification.patterns.map((patterns, level) =>
+    patterns.map((pattern) => (pattern.as === 'leaf' ? leafShapeOf(descriptor, geometry, level, pattern) : null)),
+  );
+  const naturals = shapes.map((list, level) => list.find((shape) => shape !== null && shape.pageShift === geometry.lows[level]) ?? null);
+  const tables = classification.patterns.map((patterns, level) => {
+    if (patterns.every((pattern) => pattern.as !== 'table')) return [];
+    if (level === 0) throw new LayoutError(descriptor.id, `classify.${geometry.names[0]}`, 'a pointer on the last level');
+    return tablePartsOf(descriptor, geometry, level);
+  });
+  return {
+    descriptor,
+    options,
+    geometry,
+    classification,
+    shapes,
+    naturals,
+    tables,
+    grants: grantsOf(descriptor, options, geometry),
+    post: postOf(descriptor, options),
+    status: statusOf(descriptor, options),
+  };
 }
 
-interface Flags {
-  readonly leaf: Int16Array; // [level << 7 | attributes]: key of the entry's flags, or NO_ENTRY
-  readonly table: number; //    key
+// -------------------------------------------------------------------------------------------------- address fields
+
+/** Reads the field of `level`: an address in pages. One piece a level is the rule, and taken without a loop. */
+function fieldReader(fields: readonly (readonly Part[])[]): (level: number, lo: number, hi: number) => number {
+  const scale = sharedShift(fields);
+  if (scale === null) return (level, lo, hi) => addressIn(fields[level], lo, hi, 12);
+  const loMasks = Int32Array.from(fields, (parts) => parts[0]?.loMask ?? 0);
+  const hiMasks = Int32Array.from(fields, (parts) => parts[0]?.hiMask ?? 0);
+  const loScale = 2 ** (scale - 12);
+  const hiScale = 2 ** (scale + 20);
+  return (level, lo, hi) => ((lo & loMasks[level]) >>> 0) * loScale + ((hi & hiMasks[level]) >>> 0) * hiScale;
 }
 
-interface Decoder {
-  readonly kind: PageTableFormat['kind'];
-  readonly attributes: PageTableFormat['attributes'];
-  readonly levels: number;
-  readonly field: FrameField;
+/** The shift of all fields, if each has at most one piece and it is the same everywhere. */
+function sharedShift(fields: readonly (readonly Part[])[]): number | null {
+  const parts = fields.flat();
+  const same = parts.length > 0 && parts.every((part) => part.shl === parts[0].shl) && fields.every((field) => field.length <= 1);
+  return same ? parts[0].shl : null;
 }
+
+interface FieldWriter {
+  readonly lo: (level: number, address: number) => number;
+  readonly hi: (level: number, address: number) => number;
+}
+
+/** Puts an address, in bytes, into the field of `level`. */
+function fieldWriter(fields: readonly (readonly Part[])[]): FieldWriter {
+  return {
+    lo: (level, address) => {
+      const parts = fields[level];
+      let lo = 0;
+      for (let i = 0; i < parts.length; i++) lo |= scaled(address, parts[i].shl) & parts[i].loMask;
+      return lo;
+    },
+    hi: (level, address) => {
+      const parts = fields[level];
+      let hi = 0;
+      for (let i = 0; i < parts.length; i++) hi |= scaled(address, parts[i].shl + 32) & parts[i].hiMask;
+      return hi;
+    },
+  };
+}
+
+/** Bits shift .. shift + 31 of an address, which is a whole number below 2^64, page aligned where above 2^53. */
+function scaled(address: number, shift: number): number {
+  return Math.floor(address / 2 ** shift) | 0;
+}
+
+/** What tables of each level are aligned to, in bytes: the lowest bit that pointers to them have, and the root register. */
+function alignmentsOf({ descriptor, geometry, tables }: Decoder): readonly number[] {
+  const lowestBit = (parts: readonly Part[]): number =>
+    parts.reduce((least, { loMask, hiMask, shl }) => {
+      const bit = loMask === 0 ? 63 - Math.clz32(hiMask & -hiMask) : 31 - Math.clz32(loMask & -loMask);
+      return Math.min(least, 2 ** (bit + shl));
+    }, Infinity);
+  return Array.from({ length: geometry.levels }, (_, level) => {
+    const pointed = tables[level + 1].length === 0 ? 1 : lowestBit(tables[level + 1]);
+    if (level < geometry.levels - 1 || descriptor.root.kind === 'value' || descriptor.levels[0].bits === 0) return pointed;
+    const { lo, hi } = signed(descriptor.root.mask);
+    return Math.max(pointed, lowestBit([{ loMask: lo, hiMask: hi, shl: 0 }]));
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------ attributes
+
+/** The accessed and dirty bits of leaves, all in the lower half: those to set and those to clear. */
+interface Status {
+  readonly hasAccessed: boolean;
+  readonly hasDirty: boolean;
+  readonly hardwareAccessed: boolean;
+  readonly hardwareDirty: boolean;
+  readonly accessedLo: number;
+  readonly accessedClear: number;
+  readonly dirtyLo: number;
+  readonly dirtyClear: number;
+}
+
+/** What a read sets is accessed, what a write sets beyond it dirty; so are the bits whose absence is a fault. */
+function statusOf(descriptor: LayoutDescriptor, options: Options): Status {
+  const { id, ad } = descriptor;
+  const bits = (field: string, hex: Hex | undefined): number => {
+    const { lo, hi } = signed(hex);
+    if (hi !== 0) throw new LayoutError(id, field, 'accessed and dirty bits must be in the lower half of an entry');
+    return lo;
+  };
+  const on = (letter: 'r' | 'w') => {
+    let set = 0;
+    let clear = 0;
+    ad.set.forEach((update, i) => {
+      if (!inForce(update, options) || !update.on.includes(letter)) return;
+      set |= bits(`ad.set[${i}].set`, update.set);
+      clear |= bits(`ad.set[${i}].clear`, update.clear);
+    });
+    return { set, clear };
+  };
+  const demanded = (letter: 'r' | 'w') => {
+    let set = 0;
+    let clear = 0;
+    ad.fault.forEach((fault, i) => {
+      if (!inForce(fault, options) || !fault.on.includes(letter)) return;
+      const mask = bits(`ad.fault[${i}].mask`, fault.mask);
+      const value = bits(`ad.fault[${i}].value`, fault.value);
+      set |= mask & ~value;
+      clear |= mask & value;
+    });
+    return { set, clear };
+  };
+  const [read, write] = [on('r'), on('w')];
+  const [toRead, toWrite] = [demanded('r'), demanded('w')];
+  const accessedLo = read.set | toRead.set;
+  const accessedClear = read.clear | toRead.clear;
+  const dirtyLo = (write.set | toWrite.set) & ~accessedLo;
+  const dirtyClear = (write.clear | toWrite.clear) & ~accessedClear;
+  return {
+    hasAccessed: (accessedLo | accessedClear) !== 0,
+    hasDirty: (dirtyLo | dirtyClear) !== 0,
+    hardwareAccessed: (read.set | read.clear) !== 0,
+    hardwareDirty: ((write.set & ~accessedLo) | (write.clear & ~accessedClear)) !== 0,
+    accessedLo,
+    accessedClear,
+    dirtyLo,
+    dirtyClear,
+  };
+}
+
+/** PageTableFormat.attributes. */
+function attributesOf(decoder: Decoder): PageTableFormat['attributes'] {
+  const { descriptor, geometry, classification, grants, post, status } = decoder;
+  const { accessedLo, accessedClear, dirtyLo, dirtyClear } = status;
+  const global = signed(descriptor.carried?.global);
+  // What grants mean, with the supervisor's rules for leaves applied.
+  const meaning = Uint8Array.from({ length: ALL_GRANTS + 1 }, (_, set) => attributesOfGrants(post[set]));
+  const tableMeaning = Uint8Array.from({ length: ALL_GRANTS + 1 }, (_, set) => attributesOfGrants(set));
+  // Which levels have pointers, and what those always are: accessed and dirty, unless directories are marked too.
+  const hasTables = Uint8Array.from(classification.patterns, (patterns) => (patterns.some((p) => p.as === 'table') ? 1 : 0));
+  const always = Uint8Array.from({ length: (geometry.levels + 1) * 2 }, (_, slot) => {
+    if ((slot & 1) === 1) return (status.hasAccessed ? 0 : ATTR_ACCESSED) | (status.hasDirty ? 0 : ATTR_DIRTY);
+    // Whether the format has such bits here must not depend on what this level skips: root entries carry them too.
+    const marks = descriptor.ad.set.filter((update) => inForce(update, decoder.options) && update.at === 'all');
+    const accessed = marks.some((update) => update.on.includes('r'));
+    const dirty = marks.some((update) => update.on.includes('w') && (signed(update.set).lo & dirtyLo) !== 0);
+    const skipped = descriptor.perm.skip?.includes(geometry.names[slot >> 1]) === true;
+    return (accessed && !skipped ? 0 : ATTR_ACCESSED) | (dirty ? 0 : ATTR_DIRTY);
+  });
+  return (level, lo, hi) => {
+    const isTable = hasTables[level] === 1 && (classify(classification, level, lo, hi) & 7) === ENTRY_TABLE;
+    const slot = (level << 1) | (isTable ? 0 : 1);
+    const granted = grantsOfEntry(grants, slot, lo, hi);
+    let bits = (isTable ? tableMeaning[granted] : meaning[granted]) | always[slot];
+    if ((lo & accessedLo) === accessedLo && (lo & accessedClear) === 0) bits |= ATTR_ACCESSED;
+    if ((lo & dirtyLo) === dirtyLo && (lo & dirtyClear) === 0) bits |= ATTR_DIRTY;
+    if (((lo & global.lo) | (hi & global.hi)) !== 0) bits |= ATTR_GLOBAL;
+    return bits;
+  };
+}
+
+/** A set of grants as attributes: the user's permissions if there are any, else the supervisor's. */
+function attributesOfGrants(set: number): number {
+  const user = set & PERMISSIONS;
+  return user === 0 ? set >> 3 : user | ATTR_USER;
+}
+
+function permissionsVary({ descriptor, options, geometry }: Decoder): boolean {
+  const patterns = grantPatternsOf(descriptor, geometry, 0, true) ?? [];
+  return patterns.some((pattern) => inForce(pattern, options) && (signed(pattern.mask).lo | signed(pattern.mask).hi) !== 0);
+}
+
+/** PageTableFormat.marked. */
+function marksOf(decoder: Decoder): PageTableFormat['marked'] {
+  const { descriptor, options, geometry, classification, grants } = decoder;
+  const { levels, names } = geometry;
+  const slots: (readonly Update[])[] = []; // (level << 1 | isLeaf) << 1 | isWrite
+  for (let slot = 0; slot < (levels + 1) * 4; slot++) {
+    const name = names[Math.min(slot >> 2, names.length - 1)];
+    slots.push(updatesOf(descriptor, options, { name, isLeaf: (slot & 2) !== 0, letter: (slot & 1) !== 0 ? 'w' : 'r' }));
+  }
+  return (level, lo, hi, access: Access) => {
+    const kind = classify(classification, level, lo, hi) & 7;
+    if (kind !== ENTRY_LEAF && kind !== ENTRY_TABLE) return lo;
+    const slot = (level << 1) | (kind === ENTRY_LEAF ? 1 : 0);
+    const updates = slots[(slot << 1) | ((access & WRITE) !== 0 ? 1 : 0)];
+    let marked = lo;
+    for (let i = 0; i < updates.length; i++) {
+      const update = updates[i];
+      if ((lo & update.maskLo) !== update.valueLo || (hi & update.maskHi) !== update.valueHi) continue;
+      // A write marks what it may write through; with `pre` a fetch marks what it may then not use.
+      if (!update.pre) {
+        const granted = grantsOfEntry(grants, slot, lo, hi);
+        if (((granted | (granted >> 3)) & access) !== access) continue;
+      }
+      marked = (marked | update.setLo) & ~update.clearLo;
+    }
+    return marked;
+  };
+}
+
+// -------------------------------------------------------------------------------------------------------- encoding
+
+interface Codes {
+  readonly leafLevels: Uint8Array; // by level: whether leaves can be made
+  readonly leafKnown: Uint8Array; //  by level << 7 | attributes
+  readonly leafLo: Int32Array; //     flags, by level << 7 | attributes
+  readonly leafHi: Int32Array;
+  readonly tableLo: Int32Array; //    flags, by level
+  readonly tableHi: Int32Array;
+}
+
+const UNKNOWN = Infinity;
 
 /** Inverts the decoder: the best flags for every set of attributes. */
-function searchFlags(descriptor: LayoutDescriptor, options: Options, decoder: Decoder): Flags {
-  const { kind, attributes, levels } = decoder;
-  const keys = flagKeys(descriptor, options, decoder.field);
-  const loOf = (key: number) => key & 0xfff;
-  const hiOf = (key: number) => (key >>> 12) << 31;
-  const invalid = keys.find((key) => kind(0, loOf(key), hiOf(key)) === ENTRY_INVALID) ?? NO_ENTRY;
-  const leaf = new Int16Array((levels + 1) << 7).fill(NO_ENTRY);
-
+function searchCodes(decoder: Decoder, kind: PageTableFormat['kind'], attributes: PageTableFormat['attributes']): Codes {
+  const { descriptor, geometry, classification, shapes, naturals, tables } = decoder;
+  const { levels } = geometry;
+  const codes = {
+    leafLevels: new Uint8Array(levels + 1),
+    leafKnown: new Uint8Array((levels + 1) << 7),
+    leafLo: new Int32Array((levels + 1) << 7),
+    leafHi: new Int32Array((levels + 1) << 7),
+    tableLo: new Int32Array(levels + 1),
+    tableHi: new Int32Array(levels + 1),
+  };
   for (let level = 0; level <= levels; level++) {
-    const firstWith = new Int16Array(128).fill(NO_ENTRY); // by attributes: the first leaf that has exactly these
-    let always = 127; // attributes every leaf has
-    let never = 127; //  attributes no leaf has
-    for (const key of keys) {
-      if (kind(level, loOf(key), hiOf(key)) !== ENTRY_LEAF) continue;
-      const meaning = attributes(level, loOf(key), hiOf(key));
-      if (firstWith[meaning] === NO_ENTRY) firstWith[meaning] = key;
-      always &= meaning;
-      never &= ~meaning;
+    const meanings = new Map<number, { readonly lo: number; readonly hi: number }>(); // the first leaf that means exactly this
+    let invalid: { readonly lo: number; readonly hi: number } | null = null;
+    let mostGranted = -1;
+    for (const { lo, hi } of flagsOf(decoder, level, naturals[level]?.parts ?? [])) {
+      const outcome = classify(classification, level, lo, hi);
+      const what = outcome & 7;
+      if (what === ENTRY_INVALID) invalid ??= { lo, hi };
+      if (what !== ENTRY_LEAF || shapes[level][outcome >> 3]?.pageShift !== geometry.lows[level]) continue;
+      const meaning = attributes(level, lo, hi);
+      if (!meanings.has(meaning)) meanings.set(meaning, { lo, hi });
     }
-    if ((always & never) !== 0) continue; // no leaves
-    // What differs between leaves must be as asked; permissions need only contain what is asked.
-    const exact = ~(always | never | PERMISSIONS);
+    for (const { lo, hi } of flagsOf(decoder, level, tables[level])) {
+      if (kind(level, lo, hi) !== ENTRY_TABLE) continue;
+      const granted = bitCount(attributes(level, lo, hi) & (PERMISSIONS | ATTR_USER));
+      if (granted <= mostGranted) continue;
+      mostGranted = granted;
+      codes.tableLo[level] = lo;
+      codes.tableHi[level] = hi;
+    }
+    if (level > 0 && level < levels && mostGranted < 0)
+      throw new LayoutError(descriptor.id, `classify.${geometry.names[level]}`, 'no entry is a pointer');
+    if (level === 0 && meanings.size === 0) throw new LayoutError(descriptor.id, `classify.${geometry.names[0]}`, 'no entry is a leaf');
+    if (level === 0 && (invalid === null || kind(0, invalid.lo, invalid.hi) !== ENTRY_INVALID))
+      throw new LayoutError(descriptor.id, `classify.${geometry.names[0]}`, 'no entry is invalid');
+    codes.leafLevels[level] = meanings.size > 0 ? 1 : 0;
     for (let asked = 0; asked < 128; asked++) {
-      const wanted = asked & PERMISSIONS;
-      let best = wanted === 0 ? invalid : NO_ENTRY;
-      let bestExcess = wanted === 0 ? -1 : 8;
-      for (let excess = 0; excess <= PERMISSIONS; excess++) {
-        if ((excess & wanted) !== 0) continue;
-        const key = firstWith[(asked & exact) | (always & ~PERMISSIONS) | wanted | excess];
-        const bits = bitCount(excess);
-        if (key === NO_ENTRY || bits > bestExcess || (bits === bestExcess && key > best)) continue;
-        best = key;
-        bestExcess = bits;
+      let best = (asked & PERMISSIONS) === 0 ? invalid : null;
+      let bestCost = best === null ? UNKNOWN : 0;
+      for (const [meaning, code] of meanings) {
+        const cost = costOf(asked, meaning);
+        if (cost >= bestCost) continue;
+        best = code;
+        bestCost = cost;
       }
-      leaf[(level << 7) | asked] = best;
+      if (best === null || meanings.size === 0) continue;
+      const at = (level << 7) | asked;
+      codes.leafKnown[at] = 1;
+      codes.leafLo[at] = best.lo;
+      codes.leafHi[at] = best.hi;
     }
   }
-
-  const top = levels - 1;
-  const pointers = keys.filter((key) => kind(top, loOf(key), hiOf(key)) === ENTRY_TABLE);
-  const grants = (key: number) => bitCount(attributes(top, loOf(key), hiOf(key)) & (PERMISSIONS | ATTR_USER));
-  kassert(pointers.length > 0, `paging: ${descriptor.id} has no pointers`);
-  const table = pointers.reduce((best, key) => (grants(key) > grants(best) ? key : best));
-  return { leaf, table };
+  return codes;
 }
 
-/** All combinations of the flags that the format's rules consult or carry, the smallest first. */
-function flagKeys(descriptor: LayoutDescriptor, options: Options, field: FrameField): readonly number[] {
-  let lo = halves(descriptor.carried?.global ?? '0x0').lo;
-  let hi = 0;
-  const consult = (p: Partial<Pattern>) => {
-    if (!inForce(p, options)) return;
-    for (const hex of [p.mask, p.any]) {
-      const bits = halves(hex ?? '0x0');
+/**
+ * How far an entry is from what is asked. It must grant what is asked, and to users if so asked; it should not grant
+ * more, should not be open to users otherwise, and agree in the rest.
+ */
+function costOf(asked: number, meaning: number): number {
+  const must = asked & (PERMISSIONS | ATTR_USER);
+  if ((meaning & must) !== must) return UNKNOWN;
+  const excess = bitCount(meaning & ~asked & PERMISSIONS);
+  const open = (meaning & ~asked & ATTR_USER) !== 0 ? 1 : 0;
+  const differs = bitCount((meaning ^ asked) & (ATTR_ACCESSED | ATTR_DIRTY | ATTR_GLOBAL));
+  return open * 64 + excess * 8 + differs;
+}
+
+const MAX_FLAG_BITS = 18;
+
+/** All combinations of the bits of an entry of `level`, outside `field`, that rules consult or that it carries; the smallest first. */
+function* flagsOf(decoder: Decoder, level: number, field: readonly Part[]): Generator<{ readonly lo: number; readonly hi: number }> {
+  const { descriptor, options, geometry, classification, status } = decoder;
+  const global = signed(descriptor.carried?.global);
+  let lo = global.lo | status.accessedLo | status.accessedClear | status.dirtyLo | status.dirtyClear;
+  let { hi } = global;
+  const consult = (rule: Conditional & { readonly mask?: Hex; readonly any?: Hex }, withAny: boolean) => {
+    if (!inForce(rule, options)) return;
+    for (const hex of withAny ? [rule.mask, rule.any] : [rule.mask]) {
+      const bits = signed(hex);
       lo |= bits.lo;
       hi |= bits.hi;
     }
   };
-  Object.values(descriptor.classify).flat().forEach(consult);
-  descriptor.perm.entry.forEach(consult);
-  const { accessedLo, dirtyLo } = adBitsOf(descriptor);
-  const flags = ((lo | accessedLo | dirtyLo) & 0xfff & ~field.loMask) | ((hi >>> 31) << 12);
-  return combinations(flags);
+  // A bit of which any one is refused need not be tried.
+  const isRefusal = (pattern: ClassPattern) => pattern.as === 'reserved' || pattern.as === 'invalid';
+  for (const pattern of classification.patterns[level]) consult(pattern, !isRefusal(pattern));
+  for (const isLeaf of [true, false])
+    for (const pattern of grantPatternsOf(descriptor, geometry, level, isLeaf) ?? []) consult(pattern, true);
+  for (const update of descriptor.ad.set) consult(update, true);
+  for (const part of field) {
+    lo &= ~part.loMask;
+    hi &= ~part.hiMask;
+  }
+  if (bitCount(lo) + bitCount(hi) > MAX_FLAG_BITS)
+    throw new LayoutError(descriptor.id, `classify.${geometry.names[Math.min(level, geometry.names.length - 1)]}`, 'too many flags');
+  const los = combinations(lo);
+  for (const high of combinations(hi)) for (const low of los) yield { lo: low, hi: high };
 }
 
 function bitCount(bits: number): number {

@@ -88,7 +88,7 @@ export function classificationFor(descriptor: LayoutDescriptor, options: Options
 /** The accessed and dirty bits: what a read sets, and what a write sets beyond it. */
 export function adBitsOf(descriptor: LayoutDescriptor): { accessedLo: number; dirtyLo: number } {
   const setOn = (letter: string) =>
-    descriptor.ad.set.reduce((bits, update) => (update.on.includes(letter) ? bits | halves(update.set).lo : bits), 0);
+    descriptor.ad.set.reduce((bits, update) => (update.on.includes(letter) ? bits | halves(update.set ?? '0x0').lo : bits), 0);
   const accessedLo = setOn('r');
   return { accessedLo, dirtyLo: setOn('w') & ~accessedLo };
 }
@@ -111,7 +111,7 @@ export function attributesByKey(
   mode: Mode,
   classification: Classification,
 ): readonly Uint8Array[] {
-  const grants = descriptor.perm.entry
+  const grants = (descriptor.perm.entry ?? [])
     .filter((pattern) => inForce(pattern, options))
     .map((pattern) => ({ rule: ruleOf(pattern), bits: grantedBy(pattern.grant, mode) }));
   const { accessedLo, dirtyLo } = adBitsOf(descriptor);
@@ -141,7 +141,7 @@ export function attributesByKey(
     if (descriptor.perm.combine === 'and' || level === 0) return own;
     const pointers = own.slice();
     for (let byte = 0; byte < 256; byte++) {
-      if ((classify(classification, level, byte, 0) & 3) !== ENTRY_TABLE) continue;
+      if ((classify(classification, level, byte, 0) & 7) !== ENTRY_TABLE) continue;
       for (let key = byte; key < KEYS; key += 256) pointers[key] |= all;
     }
     return pointers;

@@ -2,9 +2,10 @@
 export { compileLayout } from './compile.ts';
 export type { FaultKind, LayoutDescriptor, Options, U64 } from './descriptor.ts';
 export * from './format.ts';
-export { LAYOUT_NAMES, layoutByName } from './registry.ts';
-export { SV32, SV39, SV48 } from './riscv.ts';
-export { VPTE_2006, VPTE_2006V, VPTE_32_NX, VPTE_64_NX } from './vpte.ts';
+export { SV32, SV39, SV48 } from './layouts/riscv.ts';
+export { VPTE_2006, VPTE_2006V, VPTE_32_NX, VPTE_64_NX } from './layouts/vpte.ts';
+export { LayoutError } from './layout-error.ts';
+export { ALL_NAMES, LAYOUT_ALIASES, LAYOUT_NAMES, layoutByName } from './registry.ts';
 export {
   compileWalk,
   type HardwareWalk,

@@ -49,7 +49,7 @@ export function walkReference(layout: LayoutDescriptor, memory: ReferenceMemory,
 
   const fault = (kind: FaultKind, level: number): ReferenceResult => ({ result: 'fault', kind, level, refs, writes });
   const update = (address: U64 | null, entry: U64, rules: readonly AdUpdate[]): U64 => {
-    const changed = rules.reduce((e, rule) => or(e, halves(rule.set)), entry);
+    const changed = rules.reduce((e, rule) => or(e, halves(rule.set ?? '0x0')), entry);
     if (address === null || equal(changed, entry)) return entry;
     memory.write(address, changed);
     writes.push({ address, entry: changed });
@@ -91,7 +91,7 @@ export function walkReference(layout: LayoutDescriptor, memory: ReferenceMemory,
       updates.filter((rule) => rule.pre === 1),
     );
     if (isLeaf || layout.perm.combine === 'and') {
-      const own = new Set(layout.perm.entry.filter((pattern) => matches(pattern, entry, options)).map((pattern) => pattern.grant));
+      const own = new Set((layout.perm.entry ?? []).filter((pattern) => matches(pattern, entry, options)).map((pattern) => pattern.grant));
       granted = new Set([...granted].filter((grant) => own.has(grant)));
     }
     if ((isLeaf || layout.perm.check === 'each') && !granted.has(wanted)) return fault('protection', level);

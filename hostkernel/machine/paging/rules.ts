@@ -10,11 +10,13 @@
  * An entry with a doubtful bit set is classified by going through the patterns, which is rare: most such bits are
  * reserved. The two ways agree by construction, whatever the patterns are.
  *
- *   outcome = | pattern that matches, 6 bits | ENTRY_*, 2 bits |      no match: one past the last pattern, ENTRY_RESERVED
+ *   outcome = | pattern that matches | what it is, 3 bits |      no match: one past the last pattern, ENTRY_RESERVED
  */
-import { kassert } from '../../base/assert.ts';
 import { type ClassPattern, halves, inForce, type Options, type Pattern } from './descriptor.ts';
 import { ENTRY_INVALID, ENTRY_LEAF, ENTRY_RESERVED, ENTRY_TABLE } from './format.ts';
+
+/** What a walk may meet beside ENTRY_*: an entry that names the one to use. */
+export const ENTRY_INDIRECT = 4;
 
 /** A pattern in halves (signed), options already decided. */
 export interface Rule {
@@ -52,7 +54,7 @@ export function ruleMatches(rule: Rule, lo: number, hi: number): boolean {
 export interface Classification {
   readonly patterns: readonly (readonly ClassPattern[])[]; // by level, those in force
   readonly rules: readonly (readonly Rule[])[];
-  readonly outcomes: Uint8Array;
+  readonly outcomes: Uint16Array;
   readonly doubtLo: Int32Array;
   readonly doubtHi: Int32Array;
 }
@@ -63,12 +65,11 @@ export function classificationOf(lists: readonly (readonly ClassPattern[])[], op
   const classification = {
     patterns,
     rules: patterns.map((list) => list.map(ruleOf)),
-    outcomes: new Uint8Array(lists.length << 8),
+    outcomes: new Uint16Array(lists.length << 8),
     doubtLo: new Int32Array(lists.length << 8),
     doubtHi: new Int32Array(lists.length << 8),
   };
   for (let level = 0; level < lists.length; level++) {
-    kassert(patterns[level].length < 64, 'paging: too many patterns');
     // Bits no pattern looks at change nothing: the slot without them is known already, since it is a smaller one.
     const consulted = classification.rules[level].reduce((bits, rule) => bits | rule.maskLo | rule.anyLo, 0);
     for (let byte = 0; byte < 256; byte++) {
@@ -121,11 +122,11 @@ function copySlot(c: Classification, to: number, from: number): void {
 }
 
 const BYTE = 0xff;
-const KIND = { invalid: ENTRY_INVALID, reserved: ENTRY_RESERVED, table: ENTRY_TABLE, leaf: ENTRY_LEAF } as const;
+const KIND = { invalid: ENTRY_INVALID, reserved: ENTRY_RESERVED, table: ENTRY_TABLE, leaf: ENTRY_LEAF, indirect: ENTRY_INDIRECT } as const;
 
 function outcomeOf(c: Classification, level: number, pattern: number): number {
   const patterns = c.patterns[level];
-  return (pattern << 2) | (pattern < patterns.length ? KIND[patterns[pattern].as] : ENTRY_RESERVED);
+  return (pattern << 3) | (pattern < patterns.length ? KIND[patterns[pattern].as] : ENTRY_RESERVED);
 }
 
 function highestBit(bits: number): number {

@@ -159,8 +159,8 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
       const row = (level << 8) | (lo & 0xff);
       let outcome = outcomes[row];
       if (((lo & doubtLo[row]) | (hi & doubtHi[row])) !== 0) outcome = classifySlowly(classification, level, lo, hi);
-      const kind = outcome & 3;
-      if (kind <= ENTRY_RESERVED) return refuse(faults[(level << 6) | (outcome >> 2)], level, references);
+      const kind = outcome & 7;
+      if (kind <= ENTRY_RESERVED) return refuse(faults[(level << 6) | (outcome >> 3)], level, references);
       const isLeaf = kind === ENTRY_LEAF;
 
       // May the access go through it?
@@ -194,7 +194,7 @@ export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'use
       result.references = references;
       if (level > 0) result.frame += (((vaLo >>> 12) | (vaHi << 20)) & offsetLo[level]) >>> 0;
       if (level === levels) result.frame += ((vaHi >>> 12) & offsetHi) * 2 ** 32;
-      const range = ranges[(level << 6) | (outcome >> 2)];
+      const range = ranges[(level << 6) | (outcome >> 3)];
       if (range !== 0) enterRange(range, vaLo);
       return WALK_HIT;
     }

@@ -246,7 +246,7 @@ test('a page of a large leaf is found at its place', () => {
   const { ram } = rig.machine;
   rig.entryAt(0x4000_0000 + 2 ** 21); // makes the tables
   const root = (ram.offsetOf(rig.context.root) + 8 * rig.format.index(2, 0x40000)) / 4;
-  const table = rig.format.frame(2, ram.i32[root], ram.i32[root + 1]);
+  const table = rig.format.tableAddress(2, ram.i32[root], ram.i32[root + 1]) / 4096;
   const at = (ram.base + table * 4096) / 4;
   const attributes = RW | 8 | ATTR_ACCESSED | ATTR_DIRTY;
   ram.i32[at] = rig.format.leafLo(1, 512, attributes);

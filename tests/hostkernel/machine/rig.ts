@@ -71,10 +71,10 @@ export class Rig {
       const hi = format.entryBytes === 8 ? ram.i32[at + 1] : 0;
       if (format.kind(level, ram.i32[at], hi) !== ENTRY_TABLE) {
         const next = this.frame();
-        ram.i32[at] = format.tableLo(next);
-        if (format.entryBytes === 8) ram.i32[at + 1] = format.tableHi(next);
+        ram.i32[at] = format.tableLo(level, next * PAGE_SIZE);
+        if (format.entryBytes === 8) ram.i32[at + 1] = format.tableHi(level, next * PAGE_SIZE);
       }
-      table = format.frame(level, ram.i32[at], format.entryBytes === 8 ? ram.i32[at + 1] : 0) as HostFrame;
+      table = (format.tableAddress(level, ram.i32[at], format.entryBytes === 8 ? ram.i32[at + 1] : 0) / PAGE_SIZE) as HostFrame;
     }
   }
 

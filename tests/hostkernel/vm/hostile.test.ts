@@ -87,9 +87,9 @@ describe.each(LAYOUT_NAMES.map(String))('%s', (vpte) => {
     const { rig, guest, space } = victim(vpte);
     const format = formatOf(vpte);
     const { levels, entryBytes, rootIsEntry } = format;
-    const self = new Uint8Array(new Uint32Array([format.tableLo(0), 0]).buffer).subarray(0, entryBytes);
+    const self = new Uint8Array(new Uint32Array([format.rootIsEntry ? format.rootLo(0) : 0, 0]).buffer).subarray(0, entryBytes);
     for (let slot = 0; slot < PAGE_SIZE / entryBytes; slot++) guest.write(slot * entryBytes, self);
-    space.mcontrol(0, 2 ** 40, MADV_SETMAP, rootIsEntry ? format.tableLo(0) : 0);
+    space.mcontrol(0, 2 ** 40, MADV_SETMAP, rootIsEntry ? format.rootLo(0) : 0);
     const references = rig.vm.counters.walkReferences;
     space.fault(12345 * PAGE_SIZE, READ);
     expect(rig.vm.counters.walkReferences - references).toBeLessThanOrEqual(levels);

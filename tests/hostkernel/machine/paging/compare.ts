@@ -69,7 +69,7 @@ function randomEntry(format: PageTableFormat, level: number, random: () => numbe
     // Mostly to a table of the next level, where the tables of level l are the frames f with f % levels === l.
     const below = (random() % (FRAMES / format.levels)) * format.levels + level - 1;
     const frame = style === 0 ? random() % (FRAMES + 8) : below;
-    [lo, hi] = [format.tableLo(frame), format.tableHi(frame)];
+    [lo, hi] = [format.tableLo(level, frame * PAGE_SIZE), format.tableHi(level, frame * PAGE_SIZE)];
   } else if (style < 14) {
     // A leaf; large ones aligned, unless they need not be.
     const span = format.span(level);

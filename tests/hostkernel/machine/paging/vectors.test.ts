@@ -44,7 +44,8 @@ function layoutOf(name: string): LayoutDescriptor {
   return layout;
 }
 
-describe.each(LAYOUT_NAMES)('%s', (name) => {
+const WALKED = LAYOUT_NAMES.filter((name) => /^sv(32|39|48)$|^vpte-(2006v?|..-nx)$/.test(name));
+describe.each(WALKED)('%s', (name) => {
   const layout = layoutOf(name);
   const own = vectors.filter((vector) => vector.layout === name);
 

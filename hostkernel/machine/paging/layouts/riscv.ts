@@ -1,19 +1,21 @@
 /**
- * RISC-V paging: Sv32, Sv39 and Sv48 as descriptors. Their tables differ in depth and width, not in rules.
+ * RISC-V paging, as descriptors: Sv32, Sv39, Sv48 and Sv57, and the second-stage formats Sv32x4 to Sv57x4 of the
+ * hypervisor extension. Their tables differ in depth and width, not in rules.
  *
  *   63   62..61   60..59    58..54     53..10 (Sv32: 31..10)   9..8   7 6 5 4 3 2 1 0
  *   N    PBMT     software  reserved   frame                   RSW    D A G U X W R V
  *
  * A valid entry with R = W = X = 0 points to the next table. W without R is reserved. Permissions count in leaves
- * only. A and D are set by hardware (option `adue`), or ask for software by a fault.
- * Source: RISC-V privileged specification 1.12, sections 4.3 to 4.5; Svadu, Svnapot, Svpbmt.
+ * only. A and D are set by hardware (option `adue`), or ask for software by a fault. The second stage's root table is
+ * four times as large, its addresses have no sign, and every access counts as the user's.
+ * Source: RISC-V privileged specification 1.12, sections 4.3 to 4.5 and 8.5; Svadu, Svnapot, Svpbmt.
  */
-import type { ClassPattern, Hex, LayoutDescriptor, Level } from './descriptor.ts';
+import type { ClassPattern, GrantPattern, Hex, LayoutDescriptor, Level } from '../descriptor.ts';
 
 const FRAME_32: Hex = '0xfffffc00';
 const FRAME_64: Hex = '0x3ffffffffffc00';
 
-/** Sv39 and Sv48 only: the upper ten bits are reserved unless an extension says otherwise. */
+/** Not in Sv32: the upper ten bits are reserved unless an extension says otherwise. */
 const UPPER_BITS: readonly ClassPattern[] = [
   { mask: '0x0', value: '0x0', any: '0x7c0000000000000', as: 'reserved' },
   { mask: '0x0', value: '0x0', any: '0x1800000000000000', nopt: ['svrsw60t59b'], as: 'reserved' },
@@ -48,25 +50,50 @@ function classify(level: Level, wide: boolean): readonly ClassPattern[] {
   ];
 }
 
-/** @param indexBits width of an index, the same on every level */
-function riscv(id: string, depth: number, indexBits: 9 | 10): LayoutDescriptor {
+/** What U = 1 grants users. A second stage grants it to everyone. */
+function grantsIfUser(mode: 'u' | 's'): readonly GrantPattern[] {
+  return [
+    { mask: '0x12', value: '0x12', grant: `${mode}r` },
+    { mask: '0x14', value: '0x14', grant: `${mode}w` },
+    { mask: '0x18', value: '0x18', grant: `${mode}x` },
+    { mask: '0x18', value: '0x18', opt: ['mxr'], grant: `${mode}r` },
+  ];
+}
+
+/** A supervisor uses pages of its own, those of users with `sum` and never to fetch. */
+const SUPERVISOR: readonly GrantPattern[] = [
+  { mask: '0x12', value: '0x2', grant: 'sr' },
+  { mask: '0x14', value: '0x4', grant: 'sw' },
+  { mask: '0x18', value: '0x8', grant: 'sx' },
+  { mask: '0x18', value: '0x8', opt: ['mxr'], grant: 'sr' },
+  { mask: '0x12', value: '0x12', opt: ['sum'], grant: 'sr' },
+  { mask: '0x14', value: '0x14', opt: ['sum'], grant: 'sw' },
+  { mask: '0x18', value: '0x18', opt: ['sum', 'mxr'], grant: 'sr' },
+];
+
+/** @param indexBits width of an index, the same on every level but a second stage's root */
+function riscv(id: string, depth: number, indexBits: 9 | 10, stage: 1 | 2 = 1): LayoutDescriptor {
   const wide = indexBits === 9;
-  const vaBits = 12 + depth * indexBits;
+  const isSecond = stage === 2;
+  const extra = isSecond ? 2 : 0;
+  const vaBits = 12 + depth * indexBits + extra;
   const levels = Array.from({ length: depth }, (_, i): Level => {
     const level = depth - 1 - i;
-    return { name: `L${level}`, lo: 12 + level * indexBits, bits: indexBits };
+    return { name: `L${level}`, lo: 12 + level * indexBits, bits: indexBits + (i === 0 ? extra : 0) };
   });
+  const firstStageRule = wide ? ({ rule: 'sign', fault: 'noncanonical' } as const) : ({ rule: 'trunc' } as const);
   return {
     id,
     title: `RISC-V ${id}`,
     arch: 'riscv',
     kind: 'radix',
+    ...(isSecond ? { stage: 2 } : {}),
     endian: 'le',
     entryBytes: wide ? 8 : 4,
-    va: wide ? { bits: vaBits, rule: 'sign', fault: 'noncanonical' } : { bits: vaBits, rule: 'trunc' },
+    va: { bits: vaBits, ...(isSecond ? { rule: 'zero', fault: 'noncanonical' } : firstStageRule) },
     paBits: wide ? 56 : 34,
     options: { sum: 0, mxr: 0, adue: 1, ...(wide ? { svnapot: 0, svpbmt: 0, svrsw60t59b: 0 } : {}) },
-    root: { kind: 'pointer', mask: '0xfffffffffff000' },
+    root: { kind: 'pointer', mask: isSecond ? '0xffffffffffc000' : '0xfffffffffff000' },
     offset: 'or',
     levels,
     classify: Object.fromEntries(levels.map((level) => [level.name, classify(level, wide)])),
@@ -75,19 +102,7 @@ function riscv(id: string, depth: number, indexBits: 9 | 10): LayoutDescriptor {
     perm: {
       check: 'leaf',
       combine: 'leaf',
-      entry: [
-        { mask: '0x12', value: '0x12', grant: 'ur' },
-        { mask: '0x14', value: '0x14', grant: 'uw' },
-        { mask: '0x18', value: '0x18', grant: 'ux' },
-        { mask: '0x18', value: '0x18', opt: ['mxr'], grant: 'ur' },
-        { mask: '0x12', value: '0x2', grant: 'sr' },
-        { mask: '0x14', value: '0x4', grant: 'sw' },
-        { mask: '0x18', value: '0x8', grant: 'sx' },
-        { mask: '0x18', value: '0x8', opt: ['mxr'], grant: 'sr' },
-        { mask: '0x12', value: '0x12', opt: ['sum'], grant: 'sr' },
-        { mask: '0x14', value: '0x14', opt: ['sum'], grant: 'sw' },
-        { mask: '0x18', value: '0x18', opt: ['sum', 'mxr'], grant: 'sr' },
-      ],
+      entry: [...grantsIfUser('u'), ...(isSecond ? grantsIfUser('s') : SUPERVISOR)],
       post: [],
     },
     ad: {
@@ -107,3 +122,8 @@ function riscv(id: string, depth: number, indexBits: 9 | 10): LayoutDescriptor {
 export const SV32 = riscv('sv32', 2, 10);
 export const SV39 = riscv('sv39', 3, 9);
 export const SV48 = riscv('sv48', 4, 9);
+export const SV57 = riscv('sv57', 5, 9);
+export const SV32X4 = riscv('sv32x4', 2, 10, 2);
+export const SV39X4 = riscv('sv39x4', 3, 9, 2);
+export const SV48X4 = riscv('sv48x4', 4, 9, 2);
+export const SV57X4 = riscv('sv57x4', 5, 9, 2);

@@ -1,18 +1,21 @@
 /**
  * DragonFly's virtual page tables: the formats of MAP_VPAGETABLE, from the first day to the last, as descriptors.
  *
- *   31..12 (64 bit: 51..12)   11   10..9   8   7    6   5   4..3   2   1    0
- *   frame                     NX   -       G   PS   M   A   -      U   RW   V      vpte-32-nx, vpte-64-nx
- *   frame                     -    -       -   -    -   -   -      -   PS   V      vpte-2006v
- *   frame                     -    -       -   -    -   -   -      -   PS   IV     vpte-2006: set means *invalid*
+ *   31..12 (64 bit: 51..12)   11   10        9         8         7    6   5   4   3   2   1    0
+ *   frame                     -    -         -         -         -    -   -   -   -   -   PS   IV     vpte-2006: set means *invalid*
+ *   frame                     -    -         -         -         -    -   -   -   -   -   PS   V      vpte-2006v
+ *   frame                     -    WIRED     G         MANAGED   U    M   A   X   W   R   PS   V      vpte-32, vpte-64
+ *   frame                     -    MANAGED   WIRED     G         PS   M   A   -   -   U   RW   V      vpte-32-x86, vpte-64-x86
+ *   frame                     NX   MANAGED   WIRED     G         PS   M   A   -   -   U   RW   V      vpte-32-nx, vpte-64-nx
  *
  * The tables lie in the backing store of the mapping they describe, and a frame is a page number in that store. PS
  * ends the walk on its level: the rest of the address is added to the frame, which needs no alignment. From
- * vpte-2006v on the root is itself an entry. Permissions are checked on every level; U and G are carried only.
+ * vpte-2006v on the root is itself an entry. Permissions are checked on every level. U, G, WIRED and MANAGED are carried
+ * only; so was X, and a fetch is a read, unless the option `strictx` asks for more.
  * Source: DragonFly BSD sys/vm/vm_fault.c, sys/cpu/x86_64/include/vframe.h and the vpagetable announcement of 2006.
  * vpte-32-nx never existed there: it is the 64-bit format's flags on 32-bit entries.
  */
-import type { ClassPattern, GrantPattern, Hex, LayoutDescriptor, Level } from './descriptor.ts';
+import type { ClassPattern, GrantPattern, Hex, LayoutDescriptor, Level } from '../descriptor.ts';
 
 const ALWAYS = { mask: '0x0', value: '0x0' } as const;
 const NOT_VALID: ClassPattern = { mask: '0x1', value: '0x0', as: 'invalid' };
@@ -31,12 +34,42 @@ const GRANTS_NX: readonly GrantPattern[] = [
   { mask: '0x800', value: '0x0', grant: 'sx' },
 ];
 
+/** RW in bit 1 permits writes; nothing forbids the rest. */
+const GRANTS_RW: readonly GrantPattern[] = [
+  { ...ALWAYS, grant: 'ur' },
+  { ...ALWAYS, grant: 'sr' },
+  { mask: '0x2', value: '0x2', grant: 'uw' },
+  { mask: '0x2', value: '0x2', grant: 'sw' },
+  { ...ALWAYS, grant: 'ux' },
+  { ...ALWAYS, grant: 'sx' },
+];
+
+/** R, W and X in bits 2 to 4: X is consulted with `strictx` only, and then with R. */
+const GRANTS_RWX: readonly GrantPattern[] = [
+  { mask: '0x4', value: '0x4', grant: 'ur' },
+  { mask: '0x4', value: '0x4', grant: 'sr' },
+  { mask: '0x8', value: '0x8', grant: 'uw' },
+  { mask: '0x8', value: '0x8', grant: 'sw' },
+  { mask: '0x4', value: '0x4', nopt: ['strictx'], grant: 'ux' },
+  { mask: '0x4', value: '0x4', nopt: ['strictx'], grant: 'sx' },
+  { mask: '0x14', value: '0x14', opt: ['strictx'], grant: 'ux' },
+  { mask: '0x14', value: '0x14', opt: ['strictx'], grant: 'sx' },
+];
+
 /** A on every level but the root; M too on a write, if the entry permits it. */
 const SETS_AM: LayoutDescriptor['ad'] = {
   fault: [],
   set: [
     { at: 'all', pre: 1, skip: ['ROOT'], on: 'rx', set: '0x20' },
     { at: 'all', pre: 1, skip: ['ROOT'], on: 'w', mask: '0x2', value: '0x2', set: '0x60' },
+  ],
+};
+/** The same where reading takes a permission too. */
+const SETS_AM_IF_PERMITTED: LayoutDescriptor['ad'] = {
+  fault: [],
+  set: [
+    { at: 'all', pre: 1, skip: ['ROOT'], on: 'rx', mask: '0x4', value: '0x4', set: '0x20' },
+    { at: 'all', pre: 1, skip: ['ROOT'], on: 'w', mask: '0x8', value: '0x8', set: '0x60' },
   ],
 };
 const SETS_NOTHING: LayoutDescriptor['ad'] = { fault: [], set: [] };
@@ -51,6 +84,7 @@ interface Family {
   readonly grants: readonly GrantPattern[];
   readonly ad: LayoutDescriptor['ad'];
   readonly global?: Hex;
+  readonly strictx?: boolean; // has the option
 }
 
 function vpte(family: Family): LayoutDescriptor {
@@ -76,7 +110,7 @@ function vpte(family: Family): LayoutDescriptor {
     entryBytes,
     va: { bits: vaBits, rule: 'wrap', strictOpt: 'strictva', fault: 'noncanonical' },
     paBits: wide ? 52 : 32,
-    options: { strictva: 0 },
+    options: { strictva: 0, ...(family.strictx === true ? { strictx: 0 } : {}) },
     root: rootIsValue ? { kind: 'value' } : { kind: 'pointer', mask: '0xfffff000' },
     offset: 'add',
     levels,
@@ -113,26 +147,45 @@ export const VPTE_2006V = vpte({
   ad: SETS_NOTHING,
 });
 
+/** The first with permissions, accessed and modified. */
+const EARLY = {
+  rootIsValue: true,
+  invalid: NOT_VALID,
+  ps: '0x2',
+  grants: GRANTS_RWX,
+  ad: SETS_AM_IF_PERMITTED,
+  global: '0x200',
+  strictx: true,
+} as const;
+export const VPTE_32 = vpte({ ...EARLY, id: 'vpte-32', title: 'DragonFly 32-bit vpte, early flags (G2)', entryBytes: 4 });
+export const VPTE_64 = vpte({ ...EARLY, id: 'vpte-64', title: 'DragonFly 64-bit vpte, early flags (G3)', entryBytes: 8 });
+
+/** Flags where the hardware of the time had them. */
+const LIKE_X86 = { rootIsValue: true, invalid: NOT_VALID, ps: '0x80', grants: GRANTS_RW, ad: SETS_AM, global: '0x100' } as const;
+export const VPTE_32_X86 = vpte({
+  ...LIKE_X86,
+  id: 'vpte-32-x86',
+  title: 'DragonFly 32-bit vpte, x86-like flags (G4)',
+  entryBytes: 4,
+});
+export const VPTE_64_X86 = vpte({
+  ...LIKE_X86,
+  id: 'vpte-64-x86',
+  title: 'DragonFly 64-bit vpte, x86-like flags (G4)',
+  entryBytes: 8,
+});
+
+/** And NX. */
+const WITH_NX = { ...LIKE_X86, grants: GRANTS_NX } as const;
 export const VPTE_32_NX = vpte({
+  ...WITH_NX,
   id: 'vpte-32-nx',
   title: 'Project-defined 32-bit vpte: x86-like flags with NX in bit 11',
   entryBytes: 4,
-  rootIsValue: true,
-  invalid: NOT_VALID,
-  ps: '0x80',
-  grants: GRANTS_NX,
-  ad: SETS_AM,
-  global: '0x100',
 });
-
 export const VPTE_64_NX = vpte({
+  ...WITH_NX,
   id: 'vpte-64-nx',
   title: 'DragonFly 64-bit vpte, x86-like flags with NX in bit 11 (G5)',
   entryBytes: 8,
-  rootIsValue: true,
-  invalid: NOT_VALID,
-  ps: '0x80',
-  grants: GRANTS_NX,
-  ad: SETS_AM,
-  global: '0x100',
 });
