@@ -184,14 +184,14 @@ export class FaultyDevice implements BlockDevice {
     return this.#device.nextCompletion();
   }
 
-  /** A request that fails has moved its first half all the same, as a device may. */
+  /** Bytes move all the same, as they may in a device: what is not reported as transferred is garbage. */
   complete(now: number, memory: BlockMemory): BlockRequest | null {
     const request = this.#device.complete(now, memory);
     if (request === null) return null;
     this.completed++;
     const outcome = this.#plan(request, this.completed);
     if (outcome === 'done') return request;
-    request.transferred = Math.floor(request.transferred / 2);
+    request.transferred = outcome === 'short' ? Math.floor(request.transferred / 2) : 0;
     request.failed = outcome === 'error';
     return request;
   }

@@ -57,13 +57,13 @@ export class VmPages implements PageSource {
   readonly frames: FrameAllocator;
   /** By frame: how often the page is wired. A wired page is never evicted; released, it is free when the last wiring ends. */
   readonly wires: Uint16Array;
-  /** By frame: the step in which a TypeScript program last took an offset into it; or, of a fresh page, since when (ms). */
+  /** By frame: minus the step in which a TypeScript program last took an offset into it; or of a fresh page, since when (ms). */
   readonly stamp: Int32Array;
   readonly queues: PageQueues;
   /** Frames that user data may not take, and those of them that only page tables may. */
   reserved = 0;
   tableReserve = 0;
-  /** The step of the scheduler, for `stamp`. */
+  /** The step of the scheduler, for `stamp`: 1 and more. */
   step = 1;
   readonly #machine: Hardware;
 
@@ -154,7 +154,12 @@ export class VmPages implements PageSource {
   /** A TypeScript program has taken an offset into `frame`: it is not evicted in this step. Hot. */
   hold(frame: HostFrame): void {
     this.flags[frame] &= ~PG_FRESH;
-    this.stamp[frame] = this.step;
+    this.stamp[frame] = -this.step;
+  }
+
+  /** Whether `hold` was called for `frame` in this step. */
+  isHeld(frame: HostFrame): boolean {
+    return this.stamp[frame] === -this.step;
   }
 
   /** Makes a resident frame page `index` of object `owner`. */

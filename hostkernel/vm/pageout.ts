@@ -37,6 +37,7 @@ const MAX_FAILURES = 8;
 const TABLE_RESERVE = 4;
 const MIN_RESERVE = 8;
 const MAX_RESERVE = 64;
+const MAX_STEP = 2 ** 30;
 const NS_PER_MS = 1_000_000;
 
 export interface PageoutParts {
@@ -85,7 +86,7 @@ export class Pageout implements VmIo {
 
   poll(): void {
     const pages = this.#pages;
-    pages.step = (pages.step + 1) | 0;
+    pages.step = (pages.step % MAX_STEP) + 1;
     if (this.#pager.queued > 0) this.#pager.complete();
     if (pages.freeFrames < this.target) this.#scan(POLL_SCAN, this.target);
   }
@@ -96,11 +97,11 @@ export class Pageout implements VmIo {
 
   makeRoom(): number {
     const pages = this.#pages;
-    const enough = pages.reserved + 1;
+    const before = pages.freeFrames;
     const all = pages.queues.length(QUEUE_ACTIVE) + pages.queues.length(QUEUE_INACTIVE);
-    if (pages.freeFrames < enough) this.#scan(3 * all, enough); // a look at all as used, a look as not, and their turn
-    if (pages.freeFrames < enough && this.#pager.queued === 0) this.#scanSparingNobody(3 * all, enough);
-    if (pages.freeFrames >= enough) return ROOM_NOW;
+    if (pages.freeFrames <= pages.reserved) this.#scan(3 * all, this.target); // a look at all as used, one as not, and their turn
+    if (pages.freeFrames <= pages.reserved && this.#pager.queued === 0) this.#scanSparingNobody(3 * all, this.target);
+    if (pages.freeFrames > pages.reserved || pages.freeFrames > before) return ROOM_NOW; // some is enough for a page-in
     if (this.#pager.queued === 0 || this.#pager.failures >= MAX_FAILURES) return ROOM_NEVER;
     this.#pager.waitChannel = VM_WAIT_MEMORY;
     return ROOM_LATER;
@@ -161,7 +162,7 @@ export class Pageout implements VmIo {
   /** Whether the page has been used since the last look, or must be kept for now. What its PTEs say is in its flags then. */
   #isUsed(frame: HostFrame): boolean {
     const pages = this.#pages;
-    if (pages.stamp[frame] === pages.step && (pages.flags[frame] & PG_FRESH) === 0) return true;
+    if (pages.isHeld(frame)) return true;
     this.#pmaps.harvest(frame);
     const isUsed = (pages.flags[frame] & PG_REFERENCED) !== 0;
     pages.flags[frame] &= ~PG_REFERENCED;

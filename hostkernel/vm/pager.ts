@@ -382,7 +382,7 @@ export class SwapPager implements Pager {
   /** Whether the page after those being read should come with them: it is on the device where it would be, and there is room. */
   #isWorthReading(owner: number, index: number, slot: number): boolean {
     const pages = this.#pages;
-    if (index >= OBJECT_PAGES - 1 || pages.freeFrames <= 2 * pages.reserved) return false;
+    if (index >= OBJECT_PAGES - 1 || pages.freeFrames <= pages.reserved) return false;
     return this.#slotOf(owner, index as ObjectPage) === slot && this.#owners.lookup(owner, index as ObjectPage) === NO_FRAME;
   }
 

@@ -2,7 +2,7 @@
 
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { type Access, PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
-import { compileLayout, layoutByName, Machine, type PageTableFormat } from '../../../hostkernel/machine/index.ts';
+import { type BlockDevice, compileLayout, layoutByName, Machine, type PageTableFormat } from '../../../hostkernel/machine/index.ts';
 import {
   FAULT_OK,
   MADV_INVAL,
@@ -33,6 +33,7 @@ export interface RigOptions {
   readonly mmu?: string; //    layout of the real page tables; sv39 by default
   readonly vpte?: string; //   layout of virtual page tables
   readonly xlen?: 32 | 64;
+  readonly disk?: BlockDevice | null; // to swap to; none by default
 }
 
 /** A byte read, or the FAULT_* that refused it as a negative number. */
@@ -48,7 +49,7 @@ export class Rig {
   readonly #vpte: string | undefined;
 
   constructor(options: RigOptions = {}) {
-    const machine = Machine.create({ ramBytes: (options.frames ?? 256) * PAGE_SIZE });
+    const machine = Machine.create({ ramBytes: (options.frames ?? 256) * PAGE_SIZE, ...(options.disk ? { disk: options.disk } : {}) });
     if (machine === null) throw new Error('no memory');
     this.machine = machine;
     this.vm = new Vm(machine, this.tracer);
@@ -81,7 +82,7 @@ export class Rig {
   touch(va: number, access: Access, space: VmSpace = this.space): number {
     const offset = space.context.lookup(va, access);
     if (offset >= 0) return offset;
-    const result = space.fault(va, access);
+    const result = space.faultNow(va, access);
     if (result !== FAULT_OK) return -result;
     const found = space.context.lookup(va, access);
     if (found < 0) throw new Error(`a resolved fault does not help: ${va} ${access}`);
