@@ -46,6 +46,7 @@ export const SYS_rt_sigaction = 134;
 export const SYS_rt_sigprocmask = 135;
 export const SYS_rt_sigpending = 136;
 export const SYS_rt_sigtimedwait = 137;
+export const SYS_rt_sigqueueinfo = 138;
 export const SYS_rt_sigreturn = 139;
 export const SYS_setpgid = 154;
 export const SYS_getpgid = 155;

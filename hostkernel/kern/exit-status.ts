@@ -1,7 +1,6 @@
 /** ExitStatus: how a process ended, with what is known about the fault that ended it. */
 
 import { type Access, EXEC, WRITE } from '../base/units.ts';
-import { SIGBUS, SIGILL, SIGKILL, SIGSEGV, SIGTRAP } from './abi.ts';
 
 export type ExitStatus = Exited | Killed;
 
@@ -17,17 +16,16 @@ export interface Killed {
   readonly refusal: string; // which step refused: one line
 }
 
-const SIGNAL_NAMES: ReadonlyMap<number, string> = new Map([
-  [SIGILL, 'SIGILL'],
-  [SIGTRAP, 'SIGTRAP'],
-  [SIGBUS, 'SIGBUS'],
-  [SIGKILL, 'SIGKILL'],
-  [SIGSEGV, 'SIGSEGV'],
-]);
+/** By number, from 1. */
+const SIGNAL_NAMES =
+  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'.split(
+    ' ',
+  );
 
-/** `SIGSEGV`, or `signal N` for one the kernel never sends. */
+/** `SIGSEGV`, or `signal N` for one without a name. */
 export function signalName(signal: number): string {
-  return SIGNAL_NAMES.get(signal) ?? `signal ${signal}`;
+  const name = SIGNAL_NAMES[signal - 1];
+  return name === undefined ? `signal ${signal}` : `SIG${name}`;
 }
 
 /** One line for a person: `killed by SIGSEGV: read of 0x401000 at pc 0x10120: no map entry`. */

@@ -341,14 +341,15 @@ export class HostKernel {
 
   /** `lwp` has made an access in `space`, its own, that could not be resolved: a signal, or the end. */
   refuseFault(lwp: Lwp, space: VmSpace, fault: RefusedFault): void {
-    const { result, va } = fault;
+    const { result } = fault;
     if (result === FAULT_NO_MEMORY) {
       this.killForFault(lwp.process, space, fault);
       return;
     }
     const signal = result === FAULT_INVALID ? SIGSEGV : SIGBUS;
     const code = signal === SIGBUS ? BUS_ADRERR : space.lastRefusal.reason === 'no-entry' ? SEGV_MAPERR : SEGV_ACCERR;
-    this.signals.raise(lwp, { signal, code, pid: 0, status: 0, address: va }, statusOf(space, fault, signal));
+    const { tvalLo, tvalHi } = this.machine.hart; // only a RISC-V program can have a handler
+    this.signals.raise(lwp, { signal, code, pid: 0, lo: tvalLo, hi: tvalHi }, statusOf(space, fault, signal));
   }
 
   /** Ends `process` for a fault in `space`, its own or a guest's, that could not be resolved. */
@@ -364,7 +365,7 @@ export class HostKernel {
 
   /** Sends `process` a signal from outside. */
   sendSignal(process: Process, signal: number): void {
-    this.signals.send(process, { signal, code: SI_USER, pid: 0, status: 0, address: 0 });
+    this.signals.send(process, { signal, code: SI_USER, pid: 0, lo: 0, hi: 0 });
   }
 
   /** Gives `process` its exit status. What it holds is given back at the end of the step. */

@@ -106,7 +106,7 @@ export class Life {
     if (parent === null) return;
     if (parent.actions.hearsStops) {
       const code = process.stopped ? CLD_STOPPED : CLD_CONTINUED;
-      this.#kernel.signals.send(parent, { signal: SIGCHLD, code, pid: process.pid, status: process.stopSignal, address: 0 });
+      this.#kernel.signals.send(parent, { signal: SIGCHLD, code, pid: process.pid, lo: process.stopSignal, hi: 0 });
     }
     this.#kernel.scheduler.wakeup(parent.children);
   }
@@ -138,7 +138,7 @@ export class Life {
     const reaped = parent.actions.reapsChildren && process.exitSignal === SIGCHLD;
     if (process.exitSignal !== 0) {
       const [code, value] = 'code' in status ? [CLD_EXITED, status.code] : [CLD_KILLED, status.signal];
-      this.#kernel.signals.send(parent, { signal: process.exitSignal, code, pid: process.pid, status: value, address: 0 });
+      this.#kernel.signals.send(parent, { signal: process.exitSignal, code, pid: process.pid, lo: value, hi: 0 });
     }
     if (reaped) this.forget(process);
     this.#kernel.scheduler.wakeup(parent.children);

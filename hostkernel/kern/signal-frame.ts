@@ -21,7 +21,6 @@ import {
   SA_ONSTACK,
   SA_RESETHAND,
   SEGV_MAPERR,
-  SIGCHLD,
   SIGKILL,
   SIGSEGV,
   SIGSTOP,
@@ -182,17 +181,17 @@ export function writeInfo(view: DataView, info: SignalInfo, word: number): void 
   const fields = word === 8 ? 16 : 12;
   view.setInt32(0, info.signal, true);
   view.setInt32(8, info.code, true);
-  if (info.address !== 0 || info.signal === SIGSEGV) writeWord(view, fields, word, info.address);
-  if (info.pid === 0) return;
-  view.setInt32(fields, info.pid, true); // then the uid, 0
-  if (info.signal === SIGCHLD) view.setInt32(fields + 8, info.status, true);
+  const at = info.pid === 0 ? fields : fields + 8; // behind pid and uid, which is 0
+  if (info.pid !== 0) view.setInt32(fields, info.pid, true);
+  view.setInt32(at, info.lo, true);
+  if (word === 8) view.setInt32(at + 4, info.hi, true);
 }
 
 /** The stack takes no frame: SIGSEGV, on which the program may have an opinion unless that was the signal. */
 function refuseFrame(kernel: HostKernel, hart: Processor, lwp: Lwp, signal: number, at: number): void {
   const status = { signal: SIGSEGV, faultVa: at, access: 2 as const, pc: hart.pc, refusal: `no stack for the handler of signal ${signal}` };
   if (signal === SIGSEGV) kernel.end(lwp.process, status);
-  else kernel.signals.raise(lwp, { signal: SIGSEGV, code: SEGV_MAPERR, pid: 0, status: 0, address: at }, status);
+  else kernel.signals.raise(lwp, { signal: SIGSEGV, code: SEGV_MAPERR, pid: 0, lo: at | 0, hi: Math.floor(at / 2 ** 32) }, status);
 }
 
 /** Register xi as a number, unsigned. */

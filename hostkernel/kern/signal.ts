@@ -2,8 +2,8 @@
  * Signals as data: what is pending, what is to be done about each, and what a signal does by itself. Who sends and who
  * receives is signals.ts; the frame a handler runs on is signal-frame.ts.
  *
- * A signal is pending once, however often it is sent: the first sender's record is kept. Linux queues those from
- * SIGRTMIN on; this kernel does not.
+ * A signal below SIGRTMIN is pending once, however often it is sent: the first sender's record is kept. Those from SIGRTMIN
+ * on are queued.
  */
 
 import {
@@ -15,6 +15,7 @@ import {
   SIGCONT,
   SIGKILL,
   SIGNALS,
+  SIGRTMIN,
   SIGSTOP,
   SIGTSTP,
   SIGTTIN,
@@ -30,33 +31,41 @@ export interface SignalInfo {
   readonly code: number; // si_code
   /** Sender, or the child of a SIGCHLD; 0: the kernel. */
   readonly pid: number;
-  /** SIGCHLD: exit code or signal. */
-  readonly status: number;
-  /** Address of a fault. */
-  readonly address: number;
+  /** SIGCHLD: exit code or signal. sigqueue: the value. Without a pid: address of a fault. 64 bits as halves. */
+  readonly lo: number;
+  readonly hi: number;
 }
+
+/** Records of one set that wait for their turn. */
+const MAX_QUEUED = 1024;
 
 /** Signals that have been sent and not yet taken. */
 export class PendingSignals {
   readonly set = new SignalSet();
-  readonly #infos = new Map<number, SignalInfo>();
+  #records: SignalInfo[] = []; // in the order they came
 
-  add(info: SignalInfo): void {
-    if (this.set.has(info.signal)) return;
+  /** @returns false: too many are queued, and this one is not */
+  add(info: SignalInfo): boolean {
+    if (this.set.has(info.signal) && info.signal < SIGRTMIN) return true;
+    if (this.#records.length >= MAX_QUEUED) return false;
     this.set.add(info.signal);
-    this.#infos.set(info.signal, info);
+    this.#records.push(info);
+    return true;
   }
 
-  /** Takes `signal` out; null if it is not in. */
+  /** Takes the first record of `signal` out; null if there is none. */
   take(signal: number): SignalInfo | null {
-    const info = this.#infos.get(signal) ?? null;
-    this.delete(signal);
-    return info;
+    const at = this.#records.findIndex((info) => info.signal === signal);
+    if (at < 0) return null;
+    const [info] = this.#records.splice(at, 1);
+    if (!this.#records.some((other) => other.signal === signal)) this.set.delete(signal);
+    return info ?? null;
   }
 
   delete(signal: number): void {
+    if (!this.set.has(signal)) return;
     this.set.delete(signal);
-    this.#infos.delete(signal);
+    this.#records = this.#records.filter((info) => info.signal !== signal);
   }
 }
 

@@ -26,13 +26,16 @@ export class Signals {
     this.#kernel = kernel;
   }
 
-  /** Sends a signal to `process`, or to the lwp of it that `only` names. */
-  send(process: Process, info: SignalInfo, only: Lwp | null = null): void {
-    if (process.exitStatus !== null) return;
+  /**
+   * Sends a signal to `process`, or to the lwp of it that `only` names.
+   * @returns false: so many are queued that this one is lost
+   */
+  send(process: Process, info: SignalInfo, only: Lwp | null = null): boolean {
+    if (process.exitStatus !== null) return true;
     const { signal } = info;
     if (signal === SIGKILL) {
       this.#kernel.end(process, killedBy(info));
-      return;
+      return true;
     }
     const action = defaultAction(signal);
     if (signal === SIGCONT) this.#continue(process);
@@ -40,15 +43,16 @@ export class Signals {
     const receiver = this.#receiver(process, only, signal);
     if (receiver !== null && receiver.awaited?.has(signal) !== true) {
       const { handler } = process.actions.get(signal);
-      if (process.actions.ignores(signal)) return;
+      if (process.actions.ignores(signal)) return true;
       if (handler === SIG_DFL) {
         this.#act(process, info);
-        return;
+        return true;
       }
     }
-    (only ?? process).pending.add(info);
+    if (!(only ?? process).pending.add(info)) return false;
     for (const lwp of only === null ? process.lwps : [only]) lwp.attention = true;
     if (receiver !== null) this.#kernel.scheduler.rouse(receiver);
+    return true;
   }
 
   /** `lwp` has made a fault. Without a handler, or if it is blocked, the process ends by `status`. */
@@ -66,7 +70,7 @@ export class Signals {
   /** One of the timers of `process` has run out. */
   expire(process: Process, which: number): void {
     const signal = which === ITIMER_REAL ? SIGALRM : which === ITIMER_VIRTUAL ? SIGVTALRM : SIGPROF;
-    this.send(process, { signal, code: SI_KERNEL, pid: 0, status: 0, address: 0 });
+    this.send(process, { signal, code: SI_KERNEL, pid: 0, lo: 0, hi: 0 });
   }
 
   /**

@@ -200,7 +200,7 @@ function writePipe(p: Process, file: PipeEnd, transfer: Transfer): number {
   for (;;) {
     if (pipe.readers === 0) {
       if (call.done > 0) return call.done;
-      p.kernel.signals.send(p, { signal: SIGPIPE, code: SI_KERNEL, pid: 0, status: 0, address: 0 }, lwp);
+      p.kernel.signals.send(p, { signal: SIGPIPE, code: SI_KERNEL, pid: 0, lo: 0, hi: 0 }, lwp);
       return -EPIPE;
     }
     const left = length - call.done;

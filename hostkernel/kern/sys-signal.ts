@@ -224,7 +224,30 @@ export function sysKill(p: Process, args: SyscallArgs): number {
   const targets = [...kernel.processes].filter((q) => (pid > 0 ? q.pid === pid : pid === -1 ? q !== p : q.pgid === group));
   if (targets.length === 0) return -ESRCH;
   if (signal === 0) return 0;
-  for (const target of targets) kernel.signals.send(target, { signal, code: SI_USER, pid: p.pid, status: 0, address: 0 });
+  for (const target of targets) kernel.signals.send(target, { signal, code: SI_USER, pid: p.pid, lo: 0, hi: 0 });
+  return p.exitStatus === null ? 0 : NO_RESULT;
+}
+
+/**
+ * rt_sigqueueinfo(pid, signal, info): kill with a value.
+ * @param args pid: a process; signal: 1..64; info: address of a siginfo_t: si_code below 0, and si_value
+ * @returns 0; or -EINVAL no such signal; -EPERM si_code says the kernel or kill() sent it; -ESRCH; -EFAULT; -EAGAIN the queue is full
+ * Source: Linux rt_sigqueueinfo(2).
+ */
+export function sysRtSigqueueinfo(p: Process, args: SyscallArgs): number {
+  const signal = args.int(1);
+  if (signal < 1 || signal > SIGNALS) return -EINVAL;
+  const bytes = copyIn(p, args.unsigned(2), INFO_BYTES);
+  if (bytes === null) return -EFAULT;
+  const view = new DataView(bytes.buffer);
+  const code = view.getInt32(8, true);
+  if (code >= SI_USER || code === SI_TKILL) return -EPERM;
+  const target = p.kernel.life.processes.get(args.int(0));
+  if (target === undefined) return -ESRCH;
+  const value = p.xlen === 64 ? 24 : 20;
+  const hi = p.xlen === 64 ? view.getInt32(value + 4, true) : 0;
+  const sent = p.kernel.signals.send(target, { signal, code, pid: p.pid, lo: view.getInt32(value, true), hi });
+  if (!sent) return -EAGAIN;
   return p.exitStatus === null ? 0 : NO_RESULT;
 }
 
@@ -244,7 +267,7 @@ function sendToLwp(p: Process, pid: number | null, tid: number, signal: number):
     const lwp = process.lwps.find((other) => other.tid === tid);
     if (lwp === undefined) continue;
     if (pid !== null && process.pid !== pid) return -ESRCH;
-    if (signal !== 0) p.kernel.signals.send(process, { signal, code: SI_TKILL, pid: p.pid, status: 0, address: 0 }, lwp);
+    if (signal !== 0) p.kernel.signals.send(process, { signal, code: SI_TKILL, pid: p.pid, lo: 0, hi: 0 }, lwp);
     return p.exitStatus === null ? 0 : NO_RESULT;
   }
   return -ESRCH;

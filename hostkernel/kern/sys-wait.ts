@@ -82,7 +82,7 @@ export function sysWaitid(p: Process, args: SyscallArgs, lwp: Lwp): number {
   const info = args.unsigned(2);
   const bytes = new Uint8Array(INFO_BYTES);
   if (typeof news !== 'number') {
-    const record = { signal: SIGCHLD, code: news.code, pid: news.child.pid, status: news.value, address: 0 };
+    const record = { signal: SIGCHLD, code: news.code, pid: news.child.pid, lo: news.value, hi: 0 };
     writeInfo(new DataView(bytes.buffer), record, p.xlen / 8);
   }
   if (info !== 0 && !copyOut(p, info, bytes)) return -EFAULT;

@@ -94,10 +94,10 @@ export class Traps {
     if (cause === TRAP_ECALL) this.#ecall(lwp);
     else if (isPageFault(cause)) this.#pageFault(lwp);
     else if (cause === TRAP_ILLEGAL) {
-      this.#raise(lwp, SIGILL, ILL_ILLOPC, this.#hart.pc, `illegal instruction 0x${this.#hart.tval.toString(16)}`);
-    } else if (cause === TRAP_BREAKPOINT) this.#raise(lwp, SIGTRAP, TRAP_BRKPT, this.#hart.pc, 'breakpoint');
+      this.#raise(lwp, SIGILL, ILL_ILLOPC, `illegal instruction 0x${this.#hart.tval.toString(16)}`);
+    } else if (cause === TRAP_BREAKPOINT) this.#raise(lwp, SIGTRAP, TRAP_BRKPT, 'breakpoint');
     else if (cause !== TRAP_BUDGET) {
-      this.#raise(lwp, SIGBUS, BUS_ADRALN, this.#hart.tval, `misaligned or impossible access, trap cause ${cause}`);
+      this.#raise(lwp, SIGBUS, BUS_ADRALN, `misaligned or impossible access, trap cause ${cause}`);
     }
   }
 
@@ -124,9 +124,12 @@ export class Traps {
     else kernel.refuseFault(lwp, space, { result, va, access: hart.access, pc: hart.pc });
   }
 
-  #raise(lwp: Lwp, signal: number, code: number, address: number, refusal: string): void {
-    const status = { signal, faultVa: null, access: 0 as const, pc: this.#hart.pc, refusal };
-    this.#kernel.signals.raise(lwp, { signal, code, pid: 0, status: 0, address }, status);
+  /** A trap that is no page fault becomes a signal. The address it reports is pc, but for a misaligned access. */
+  #raise(lwp: Lwp, signal: number, code: number, refusal: string): void {
+    const { pc, pcLo, pcHi, tvalLo, tvalHi } = this.#hart;
+    const ofAccess = signal === SIGBUS;
+    const info = { signal, code, pid: 0, lo: ofAccess ? tvalLo : pcLo, hi: ofAccess ? tvalHi : pcHi };
+    this.#kernel.signals.raise(lwp, info, { signal, faultVa: null, access: 0 as const, pc, refusal });
   }
 
   /**
