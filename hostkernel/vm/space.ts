@@ -340,7 +340,7 @@ export class VmSpace {
       const found = this.map.findSpace(pagesOf(hint), pages);
       if (found >= 0) return found;
     }
-    return this.map.findSpace(this.map.endPage / 4, pages);
+    return this.map.findSpace(Math.floor(this.map.endPage / 4), pages);
   }
 
   #enterObject(start: number, pages: number, request: MmapRequest, protection: Access): void {

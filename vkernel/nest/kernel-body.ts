@@ -1,0 +1,87 @@
+/**
+ * A host kernel as a program of a host kernel, to any depth.
+ *
+ *   kernelBody                one kernel in one process
+ *   nest(kernel, 2, ...)      kernel -> process: kernel -> process: kernel -> what the caller spawns there
+ */
+import { Tracer } from '../../hostkernel/base/trace.ts';
+import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
+import { type Host, type HostBody, HostKernel, type HostKernelOptions, type HostWait, type Process } from '../../hostkernel/kern/index.ts';
+import type { PageTableFormat } from '../../hostkernel/machine/index.ts';
+import { VirtualMachine } from './virtual-machine.ts';
+
+/** Share of a kernel's frames that becomes the RAM of the kernel in it; the rest is for page tables and the way there. */
+const RAM_SHARE = 3 / 4;
+
+export interface NestedKernel {
+  readonly frames: number; // of RAM
+  /** Page tables of the inner kernel, in the format its host was told to walk. */
+  readonly mmu: PageTableFormat;
+  /** Virtual page tables of the inner kernel's processes. */
+  readonly vpte: PageTableFormat;
+  readonly options?: Partial<Pick<HostKernelOptions, 'tracer' | 'timeSlice' | 'log' | 'vkernelEnable'>>;
+  /** Called once the kernel is up: starts its processes. */
+  readonly start: (kernel: HostKernel, machine: VirtualMachine) => void;
+  /** Called when all of them have ended. */
+  readonly ended?: (kernel: HostKernel) => void;
+}
+
+/** Exit codes of a kernel body. */
+export const KERNEL_DONE = 0;
+export const KERNEL_NO_MACHINE = 1;
+
+/** The program that is a host kernel. It ends when all its processes have. */
+export function kernelBody(nested: NestedKernel): HostBody {
+  return function* main(host: Host): Generator<HostWait, number> {
+    const machine = VirtualMachine.create(host, nested.frames);
+    if (typeof machine === 'number') return KERNEL_NO_MACHINE;
+    const { mmu, vpte } = nested;
+    const kernel = new HostKernel({ tracer: new Tracer(), ...nested.options, machine, mmu64: mmu, mmu32: mmu, vpte64: vpte, vpte32: vpte });
+    nested.start(kernel, machine);
+    do {
+      while (kernel.step()) {
+        if (!machine.hart.preempted) continue;
+        yield;
+        machine.hart.preempted = false;
+      }
+    } while (kernel.endDeadlock());
+    nested.ended?.(kernel);
+    return KERNEL_DONE;
+  };
+}
+
+export interface NestOptions {
+  readonly xlen: 32 | 64;
+  /** Kernels between `outer` and the innermost one's processes: 1 or more. */
+  readonly depth: number;
+  /** What all kernels but the innermost walk for the next: `outer` must have been given it as its VPTE format. */
+  readonly between: PageTableFormat;
+  /** Virtual page tables of the innermost kernel's processes. */
+  readonly vpte: PageTableFormat;
+  readonly options?: NestedKernel['options'];
+  /** Called with each kernel that is up, `outer` first as 0. */
+  readonly visit?: (kernel: HostKernel, depth: number) => void;
+  /** Starts the processes of the innermost kernel. */
+  readonly start: NestedKernel['start'];
+  readonly ended?: (kernel: HostKernel, depth: number) => void;
+}
+
+/** Starts a kernel in `outer`, one in that, and so on. @returns the process of `outer` that is the next kernel */
+export function nest(outer: HostKernel, nesting: NestOptions, at = 1): Process {
+  const { xlen, depth, between, vpte, options, visit, start, ended } = nesting;
+  if (at === 1) visit?.(outer, 0);
+  const frames = Math.floor(outer.vm.freeFrames * RAM_SHARE);
+  const body = kernelBody({
+    frames,
+    mmu: between,
+    vpte: at === depth ? vpte : between,
+    ...(options === undefined ? {} : { options }),
+    start: (kernel, machine) => {
+      visit?.(kernel, at);
+      if (at === depth) start(kernel, machine);
+      else nest(kernel, nesting, at + 1);
+    },
+    ended: (kernel) => ended?.(kernel, at),
+  });
+  return outer.spawnBody(`kernel ${at} (${(frames * PAGE_SIZE) / 2 ** 20} MiB)`, body, xlen);
+}
