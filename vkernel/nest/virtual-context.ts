@@ -7,6 +7,7 @@
  * The page tables are in VPTE format: what this kernel takes for the hardware's format is what its host was told to
  * walk. One lookup at depth d is a lookup at each of the d kernels below, each of which hits its own cache.
  */
+import { kassert } from '../../hostkernel/base/assert.ts';
 import { type Access, EXEC, type HostFrame, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import {
   type Host,
@@ -46,7 +47,6 @@ export class VirtualContext implements TranslationContext {
   readonly #home: ContextHome;
   readonly #ram: VirtualRam;
   readonly #limit: number;
-  readonly #shift: number; // log2 of the words of an entry
   // By page & 255: a page that translates, its frame, and what for. WRITE only where the entry is marked modified.
   readonly #pages = new Float64Array(CACHE_PAGES).fill(NO_PAGE);
   readonly #frames = new Int32Array(CACHE_PAGES);
@@ -67,13 +67,13 @@ export class VirtualContext implements TranslationContext {
   }
 
   private constructor(home: ContextHome, id: number, format: PageTableFormat, root: HostFrame) {
+    kassert(!format.bigEndian, 'nest: page tables of the other byte order');
     this.id = id;
     this.format = format;
     this.root = root;
     this.#home = home;
     this.#ram = home.ram;
     this.#limit = home.userLimit;
-    this.#shift = format.entryShift - 2;
   }
 
   lookup(va: number, access: Access): number {
@@ -113,17 +113,20 @@ export class VirtualContext implements TranslationContext {
     this.#home.host.syscall(SYS_vmspace_destroy, this.id);
   }
 
-  /** Walks for `page` and caches what it finds. Marks the leaf accessed, for a write modified. @returns whether it may */
+  /** Walks for `page` and caches what it finds. Marks the entries accessed, for a write modified. @returns whether it may */
   #walk(page: number, slot: number, access: Access): boolean {
     const { format } = this;
     const words = this.#ram.i32;
     const wide = format.entryBytes === 8;
     const counters = this.#home.walkCounters;
-    let table: number = this.root;
+    const ramEnd = this.#ram.frames * PAGE_SIZE;
+    let table = this.root * PAGE_SIZE; // byte address in our RAM
     let rights: number = ALL;
     counters.walks++;
     for (let level = format.levels - 1; level >= 0; level--) {
-      const word = (this.#ram.offsetFor(table, READ) >>> 2) + (format.index(level, page) << this.#shift);
+      const address = table + (format.index(level, page) << format.entryShift);
+      if (address >= ramEnd) return false;
+      const word = this.#ram.offsetFor(Math.floor(address / PAGE_SIZE), READ) / 4 + ((address & (PAGE_SIZE - 1)) >>> 2);
       const lo = words[word];
       const hi = wide ? words[word + 1] : 0;
       counters.walkReferences++;
@@ -132,16 +135,16 @@ export class VirtualContext implements TranslationContext {
       const attributes = format.attributes(level, lo, hi);
       rights &= attributes;
       if ((rights & access) !== access) return false;
-      const frame = format.frame(level, lo, hi);
+      const marked = format.marked(level, lo, hi, access);
+      if (marked !== lo) {
+        words[this.#ram.offsetFor(Math.floor(address / PAGE_SIZE), WRITE) / 4 + ((address & (PAGE_SIZE - 1)) >>> 2)] = marked;
+      }
       if (kind === ENTRY_TABLE) {
-        if (frame >= this.#ram.frames) return false;
-        table = frame;
+        table = format.tableAddress(level, lo, hi);
         continue;
       }
-      const marked = lo | format.accessedLo | (access === WRITE ? format.dirtyLo : 0);
-      if (marked !== lo) words[this.#ram.offsetFor(table, WRITE) / 4 + (format.index(level, page) << this.#shift)] = marked;
-      const span = format.span(level);
-      const found = frame + (page - Math.floor(page / span) * span);
+      const pages = format.leafPages(level, lo, hi);
+      const found = format.frame(level, lo, hi) + (page - Math.floor(page / pages) * pages);
       if (found >= this.#ram.frames) return false;
       this.#pages[slot] = page;
       this.#frames[slot] = found;
@@ -154,6 +157,5 @@ export class VirtualContext implements TranslationContext {
 
 /** The value of MADV_SETMAP that makes the table in frame `root` the root table. */
 function rootValue(format: PageTableFormat, root: HostFrame): number {
-  if (!format.rootIsEntry) return root;
-  return (format.tableHi(root) >>> 0) * 2 ** 32 + (format.tableLo(root) >>> 0);
+  return (format.rootHi(root * PAGE_SIZE) >>> 0) * 2 ** 32 + (format.rootLo(root * PAGE_SIZE) >>> 0);
 }
