@@ -78,6 +78,7 @@ export class BodyHost implements Host {
   #trap(): void {
     const { kernel, space, xlen } = this.#process;
     kernel.counters.entries++;
+    kernel.vm.releaseHolds();
     kernel.machine.trapFromBody(space.context, xlen);
   }
 

@@ -14,7 +14,7 @@
 import { kassert } from '../base/assert.ts';
 import { type Access, PAGE_MASK, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
 import type { RamView } from '../machine/index.ts';
-import { FAULT_NO_MEMORY, FAULT_OK, FAULT_WAIT } from '../vm/index.ts';
+import { FAULT_NO_MEMORY, FAULT_OK, FAULT_WAIT, type Vm } from '../vm/index.ts';
 import { FAULT_NS } from './costs.ts';
 import type { UserMemory } from './host.ts';
 import type { Process } from './process.ts';
@@ -38,12 +38,15 @@ export class ProcessMemory implements UserMemory {
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
   readonly #process: Process;
+  readonly #paging: Vm | null; // where pages may leave RAM
   #context: Translator;
 
   constructor(process: Process, ram: RamView) {
     this.words = ram.i32;
     this.bytes = ram.u8;
     this.#process = process;
+    const { vm } = process.kernel;
+    this.#paging = vm.io === null ? null : vm;
     this.#context = process.space.context;
   }
 
@@ -53,12 +56,13 @@ export class ProcessMemory implements UserMemory {
   }
 
   translate(va: number, access: Access): number {
-    const at = this.#context.lookup(va, access);
-    return at >= 0 ? at : this.#fault(va, access);
+    const at = this.#at(va, access);
+    if (this.#paging !== null) this.#paging.hold(at);
+    return at;
   }
 
   load8(va: number): number {
-    return this.bytes[this.translate(va, READ)];
+    return this.bytes[this.#at(va, READ)];
   }
 
   load16(va: number): number {
@@ -66,7 +70,7 @@ export class ProcessMemory implements UserMemory {
   }
 
   load32(va: number): number {
-    if ((va & 3) === 0) return this.words[this.translate(va, READ) >>> 2] >>> 0;
+    if ((va & 3) === 0) return this.words[this.#at(va, READ) >>> 2] >>> 0;
     return (this.load16(va) | (this.load16(va + 2) << 16)) >>> 0;
   }
 
@@ -75,34 +79,34 @@ export class ProcessMemory implements UserMemory {
   }
 
   store8(va: number, value: number): void {
-    this.bytes[this.translate(va, WRITE)] = value;
+    this.bytes[this.#at(va, WRITE)] = value;
   }
 
   store16(va: number, value: number): void {
-    if ((va & PAGE_MASK) === PAGE_MASK) this.translate(va + 1, WRITE); // both pages, before either changes
+    if ((va & PAGE_MASK) === PAGE_MASK) this.#at(va + 1, WRITE); // both pages, before either changes
     this.store8(va, value);
     this.store8(va + 1, value >>> 8);
   }
 
   store32(va: number, value: number): void {
     if ((va & 3) === 0) {
-      this.words[this.translate(va, WRITE) >>> 2] = value;
+      this.words[this.#at(va, WRITE) >>> 2] = value;
       return;
     }
-    this.translate(va + 3, WRITE);
+    this.#at(va + 3, WRITE);
     this.store16(va, value);
     this.store16(va + 2, value >>> 16);
   }
 
   store64(va: number, value: number): void {
-    if ((va & PAGE_MASK) > PAGE_SIZE - 8) this.translate(va + 7, WRITE);
+    if ((va & PAGE_MASK) > PAGE_SIZE - 8) this.#at(va + 7, WRITE);
     this.store32(va, value);
     this.store32(va + 4, Math.floor(value / TWO32));
   }
 
   read(va: number, into: Uint8Array): void {
     for (let done = 0; done < into.length; ) {
-      const at = this.translate(va + done, READ);
+      const at = this.#at(va + done, READ);
       const n = pieceAt(va + done, into.length - done);
       into.set(this.bytes.subarray(at, at + n), done);
       done += n;
@@ -111,7 +115,7 @@ export class ProcessMemory implements UserMemory {
 
   write(va: number, from: Uint8Array): void {
     for (let done = 0; done < from.length; ) {
-      const at = this.translate(va + done, WRITE);
+      const at = this.#at(va + done, WRITE);
       const n = pieceAt(va + done, from.length - done);
       this.bytes.set(n === from.length ? from : from.subarray(done, done + n), at);
       done += n;
@@ -125,7 +129,7 @@ export class ProcessMemory implements UserMemory {
 
   fill(va: number, len: number, byte: number): void {
     for (let done = 0; done < len; ) {
-      const at = this.translate(va + done, WRITE);
+      const at = this.#at(va + done, WRITE);
       const n = pieceAt(va + done, len - done);
       this.bytes.fill(byte, at, at + n);
       done += n;
@@ -157,7 +161,13 @@ export class ProcessMemory implements UserMemory {
     this.bytes.copyWithin(to, from, from + n);
   }
 
-  /** The slow half of translate: the kernel's part of a page fault. */
+  /** As translate(), but good until the next call of anything: the page may leave RAM. Hot. */
+  #at(va: number, access: Access): number {
+    const at = this.#context.lookup(va, access);
+    return at >= 0 ? at : this.#fault(va, access);
+  }
+
+  /** The slow half of #at: the kernel's part of a page fault. */
   #fault(va: number, access: Access): number {
     const process = this.#process;
     if (process.exitStatus !== null) throw new ProcessEnded();

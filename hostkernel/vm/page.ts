@@ -42,6 +42,7 @@ export const PG_FRESH = 8; // brought in, and whoever asked for it has not used 
 export const PG_WANTED = 16; // somebody waits for the transfer of this busy page
 
 const MAX_WIRES = 65535;
+const MAX_STEP = 2 ** 30;
 
 export const NO_FRAME = 0 as HostFrame;
 
@@ -151,10 +152,15 @@ export class VmPages implements PageSource {
     else this.#free(frame);
   }
 
-  /** A TypeScript program has taken an offset into `frame`: it is not evicted in this step. Hot. */
+  /** A TypeScript program has taken an offset into `frame`: it is not evicted before nextStep(). Hot. */
   hold(frame: HostFrame): void {
     this.flags[frame] &= ~PG_FRESH;
     this.stamp[frame] = -this.step;
+  }
+
+  /** Ends what `hold` does. */
+  nextStep(): void {
+    this.step = (this.step % MAX_STEP) + 1;
   }
 
   /** Whether `hold` was called for `frame` in this step. */

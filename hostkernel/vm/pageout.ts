@@ -37,7 +37,6 @@ const MAX_FAILURES = 8;
 const TABLE_RESERVE = 4;
 const MIN_RESERVE = 8;
 const MAX_RESERVE = 64;
-const MAX_STEP = 2 ** 30;
 const NS_PER_MS = 1_000_000;
 
 export interface PageoutParts {
@@ -86,7 +85,7 @@ export class Pageout implements VmIo {
 
   poll(): void {
     const pages = this.#pages;
-    pages.step = (pages.step % MAX_STEP) + 1;
+    pages.nextStep();
     if (this.#pager.queued > 0) this.#pager.complete();
     if (pages.freeFrames < this.target) this.#scan(POLL_SCAN, this.target);
   }

@@ -10,7 +10,7 @@
 
 import { kassert } from '../base/assert.ts';
 import type { Tracer } from '../base/trace.ts';
-import { READ, type VirtualPage, WRITE } from '../base/units.ts';
+import { type HostFrame, PAGE_SHIFT, READ, type VirtualPage, WRITE } from '../base/units.ts';
 import { compileLayout, type Hardware, type PageTableFormat, VPTE_32_NX, VPTE_64_NX } from '../machine/index.ts';
 import { HardwarePmaps } from '../pmap/index.ts';
 import { VmCounters, type RefusalReason } from './counters.ts';
@@ -39,10 +39,12 @@ export class Vm {
   /** Set by the kernel: makes the lwps that sleep on a channel ready. */
   wakeup: (channel: number) => void = () => undefined;
   readonly #spaces = new Set<VmSpace>();
+  readonly #firstOffset: number; // of frame 0; where pages may leave RAM, frames follow each other in it
   #nextSpace = 1;
 
   constructor(machine: Hardware, tracer: Tracer) {
     this.machine = machine;
+    this.#firstOffset = machine.ram.offsetOf(0 as HostFrame);
     this.tracer = tracer;
     this.pages = new VmPages(machine);
     this.pmaps = new HardwarePmaps(machine, this.pages);
@@ -56,6 +58,16 @@ export class Vm {
   /** After FAULT_WAIT, what the access waits for: a frame whose I/O is under way, or VM_WAIT_MEMORY. */
   get waitChannel(): number {
     return this.io === null ? 0 : this.io.waitChannel;
+  }
+
+  /** Somebody keeps `offset` in memory: its page stays in RAM until releaseHolds() or the next poll(). Hot. */
+  hold(offset: number): void {
+    this.pages.hold(((offset - this.#firstOffset) >>> PAGE_SHIFT) as HostFrame);
+  }
+
+  /** Nobody relies on an offset any more. */
+  releaseHolds(): void {
+    this.pages.nextStep();
   }
 
   /** Frames nobody uses. */
