@@ -59,6 +59,8 @@ export interface NestOptions {
   /** Virtual page tables of the innermost kernel's processes. */
   readonly vpte: PageTableFormat;
   readonly options?: NestedKernel['options'];
+  /** Share of the frames free in `outer` that the kernel in it gets as RAM; 3/4 by default. */
+  readonly ramShare?: number;
   /** Called with each kernel that is up, `outer` first as 0. */
   readonly visit?: (kernel: HostKernel, depth: number) => void;
   /** Starts the processes of the innermost kernel. */
@@ -70,7 +72,7 @@ export interface NestOptions {
 export function nest(outer: HostKernel, nesting: NestOptions, at = 1): Process {
   const { xlen, depth, between, vpte, options, visit, start, ended } = nesting;
   if (at === 1) visit?.(outer, 0);
-  const frames = Math.floor(outer.vm.freeFrames * RAM_SHARE);
+  const frames = Math.floor(outer.vm.freeFrames * (at === 1 ? (nesting.ramShare ?? RAM_SHARE) : RAM_SHARE));
   const body = kernelBody({
     frames,
     mmu: between,
