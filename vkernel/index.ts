@@ -11,8 +11,10 @@ import type { Tracer } from '../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../hostkernel/base/units.ts';
 import { describeExit, type ExitStatus, type Host, type HostBody, HostKernel, type HostWait } from '../hostkernel/kern/index.ts';
 import type { Machine, PageTableFormat } from '../hostkernel/machine/index.ts';
+import type { VmSpace } from '../hostkernel/vm/index.ts';
 import { L4Kernel, Platform, type RunResult, threadId, threadName, USER_BASE } from './l4/index.ts';
 import type { L4Body } from './l4/user.ts';
+import type { GuestSpace } from './platform/index.ts';
 import { physmemBody } from './physmem/server.ts';
 import { type GuestProcess, type RootReport, rootTask } from './posix/root.ts';
 import { taskServer } from './task/server.ts';
@@ -49,6 +51,15 @@ export interface StackOptions {
   readonly verify?: boolean;
   /** A further TypeScript thread in the guest's address space. */
   readonly companion?: L4Body;
+  /** Looks at the guest once: when so many instructions have been retired, or (null) at its end. */
+  readonly inspect?: { readonly at: number | null; readonly look: (view: GuestView) => void };
+}
+
+/** The guest's address space as its kernel and the host have it; for a look only. */
+export interface GuestView {
+  readonly instructions: number; // retired so far
+  readonly guest: GuestSpace;
+  readonly host: VmSpace;
 }
 
 /** What happened, layer by layer. Counts repeat exactly for the same program and options. */
@@ -155,6 +166,8 @@ export function bootStack(options: StackOptions): StackResult {
       const l4 = new L4Kernel(platform, { tracer, log: (line) => options.log('l4', line) });
       state.platform = platform;
       state.l4 = l4;
+      const at = options.inspect?.at ?? null;
+      if (at !== null) l4.probe(at, () => inspect(state));
       const root = l4.createRootThread(wortel(l4.sigma0, servers(state), options.log));
       options.log(
         'vkernel',
@@ -166,6 +179,12 @@ export function bootStack(options: StackOptions): StackResult {
       else if (state.report === null) state.failure ??= result.report.join('; ');
       return 0;
     };
+  }
+
+  function inspect(state: Boot): void {
+    const guest = state.l4?.hostedSpaces.at(-1);
+    const space = guest && [...(process.group?.spaces ?? [])].find(({ id }) => id === guest.id);
+    if (guest && space) options.inspect?.look({ instructions: state.l4?.counters.instructions ?? 0, guest, host: space.space });
   }
 
   function servers(state: Boot): Parameters<typeof wortel>[1] {
@@ -189,6 +208,9 @@ export function bootStack(options: StackOptions): StackResult {
           },
           failed: (why) => {
             state.failure = why;
+          },
+          ended: () => {
+            if (options.inspect?.at === null) inspect(state);
           },
           ...(options.companion === undefined ? {} : { companion: options.companion }),
         }),

@@ -116,12 +116,6 @@ describe('an option that cannot be had', () => {
     await expectRefusal(['run', ...flags, HELLO], 2, text);
   });
 
-  test('is a 64-bit layout for a 32-bit program', async () => {
-    await expectRefusal(['run', '--mmu', 'sv39', HELLO_32], 2, 'sv39 is a 64-bit layout');
-    await expectRefusal(['run', '--vpte', 'sv48', HELLO_32], 2, 'sv48 is a 64-bit layout');
-    await expectRefusal(['demo', '--mmu', 'sv32', '--vpte', 'sv39'], 2, 'sv39 is a 64-bit layout');
-  });
-
   test('is an unknown or incomplete command', async () => {
     await expectRefusal(['frob'], 2, "unknown command 'frob'");
     await expectRefusal(['run'], 2, "missing required argument 'PROGRAM'");

@@ -1,6 +1,5 @@
 /** `vkernel demo`: the boot as a log a newcomer can follow, a guest program, and what it cost. */
 import { Tracer } from '../../hostkernel/base/trace.ts';
-import { layoutByName } from '../../hostkernel/machine/index.ts';
 import { bootStack } from '../index.ts';
 import { guarded } from './crash.ts';
 import { chooseFormats } from './layouts.ts';
@@ -14,7 +13,7 @@ const NODES = '5000';
 
 /** Boots, runs the demonstration program, accounts for every frame. @returns the exit status */
 export function demoCommand(options: MachineOptions): number {
-  const narrow = [options.mmu, options.vpte].some((name) => (layoutByName(name ?? '')?.va.bits ?? 64) <= 32);
+  const narrow = [options.mmu, options.vpte].some((layout) => layout !== undefined && layout.va.bits <= 32);
   const xlen = narrow ? 32 : 64;
   const formats = chooseFormats(xlen, options.mmu, options.vpte, 'guest');
   if (typeof formats === 'string') return complain(formats, EXIT_USAGE);

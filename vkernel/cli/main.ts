@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The command `vkernel`. Parses the command line; each command is a module of its own, loaded when it is wanted. */
 import { Command, CommanderError, Option } from 'commander';
-import { LAYOUT_NAMES } from '../../hostkernel/machine/paging/index.ts';
 import { DEFAULT_MEMORY, type MachineOptions, machineOptions, type RawOptions } from './options.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE } from './report.ts';
 import { OutputFailure, TERMINAL } from './terminal.ts';
@@ -28,11 +27,10 @@ function guestFlags(command: Command): Command {
 }
 
 function machineFlags(command: Command): Command {
-  const hardware = LAYOUT_NAMES.filter((name) => !name.startsWith('vpte')).join(', ');
   return command
     .addOption(new Option('-m, --memory <SIZE>', 'RAM of the machine: 64M, 1G, ... up to 4G less 64K').default(DEFAULT_MEMORY))
-    .option('--mmu <LAYOUT>', `page tables of the hardware: ${hardware}`)
-    .option('--vpte <LAYOUT>', `virtual page tables: ${LAYOUT_NAMES.join(', ')}`)
+    .option('--mmu <LAYOUT>', 'page tables of the hardware: a name out of `vkernel layouts`, or a file')
+    .option('--vpte <LAYOUT>', 'virtual page tables: a name out of `vkernel layouts`, or a file')
     .option('--stats', 'counters on standard error at the end')
     .option('--trace <EVENTS>', 'print events: fault,walk,map,unmap,ipc,rpc,syscall,switch')
     .option('--json', 'counters and events as JSON');
@@ -40,8 +38,23 @@ function machineFlags(command: Command): Command {
 
 /** Runs `body` with checked options. @returns the exit status */
 async function withOptions(raw: RawOptions, body: (options: MachineOptions) => Promise<number>): Promise<number> {
-  const options = machineOptions(raw);
+  const options = await machineOptions(raw);
   return typeof options === 'string' ? complain(options, EXIT_USAGE) : body(options);
+}
+
+/** `vkernel layouts ...`: everything about page-table layouts that needs no machine. */
+function layoutCommands(program: Command, done: (status: number) => void): void {
+  const layouts = program.command('layouts').description('page-table layouts: list, draw, check and test them');
+  const command = (name: string, description: string): Command =>
+    layouts.command(name).description(description).option('--json', 'the same as JSON');
+  const load = async () => import('./layouts-command.ts');
+  layouts.option('--json', 'the list as JSON').action(async (options: { json?: boolean }) => done((await load()).listCommand(options)));
+  command('show', 'draw a layout bit by bit')
+    .argument('<LAYOUT>', 'a name, or a file (.toml, .json)')
+    .action(async (name: string, _: object, self: Command) => done(await (await load()).showCommand(name, self.optsWithGlobals())));
+  command('check', 'say what is wrong with a layout file')
+    .argument('<FILE>', 'a description, TOML or JSON')
+    .action(async (path: string, _: object, self: Command) => done(await (await load()).checkCommand(path, self.optsWithGlobals())));
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -79,6 +92,10 @@ async function main(argv: readonly string[]): Promise<number> {
     .action(async (path: string, args: string[], raw: RawOptions) => {
       status = await withOptions(raw, async (options) => (await import('./host.ts')).hostCommand(path, args, options));
     });
+
+  layoutCommands(program, (result) => {
+    status = result;
+  });
 
   try {
     await program.parseAsync(argv, { from: 'user' });

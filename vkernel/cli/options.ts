@@ -1,13 +1,15 @@
 /** Options every command that starts a machine understands. */
 import { TRACE_KINDS, type TraceKind } from '../../hostkernel/base/trace.ts';
 import { Machine, Ram } from '../../hostkernel/machine/index.ts';
+import type { LayoutDescriptor } from '../../hostkernel/machine/paging/index.ts';
+import { namedLayout } from './layout-file.ts';
 import { parseSize, showSize } from './size.ts';
 import { TERMINAL } from './terminal.ts';
 
 export interface MachineOptions {
   readonly memory: number; // bytes of RAM
-  readonly mmu: string | undefined;
-  readonly vpte: string | undefined;
+  readonly mmu: LayoutDescriptor | undefined;
+  readonly vpte: LayoutDescriptor | undefined;
   readonly root: string | undefined;
   readonly stats: boolean;
   readonly json: boolean;
@@ -40,7 +42,7 @@ function parseWindow(text: string): number | null {
 }
 
 /** Checks the options. @returns them, or one line that says which is wrong */
-export function machineOptions(raw: RawOptions): MachineOptions | string {
+export async function machineOptions(raw: RawOptions): Promise<MachineOptions | string> {
   const text = raw.memory ?? DEFAULT_MEMORY;
   const memory = parseSize(text);
   if (memory === null) return `-m: '${text}' is no size; write 64M, 1G or 65536K`;
@@ -52,6 +54,10 @@ export function machineOptions(raw: RawOptions): MachineOptions | string {
     if (kind === undefined) return `--trace: no event '${name}'; there are ${TRACE_KINDS.join(', ')}`;
     trace.push(kind);
   }
+  const mmu = raw.mmu === undefined ? undefined : await namedLayout(raw.mmu);
+  if (typeof mmu === 'string') return `--mmu: ${mmu}`;
+  const vpte = raw.vpte === undefined ? undefined : await namedLayout(raw.vpte);
+  if (typeof vpte === 'string') return `--vpte: ${vpte}`;
   const faultAround = parseWindow(raw.faultAround ?? '16');
   const cluster = parseWindow(raw.cluster ?? '1');
   if (faultAround === null) return `--fault-around: '${raw.faultAround}' is none of 1, 2, 4, 8, 16 pages`;
@@ -60,8 +66,8 @@ export function machineOptions(raw: RawOptions): MachineOptions | string {
     faultAround,
     cluster,
     memory,
-    mmu: raw.mmu,
-    vpte: raw.vpte,
+    mmu,
+    vpte,
     root: raw.root,
     stats: raw.stats ?? false,
     json: raw.json ?? false,

@@ -231,6 +231,8 @@ export function runHart(kernel: KernelState, thread: Thread, budget: number): bo
   }
   const { words } = kernel.platform.image;
   let at = frameWord(kernel, thread);
+  const { instructions } = kernel.counters;
+  if (instructions + budget > kernel.probeAt) budget = kernel.probeAt - instructions;
   words[at + BUDGET_WORD] = budget;
   words[at + BUDGET_WORD + 1] = 0;
   const vextframe = thread.trapframe + VEXTFRAME_OFFSET;
@@ -240,6 +242,7 @@ export function runHart(kernel: KernelState, thread: Thread, budget: number): bo
   const retired = budget - ((words[at + BUDGET_WORD] as number) >>> 0);
   kernel.counters.instructions += retired;
   kernel.now += retired;
+  if (kernel.counters.instructions >= kernel.probeAt) callProbe(kernel);
   if (result === RUN_PREEMPTED) return false;
   if (result < 0) {
     stopThread(kernel, thread, `the host refused to run it (errno ${-result})`);
@@ -253,6 +256,11 @@ export function runHart(kernel: KernelState, thread: Thread, budget: number): bo
   if (cause === CAUSE_ECALL) startSyscall(kernel, thread, at);
   else if (cause !== 0) startTrap(kernel, thread, cause, at);
   return true;
+}
+
+function callProbe(kernel: KernelState): void {
+  kernel.probeAt = Number.POSITIVE_INFINITY;
+  kernel.probe?.();
 }
 
 /** A system call goes to the exception handler: number, six arguments, pc of the ecall. Hot. */

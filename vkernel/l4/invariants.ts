@@ -17,7 +17,7 @@ export function assertKernelInvariants(state: KernelState): void {
   platform.assertInvariants();
   state.maps.assertInvariants(state.spaces.filter((space) => !space.idempotent));
   let tables = platform.region.framesUsed;
-  for (const space of state.spaces) tables += space.guest.table.tables;
+  for (const space of state.spaces) tables += space.guest.table.frames;
   kassert(tables === platform.image.tableFramesUsed, 'l4 I3');
   assertThreads(state);
   state.timers.assertInvariants();

@@ -8,7 +8,7 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
-import type { HostWait, Platform } from '../platform/index.ts';
+import type { GuestSpace, HostWait, Platform } from '../platform/index.ts';
 import { activate, addThread, reserveAreas } from './control.ts';
 import { fpage } from './fpage.ts';
 import { finishKernelCall, runHart } from './hart.ts';
@@ -98,6 +98,17 @@ export class L4Kernel {
   /** Mappings that exist; page-table and kernel frames in use; frames sigma0 has not given away. */
   get usage(): { mappings: number; tableFrames: number; freeFrames: number } {
     return { mappings: this.#state.maps.size, tableFrames: this.#state.platform.image.tableFramesUsed, freeFrames: this.#owners.free };
+  }
+
+  /** Spaces that harts have run in, the oldest first. */
+  get hostedSpaces(): readonly GuestSpace[] {
+    return this.#state.spaces.map((space) => space.guest).filter((guest) => guest.hosted);
+  }
+
+  /** Calls `probe` between two instructions, as soon as harts have retired `instructions` (at least one) of them. */
+  probe(instructions: number, probe: () => void): void {
+    this.#state.probeAt = instructions;
+    this.#state.probe = probe;
   }
 
   /** Runs all threads until shutdown or deadlock; may be called again after both. Yields to the host when another process is due there. */

@@ -62,6 +62,9 @@ export class KernelState {
   current: Thread | null = null; // whose program runs
   shutdownReason: string | null = null;
   donated: Thread | null = null; // runs next, whatever the queue says
+  /** Called once, between two instructions, as soon as harts have retired `probeAt` of them. */
+  probe: (() => void) | null = null;
+  probeAt = Number.POSITIVE_INFINITY;
   #outOfTables = false; // has been logged
 
   constructor(platform: Platform, tracer: Tracer, log: (line: string) => void) {

@@ -47,6 +47,7 @@ export class GuestSpace {
   readonly table: PageTable;
   readonly userEnd: number; // bytes
   readonly #counters: SpaceCounters;
+  readonly #marksItself: boolean; // the host's walk sets A and M, where the format has them
   #hosted = false; // the host has a vmspace for us
   #dead = false;
   #closing = false;
@@ -68,6 +69,7 @@ export class GuestSpace {
     this.id = id;
     this.image = image;
     this.#counters = counters;
+    this.#marksItself = (format.hardwareAccessed || !format.hasAccessed) && (format.hardwareDirty || !format.hasDirty);
     this.userEnd = guestUserEnd(image.host, format);
     this.table = new PageTable(image, format, leaves, this.userEnd / PAGE_SIZE, this);
   }
@@ -100,9 +102,18 @@ export class GuestSpace {
     return this.image.run(this.id, trapframe, vextframe);
   }
 
+  /**
+   * Attributes of a leaf with these rights. Where a walk refuses an entry without A or D instead of setting them, they
+   * are set from the start: this kernel has no use for such faults.
+   */
+  #attributes(access: number): number {
+    const preset = this.#marksItself ? 0 : ATTR_ACCESSED | ((access & WRITE) !== 0 ? ATTR_DIRTY : 0);
+    return access | ATTR_USER | preset;
+  }
+
   /** Enters a page in an empty slot. A and M start clear. No invalidation: the slot's last removal had its own. Hot. */
   enter(leaf: TableNode, slot: number, frame: number, access: number, tag: number): void {
-    this.table.write(leaf, slot, frame, access | ATTR_USER, tag);
+    this.table.write(leaf, slot, frame, this.#attributes(access), tag);
   }
 
   /** Removes a page. Its status bits must have been taken before. */
@@ -113,9 +124,10 @@ export class GuestSpace {
 
   /** Changes the rights of a page whose status bits have just been taken (A and M are clear). */
   protect(leaf: TableNode, slot: number, frame: number, before: number, after: number, wasWritten: boolean): void {
-    this.table.write(leaf, slot, frame, after | ATTR_USER, leaf.tags[slot] as number);
+    this.table.write(leaf, slot, frame, this.#attributes(after), leaf.tags[slot] as number);
     const taken = before & ~after;
-    if ((taken & EXEC) !== 0 || ((taken & WRITE) !== 0 && (wasWritten || this.table.format.dirtyLo === 0))) this.#stale(leaf.base + slot);
+    const noteless = !this.#marksItself || !this.table.format.hasDirty; // the host may hold a clean page writable
+    if ((taken & EXEC) !== 0 || ((taken & WRITE) !== 0 && (wasWritten || noteless))) this.#stale(leaf.base + slot);
     else if (taken !== 0) this.#counters.skipped++;
     if (taken !== 0) this.#forget(leaf.base + slot);
   }
@@ -123,23 +135,25 @@ export class GuestSpace {
   /** Gives a page more rights and keeps A and M. */
   extend(leaf: TableNode, slot: number, frame: number, access: number): void {
     const { format } = this.table;
-    const kept = this.table.low(leaf, slot) & (format.accessedLo | format.dirtyLo);
-    this.table.write(leaf, slot, frame, access | ATTR_USER, leaf.tags[slot] as number);
-    if (kept !== 0) this.table.setLow(leaf, slot, this.table.low(leaf, slot) | kept);
+    const before = format.attributes(0, this.table.low(leaf, slot), this.table.high(leaf, slot));
+    const kept = this.#marksItself ? before & (ATTR_ACCESSED | ATTR_DIRTY) : 0;
+    this.table.write(leaf, slot, frame, this.#attributes(access) | kept, leaf.tags[slot] as number);
   }
 
   /**
-   * Takes the status of a page: reads A and M, and clears them. Formats that have none report both as set.
+   * Takes the status of a page: reads A and M, and clears them. Formats that have none, or leave
+   * them to software, report both as set.
    * @returns READ if accessed, WRITE if written
    */
   takeStatus(leaf: TableNode, slot: number): number {
     const { format } = this.table;
+    if (!this.#marksItself) return READ | WRITE;
     const lo = this.table.low(leaf, slot);
     const attributes = format.attributes(0, lo, this.table.high(leaf, slot));
     const status = ((attributes & ATTR_ACCESSED) !== 0 ? READ : 0) | ((attributes & ATTR_DIRTY) !== 0 ? WRITE : 0);
-    const mask = format.accessedLo | format.dirtyLo;
-    if ((lo & mask) !== 0) {
-      this.table.setLow(leaf, slot, lo & ~mask);
+    const cleared = format.clearStatus(lo);
+    if (cleared !== lo) {
+      this.table.setLow(leaf, slot, cleared);
       this.#stale(leaf.base + slot);
     }
     return status;
@@ -234,7 +248,7 @@ export class GuestSpace {
     const lo = table.low(leaf, slot);
     const hi = table.high(leaf, slot);
     if (format.kind(0, lo, hi) !== ENTRY_LEAF || (format.attributes(0, lo, hi) & access) !== access) return -1;
-    const seen = lo | format.accessedLo | ((access & WRITE) !== 0 ? format.dirtyLo : 0);
+    const seen = (access & WRITE) !== 0 ? format.setDirty(lo) : format.setAccessed(lo);
     if (seen !== lo) table.setLow(leaf, slot, seen);
     const offset = image.offset(format.frame(0, lo, hi), (access & WRITE) !== 0 ? WRITE : READ);
     const i = page & (CACHE_PAGES - 1);

@@ -118,6 +118,44 @@ export class MemoryImage {
     this.#free[this.#freeCount++] = frame;
   }
 
+  /**
+   * Neighbouring frames for a table that is larger than a page, aligned to its size; contents undefined. Only root
+   * tables of a few formats are, so this may look at every free frame.
+   * @param count a power of two
+   * @returns the first frame, or -1 when there is no such run left
+   */
+  allocateTableRun(count: number): GuestFrame | -1 {
+    if (count === 1) return this.allocateTableFrame();
+    let first = this.#findRun(count);
+    for (let grown = 0; first < 0 && grown < 2 * count && this.#grow(); grown++) first = this.#findRun(count);
+    if (first < 0) return -1;
+    let kept = 0;
+    for (let i = 0; i < this.#freeCount; i++) {
+      const frame = this.#free[i];
+      if (frame < first || frame >= first + count) this.#free[kept++] = frame;
+    }
+    this.#freeCount = kept;
+    this.#used += count;
+    return first as GuestFrame;
+  }
+
+  /** Gives back what allocateTableRun gave. */
+  freeTableRun(first: GuestFrame, count: number): void {
+    for (let i = count - 1; i >= 0; i--) this.freeTableFrame((first + i) as GuestFrame);
+  }
+
+  /** The lowest aligned run of free table frames, or -1. */
+  #findRun(count: number): number {
+    const free = new Map<number, number>(); // aligned run -> frames of it that are free
+    for (let i = 0; i < this.#freeCount; i++) {
+      const run = Math.floor(this.#free[i] / count);
+      free.set(run, (free.get(run) ?? 0) + 1);
+    }
+    let first = -1;
+    for (const [run, frames] of free) if (frames === count && (first < 0 || run * count < first)) first = run * count;
+    return first;
+  }
+
   get tableFramesUsed(): number {
     return this.#used;
   }

@@ -39,7 +39,7 @@ export { compileLayout, layoutByName, type PageTableFormat } from '../../hostker
 export { GuestSpace, type SpaceCounters } from './guest-space.ts';
 export { MemoryImage } from './image.ts';
 export { KernelRegion, VEXTFRAME_OFFSET } from './kernel-region.ts';
-export { LeafRegistry, PageTable, SLOT_BITS, TableNode } from './page-table.ts';
+export { emptyEntry, LeafRegistry, PageTable, SLOT_BITS, TableNode } from './page-table.ts';
 
 export interface PlatformOptions {
   /** Format of the virtual page tables: what the host was told to walk. */

@@ -80,7 +80,7 @@ export class KernelRegion {
 
   /** Image frames this region holds: tables and data. */
   get framesUsed(): number {
-    return this.#table.tables + this.#pages;
+    return this.#table.frames + this.#pages;
   }
 
   assertInvariants(): void {

@@ -7,6 +7,9 @@
  * The mirror has one object a table page, and for each leaf slot a tag, a nonzero 32-bit number that belongs to whoever
  * made the mapping; 0 = nothing mapped. The entry itself (frame, rights, A and M) is only in the image.
  *
+ * Any format with base pages of 4 KiB will do: a table smaller than a page takes a frame of its own, a larger one
+ * neighbouring frames; entries may lie in memory with their most significant byte first.
+ *
  * Not here: what the host must be told after a change (guest-space.ts). This file only edits entries. Base pages only.
  *
  * Invariants:
@@ -15,19 +18,29 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { type GuestFrame, PAGE_SIZE, WRITE } from '../../hostkernel/base/units.ts';
-import { ENTRY_INVALID, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
+import { ENTRY_INVALID, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat, swap32 } from '../../hostkernel/machine/paging/index.ts';
 import type { MemoryImage } from './image.ts';
 
-/** log2 of the slots a leaf's place number reserves: places are leaf id << SLOT_BITS | slot. */
-export const SLOT_BITS = 10;
+/** log2 of the slots a leaf's place number reserves: places are leaf id << SLOT_BITS | slot. No leaf table has more. */
+export const SLOT_BITS = 12;
 
 const NO_CHILDREN: (TableNode | null)[] = [];
 const NO_TAGS = new Int32Array(0);
+const WORDS_PER_PAGE = PAGE_SIZE / 4;
 
-/** One table page. */
+/** Halves of an entry of `level` that is not valid; null if the format has none. */
+export function emptyEntry(format: PageTableFormat, level: number): { readonly lo: number; readonly hi: number } | null {
+  const single = Array.from({ length: 8 * format.entryBytes }, (_, bit) =>
+    bit < 32 ? { lo: 1 << bit, hi: 0 } : { lo: 0, hi: 1 << (bit - 32) },
+  );
+  return [{ lo: 0, hi: 0 }, ...single].find(({ lo, hi }) => format.kind(level, lo, hi) === ENTRY_INVALID) ?? null;
+}
+
+/** One table. */
 export class TableNode {
   readonly table: PageTable;
-  readonly frame: GuestFrame;
+  readonly frame: GuestFrame; // the first, where it has several
+  readonly frames: number;
   readonly level: number; // 0 = leaf
   readonly base: number; //  first virtual page it covers
   readonly parent: TableNode | null;
@@ -36,20 +49,21 @@ export class TableNode {
   readonly children: (TableNode | null)[];
   readonly tags: Int32Array;
   live = 0;
-  /** Index in image.words of the table's first word; good in `epoch` only. */
+  /** Index in image.words of the table's first word; good in `epoch` only, and only for a table within a page. */
   word = 0;
   epoch = 0;
 
   constructor(table: PageTable, frame: GuestFrame, level: number, base: number, parent: TableNode | null, slot: number, id: number) {
     this.table = table;
     this.frame = frame;
+    this.frames = table.framesOf(level);
     this.level = level;
     this.base = base;
     this.parent = parent;
     this.slot = slot;
     this.id = id;
-    this.children = level === 0 ? NO_CHILDREN : Array.from<TableNode | null>({ length: table.entries }).fill(null);
-    this.tags = level === 0 ? new Int32Array(table.entries) : NO_TAGS;
+    this.children = level === 0 ? NO_CHILDREN : Array.from<TableNode | null>({ length: table.entriesOf(level) }).fill(null);
+    this.tags = level === 0 ? new Int32Array(table.entriesOf(level)) : NO_TAGS;
   }
 }
 
@@ -82,12 +96,12 @@ export class PageTable {
   readonly image: MemoryImage;
   readonly format: PageTableFormat;
   readonly leaves: LeafRegistry;
-  readonly entries: number; // slots a table
   readonly pageLimit: number; // pages the table can name
   readonly #owner: object; // whoever the table belongs to: what a leaf leads back to
   readonly #wordsPerEntry: 1 | 2;
-  readonly #mask: number; // entries - 1
-  readonly #emptyLo: number; // an entry that is not valid
+  readonly #swaps: boolean; // entries are big-endian
+  readonly #mask: number; // entries of a leaf table - 1
+  readonly #empty: readonly { readonly lo: number; readonly hi: number }[]; // by level: an entry that is not valid
   #root: TableNode | null = null;
   #last: TableNode | null = null; // the leaf found last
 
@@ -95,13 +109,22 @@ export class PageTable {
     this.image = image;
     this.format = format;
     this.leaves = leaves;
-    this.entries = 4096 / format.entryBytes;
     this.pageLimit = Math.min(pageLimit, format.span(format.levels));
     this.#owner = owner;
     this.#wordsPerEntry = format.entryBytes === 8 ? 2 : 1;
-    this.#mask = this.entries - 1;
-    this.#emptyLo = format.kind(0, 0, 0) === ENTRY_INVALID ? 0 : 1;
-    kassert(format.kind(0, this.#emptyLo, 0) === ENTRY_INVALID, 'page-table: no invalid entry');
+    this.#swaps = format.bigEndian;
+    this.#mask = this.entriesOf(0) - 1;
+    kassert(format.basePages === 1 && this.#mask < 1 << SLOT_BITS, 'page-table: leaf tables of the format');
+    this.#empty = Array.from({ length: format.levels }, (_, level) => {
+      const empty = emptyEntry(format, level);
+      kassert(empty !== null, 'page-table: no invalid entry');
+      return empty;
+    });
+  }
+
+  /** Slots of a table of `level`. */
+  entriesOf(level: number): number {
+    return this.format.tableBytes(level) / this.format.entryBytes;
   }
 
   /** The object this table was made for. */
@@ -118,8 +141,7 @@ export class PageTable {
   /** Value for MADV_SETMAP. */
   get rootValue(): number {
     kassert(this.#root !== null, 'page-table: no root');
-    const { frame } = this.#root;
-    const address = frame * PAGE_SIZE;
+    const address = this.#root.frame * PAGE_SIZE;
     return (this.format.rootHi(address) >>> 0) * 2 ** 32 + (this.format.rootLo(address) >>> 0);
   }
 
@@ -180,26 +202,25 @@ export class PageTable {
   clear(leaf: TableNode, slot: number): void {
     leaf.tags[slot] = 0;
     leaf.live--;
-    this.#store(leaf, slot, this.#emptyLo, 0);
+    this.#store(leaf, slot, this.#empty[0].lo, this.#empty[0].hi);
   }
 
   /** Lower half of the entry in a slot. Hot. */
   low(leaf: TableNode, slot: number): number {
-    if (leaf.epoch !== this.image.epoch) this.#refresh(leaf);
-    return this.image.words[leaf.word + slot * this.#wordsPerEntry] as number;
+    const word = this.image.words[this.#wordOf(leaf, slot) + (this.#swaps && this.#wordsPerEntry === 2 ? 1 : 0)];
+    return this.#swaps ? swap32(word) : word;
   }
 
   /** Upper half of the entry in a slot; 0 in a format of four bytes. Hot. */
   high(leaf: TableNode, slot: number): number {
     if (this.#wordsPerEntry === 1) return 0;
-    if (leaf.epoch !== this.image.epoch) this.#refresh(leaf);
-    return this.image.words[leaf.word + slot * 2 + 1] as number;
+    const word = this.image.words[this.#wordOf(leaf, slot) + (this.#swaps ? 0 : 1)];
+    return this.#swaps ? swap32(word) : word;
   }
 
   /** Replaces the lower half of an entry: accessed and dirty bits, in place. Hot. */
   setLow(leaf: TableNode, slot: number, lo: number): void {
-    if (leaf.epoch !== this.image.epoch) this.#refresh(leaf);
-    this.image.words[leaf.word + slot * this.#wordsPerEntry] = lo;
+    this.image.words[this.#wordOf(leaf, slot) + (this.#swaps && this.#wordsPerEntry === 2 ? 1 : 0)] = this.#swaps ? swap32(lo) : lo;
   }
 
   /** The first mapped page in [page, end), or -1. Cost: the tables and slots passed over. */
@@ -211,7 +232,8 @@ export class PageTable {
     if (node.live === 0) return -1;
     const span = node.level === 0 ? 1 : this.format.span(node.level);
     let slot = from <= node.base ? 0 : Math.floor((from - node.base) / span);
-    for (let at = node.base + slot * span; slot < this.entries && at < end; slot++, at += span) {
+    const entries = this.entriesOf(node.level);
+    for (let at = node.base + slot * span; slot < entries && at < end; slot++, at += span) {
       if (node.level === 0) {
         if (node.tags[slot] !== 0) return at;
         continue;
@@ -239,7 +261,7 @@ export class PageTable {
       if (child === null) continue;
       freed += this.#trimBelow(child, removed);
       if (child.live > 0) continue;
-      this.#store(node, child.slot, this.#emptyLo, 0);
+      this.#store(node, child.slot, this.#empty[node.level].lo, this.#empty[node.level].hi);
       node.children[child.slot] = null;
       node.live--;
       removed(child.base, this.format.span(node.level));
@@ -261,39 +283,62 @@ export class PageTable {
   #release(node: TableNode): void {
     if (this.#last === node) this.#last = null;
     if (node.id !== 0) this.leaves.put(node.id);
-    this.image.freeTableFrame(node.frame);
+    this.image.freeTableRun(node.frame, node.frames);
   }
 
   #newTable(level: number, base: number, parent: TableNode | null, slot: number): TableNode | null {
-    const frame = this.image.allocateTableFrame();
+    const frames = this.framesOf(level);
+    const frame = this.image.allocateTableRun(frames);
     if (frame < 0) return null;
-    this.image.fillFrame(frame, this.#emptyLo, this.#wordsPerEntry === 1 ? this.#emptyLo : 0);
+    const { lo, hi } = this.#empty[level];
+    const [first, second] = this.#wordsPerEntry === 1 ? [lo, lo] : this.#swaps ? [hi, lo] : [lo, hi];
+    for (let i = 0; i < frames; i++)
+      this.image.fillFrame(frame + i, this.#swaps ? swap32(first) : first, this.#swaps ? swap32(second) : second);
     const id = level === 0 ? this.leaves.take() : 0;
     const node = new TableNode(this, frame as GuestFrame, level, base, parent, slot, id);
     if (id !== 0) this.leaves.leaves[id] = node;
     return node;
   }
 
-  /** Upper half first: the lower one holds the valid bit. */
+  /** Frames of a table of `level`. */
+  framesOf(level: number): number {
+    return Math.max(1, this.format.tableBytes(level) / PAGE_SIZE);
+  }
+
+  /** Nobody walks between the two halves: the host runs only when it is called. */
   #store(node: TableNode, slot: number, lo: number, hi: number): void {
-    if (node.epoch !== this.image.epoch) this.#refresh(node);
+    const at = this.#wordOf(node, slot);
     const { words } = this.image;
-    if (this.#wordsPerEntry === 2) {
-      const at = node.word + slot * 2;
-      words[at] = this.#emptyLo;
-      words[at + 1] = hi;
-      words[at] = lo;
-    } else words[node.word + slot] = lo;
+    if (this.#wordsPerEntry === 1) words[at] = this.#swaps ? swap32(lo) : lo;
+    else {
+      words[at] = this.#swaps ? swap32(hi) : lo;
+      words[at + 1] = this.#swaps ? swap32(lo) : hi;
+    }
   }
 
-  #refresh(node: TableNode): void {
-    node.word = this.image.offset(node.frame, WRITE) / 4;
-    node.epoch = this.image.epoch;
+  /** Index in image.words of the first word of an entry. Hot. */
+  #wordOf(node: TableNode, slot: number): number {
+    const word = slot * this.#wordsPerEntry;
+    if (node.frames > 1) {
+      // The frames of a large table are neighbours in the image, not in the host's memory.
+      const frame = node.frame + Math.floor(word / WORDS_PER_PAGE);
+      return this.image.offset(frame, WRITE) / 4 + (word % WORDS_PER_PAGE);
+    }
+    if (node.epoch !== this.image.epoch) {
+      node.word = this.image.offset(node.frame, WRITE) / 4;
+      node.epoch = this.image.epoch;
+    }
+    return node.word + word;
   }
 
-  /** Table pages in use. */
+  /** Tables in use. */
   get tables(): number {
     return this.#root === null ? 0 : countTables(this.#root);
+  }
+
+  /** Frames they take. */
+  get frames(): number {
+    return this.#root === null ? 0 : countFrames(this.#root);
   }
 
   /** Checks the mirror against the image; `visit` sees every mapped page. */
@@ -304,7 +349,7 @@ export class PageTable {
   #check(node: TableNode, visit: (leaf: TableNode, slot: number, frame: number, attributes: number) => void): void {
     const { format } = this;
     let live = 0;
-    for (let slot = 0; slot < this.entries; slot++) {
+    for (let slot = 0; slot < this.entriesOf(node.level); slot++) {
       const lo = this.low(node, slot);
       const hi = this.high(node, slot);
       const kind = format.kind(node.level, lo, hi);
@@ -330,5 +375,11 @@ export class PageTable {
 function countTables(node: TableNode): number {
   let count = 1;
   for (const child of node.children) if (child !== null) count += countTables(child);
+  return count;
+}
+
+function countFrames(node: TableNode): number {
+  let count = node.frames;
+  for (const child of node.children) if (child !== null) count += countFrames(child);
   return count;
 }

@@ -78,6 +78,8 @@ export interface RootOptions {
   readonly failed: (why: string) => void;
   /** A further TypeScript thread in the guest's space, for programs that want a partner there. */
   readonly companion?: L4Body;
+  /** Called when the guest has ended, while it still has its memory. */
+  readonly ended?: () => void;
 }
 
 /** Address space kept for kernel areas and the scratch window, and the alignment of what is above and below it. */
@@ -157,6 +159,7 @@ class Root {
     const guest = yield* this.#makeGuest(data, process);
     if (guest instanceof BootFailure) return guest;
     yield* this.#awaitEnd(process.timeLimit ?? Number.POSITIVE_INFINITY);
+    this.#options.ended?.();
     const held = yield* this.#account();
     const ended = yield* this.#call(data.taskServer, TASK.taskDestroy, guest.task); // first: out of time, it still runs
     if (ended !== null) return ended;

@@ -1,6 +1,27 @@
 /** Page-table formats: descriptors, the codec and the walks derived from them. The entry file of this room. */
+export {
+  checkLayout,
+  classesOf,
+  entriesOfClass,
+  frameParts,
+  grantLists,
+  type LayoutProblem,
+  optionSettings,
+  pageShiftOf,
+  tableParts,
+} from './check.ts';
 export { compileLayout } from './compile.ts';
-export type { FaultKind, LayoutDescriptor, Options, U64 } from './descriptor.ts';
+export {
+  type AddressPart,
+  type ClassPattern,
+  type FaultKind,
+  type Grant,
+  type Hex,
+  inForce,
+  type LayoutDescriptor,
+  type Options,
+  type U64,
+} from './descriptor.ts';
 export * from './format.ts';
 export { SV32, SV39, SV48 } from './layouts/riscv.ts';
 export { VPTE_2006, VPTE_2006V, VPTE_32_NX, VPTE_64_NX } from './layouts/vpte.ts';
@@ -25,3 +46,5 @@ export {
   type WalkResult,
 } from './walk.ts';
 export { type ReferenceMemory, type ReferenceResult, type WalkRequest, walkReference } from './reference.ts';
+export { type TableCost, tableCost } from './tables.ts';
+export { type Condition, type Cube, findEntries, patternMatches } from './witness.ts';
