@@ -1,13 +1,21 @@
 /** The command `npm run fuzz -- NAME`: runs random cases against a part of the system, reproducibly. */
 import { Worker } from 'node:worker_threads';
 import type { Campaign, Failure, Target } from './campaign.ts';
+import { FAILURES } from './failures.ts';
 import { GUEST } from './guest.ts';
 import { HOST } from './host.ts';
 import { STALE } from './stale.ts';
 import { VPTE } from './vpte.ts';
 import { WALKER } from './walker.ts';
 
-const TARGETS: Readonly<Record<string, Target>> = { guest: GUEST, walker: WALKER, vpte: VPTE, host: HOST, stale: STALE };
+const TARGETS: Readonly<Record<string, Target>> = {
+  guest: GUEST,
+  walker: WALKER,
+  vpte: VPTE,
+  host: HOST,
+  failures: FAILURES,
+  stale: STALE,
+};
 
 const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from K | --case K]
 
