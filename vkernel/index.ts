@@ -47,6 +47,11 @@ export interface StackOptions {
   readonly faultAround?: number;
   /** Fresh anonymous pages brought in by one fault: a power of two up to 16. Default 1. */
   readonly cluster?: number;
+  /**
+   * Bytes of the guest's memory, rounded down to pages; 7/8 of RAM by default. More than RAM needs a machine with a disk,
+   * to which the host pages what does not fit. A 32-bit vkernel has at most 1 GiB.
+   */
+  readonly imageBytes?: number;
   /** Check all invariants of both kernels when the system has ended. */
   readonly verify?: boolean;
   /** A further TypeScript thread in the guest's address space. */
@@ -88,6 +93,8 @@ export interface StackStats {
   readonly maps: number;
   readonly unmaps: number;
   readonly invalidations: number;
+  readonly pagesOut: number; // written by the host to its disk
+  readonly pagesIn: number; // read back
   readonly framesImage: number; // pages of the guest's memory
   readonly framesReceived: number; // by physmem
   readonly framesHeld: number; // by the guest at its end
@@ -110,7 +117,7 @@ export function bootStack(options: StackOptions): StackResult {
   const kernel = new HostKernel({ ...options, log: (line) => options.log('host', line) });
   const freeAtStart = kernel.vm.freeFrames;
   const ramBytes = machine.ram.frames * PAGE_SIZE;
-  const share = Math.floor((ramBytes * IMAGE_SHARE) / PAGE_SIZE) * PAGE_SIZE;
+  const share = Math.floor((options.imageBytes ?? ramBytes * IMAGE_SHARE) / PAGE_SIZE) * PAGE_SIZE;
   const imageBytes = xlen === 32 ? Math.min(share, IMAGE_MAX_32) : share;
   const boot: Boot = { options, imageBytes, l4: null, platform: null, report: null, failure: null };
   options.log('host', `RAM ${machine.ram.frames} frames, page tables ${(xlen === 64 ? options.mmu64 : options.mmu32).id}`);
@@ -145,6 +152,8 @@ export function bootStack(options: StackOptions): StackResult {
       maps: l4?.maps ?? 0,
       unmaps: l4?.unmaps ?? 0,
       invalidations: done.platform?.counters.invalidations ?? 0,
+      pagesOut: host.vm.pagerCounters?.pagesWritten ?? 0,
+      pagesIn: host.vm.pagerCounters?.pagesRead ?? 0,
       framesImage: imageBytes / PAGE_SIZE,
       framesReceived: report?.after.received ?? 0,
       framesHeld: report === null ? 0 : report.held.bound - report.before.bound,

@@ -13,6 +13,6 @@ export {
 } from './counters.ts';
 export * from './mman.ts';
 export { MAX_OBJECT_PAGES, type VmObject } from './object.ts';
-export { type Pager, VM_WAIT_MEMORY, type VmIo } from './pager.ts';
+export { type Pager, type PagerCounters, VM_WAIT_MEMORY, type VmIo } from './pager.ts';
 export { type MmapRequest, VmSpace } from './space.ts';
 export { Vm } from './vm.ts';

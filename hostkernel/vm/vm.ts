@@ -18,7 +18,7 @@ import { VmFault } from './fault.ts';
 import type { VmMapEntry } from './map.ts';
 import { type VmObject, VmObjects } from './object.ts';
 import { PAGE_RESIDENT, PAGE_TABLE, VmPages } from './page.ts';
-import type { Pager, VmIo } from './pager.ts';
+import type { Pager, PagerCounters, VmIo } from './pager.ts';
 import { VmSpace } from './space.ts';
 
 export class Vm {
@@ -58,6 +58,11 @@ export class Vm {
   /** After FAULT_WAIT, what the access waits for: a frame whose I/O is under way, or VM_WAIT_MEMORY. */
   get waitChannel(): number {
     return this.io === null ? 0 : this.io.waitChannel;
+  }
+
+  /** What the pager has done; null: the machine has no disk. */
+  get pagerCounters(): PagerCounters | null {
+    return this.objects.pager?.counters ?? null;
   }
 
   /** Somebody keeps `offset` in memory: its page stays in RAM until releaseHolds() or the next poll(). Hot. */

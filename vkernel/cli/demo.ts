@@ -32,6 +32,7 @@ export function demoCommand(options: MachineOptions): number {
       verify: true,
       faultAround: options.faultAround,
       cluster: options.cluster,
+      ...(options.image === null ? {} : { imageBytes: options.image }),
       log: (who, text) => print(`${who.padEnd(9)} ${text}`),
       process: {
         program: `/bin/${name}`,

@@ -22,6 +22,7 @@ function outputFailed(failure: OutputFailure): number {
 /** Options of the commands that run a guest in a vkernel. */
 function guestFlags(command: Command): Command {
   return machineFlags(command)
+    .option('--image <SIZE>', 'memory of the guest, 7/8 of RAM by default; more than RAM needs --host-swap')
     .addOption(new Option('--fault-around <PAGES>', 'resident pages the pager maps around a fault: 1, 2, 4, 8 or 16').default('16'))
     .addOption(new Option('--cluster <PAGES>', 'fresh pages the pager brings in at a fault: 1, 2, 4, 8 or 16').default('1'));
 }
@@ -29,6 +30,7 @@ function guestFlags(command: Command): Command {
 function machineFlags(command: Command): Command {
   return command
     .addOption(new Option('-m, --memory <SIZE>', 'RAM of the machine: 64M, 1G, ... up to 4G less 64K').default(DEFAULT_MEMORY))
+    .option('--host-swap <SIZE|FILE>', 'what the host kernel pages to when RAM is short: a disk of this size, kept in memory, or a file')
     .option('--mmu <LAYOUT>', 'page tables of the hardware: a name out of `vkernel layouts`, or a file')
     .option('--vpte <LAYOUT>', 'virtual page tables: a name out of `vkernel layouts`, or a file')
     .option('--stats', 'counters on standard error at the end')

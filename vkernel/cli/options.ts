@@ -1,6 +1,7 @@
 /** Options every command that starts a machine understands. */
 import { TRACE_KINDS, type TraceKind } from '../../hostkernel/base/trace.ts';
-import { Machine, Ram } from '../../hostkernel/machine/index.ts';
+import { type BlockDevice, Machine, Ram } from '../../hostkernel/machine/index.ts';
+import { openHostSwap } from './host-swap.ts';
 import type { LayoutDescriptor } from '../../hostkernel/machine/paging/index.ts';
 import { namedLayout } from './layout-file.ts';
 import { parseSize, showSize } from './size.ts';
@@ -8,6 +9,10 @@ import { TERMINAL } from './terminal.ts';
 
 export interface MachineOptions {
   readonly memory: number; // bytes of RAM
+  /** What the host pages to; null: nothing. */
+  readonly hostSwap: BlockDevice | null;
+  /** Bytes of a guest's memory; null: a share of RAM. */
+  readonly image: number | null;
   readonly mmu: LayoutDescriptor | undefined;
   readonly vpte: LayoutDescriptor | undefined;
   readonly root: string | undefined;
@@ -22,6 +27,8 @@ export interface MachineOptions {
 /** What commander hands over. */
 export interface RawOptions {
   readonly memory?: string;
+  readonly hostSwap?: string;
+  readonly image?: string;
   readonly mmu?: string;
   readonly vpte?: string;
   readonly root?: string;
@@ -34,6 +41,7 @@ export interface RawOptions {
 
 export const DEFAULT_MEMORY = '256M';
 const LEAST_MEMORY = 16 * 1024 ** 2;
+const LEAST_IMAGE = 8 * 1024 ** 2;
 const MOST_MEMORY = 4 * 1024 ** 3 - 64 * 1024;
 
 /** A window of the pager, in pages: a power of two up to 16. */
@@ -54,6 +62,13 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
     if (kind === undefined) return `--trace: no event '${name}'; there are ${TRACE_KINDS.join(', ')}`;
     trace.push(kind);
   }
+  const hostSwap = openHostSwap(raw.hostSwap);
+  if (typeof hostSwap === 'string') return hostSwap;
+  const image = raw.image === undefined ? null : parseSize(raw.image);
+  if (raw.image !== undefined && image === null) return `--image: '${raw.image}' is no size; write 64M, 1G or 65536K`;
+  if (image !== null && image < LEAST_IMAGE) return `--image: ${raw.image} is too little; a guest has at least 8M`;
+  if (image !== null && image > (memory * 7) / 8 && hostSwap === null)
+    return `--image: ${raw.image} is more than fits beside the host's own tables in ${text} of RAM; give the host somewhere to page to: --host-swap SIZE`;
   const mmu = raw.mmu === undefined ? undefined : await namedLayout(raw.mmu);
   if (typeof mmu === 'string') return `--mmu: ${mmu}`;
   const vpte = raw.vpte === undefined ? undefined : await namedLayout(raw.vpte);
@@ -66,6 +81,8 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
     faultAround,
     cluster,
     memory,
+    hostSwap,
+    image,
     mmu,
     vpte,
     root: raw.root,
@@ -81,6 +98,10 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
  * @returns the machine, or one line that says why there is none
  */
 export function createMachine(options: MachineOptions): Machine | string {
-  const machine = Machine.create({ ramBytes: Math.min(options.memory, Ram.MAX_BYTES), console: TERMINAL });
+  const machine = Machine.create({
+    ramBytes: Math.min(options.memory, Ram.MAX_BYTES),
+    console: TERMINAL,
+    ...(options.hostSwap === null ? {} : { disk: options.hostSwap }),
+  });
   return machine ?? `-m: ${showSize(options.memory)} of memory cannot be had here`;
 }

@@ -29,6 +29,8 @@ const ROWS: readonly (readonly [name: keyof StackStats, text: string])[] = [
   ['vpteWalks', '  walks of virtual page tables'],
   ['vpteReferences', '  virtual page-table entries read'],
   ['zeroFills', '  frames filled with zeros'],
+  ['pagesOut', '  pages it wrote to its disk'],
+  ['pagesIn', '  pages it read back'],
   ['hostSyscalls', 'system calls of the vkernel to its host'],
   ['guestSyscalls', 'system calls of the guest'],
   ['guestFaults', 'page faults the guest kernel passed to pagers'],

@@ -50,6 +50,7 @@ export function runCommand(path: string, args: readonly string[], options: Machi
       tracer,
       faultAround: options.faultAround,
       cluster: options.cluster,
+      ...(options.image === null ? {} : { imageBytes: options.image }),
       log: () => undefined,
       terminals: [isatty(0), isatty(1), isatty(2)],
       process: {
