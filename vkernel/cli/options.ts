@@ -41,6 +41,7 @@ export interface RawOptions {
 
 export const DEFAULT_MEMORY = '256M';
 const LEAST_MEMORY = 16 * 1024 ** 2;
+const LEAST_PAGED_MEMORY = 1024 ** 2; // with a disk to page to
 const LEAST_IMAGE = 8 * 1024 ** 2;
 const MOST_MEMORY = 4 * 1024 ** 3 - 64 * 1024;
 
@@ -54,7 +55,9 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   const text = raw.memory ?? DEFAULT_MEMORY;
   const memory = parseSize(text);
   if (memory === null) return `-m: '${text}' is no size; write 64M, 1G or 65536K`;
-  if (memory < LEAST_MEMORY) return `-m: ${text} is too little; a machine has at least 16M`;
+  const least = raw.hostSwap === undefined ? LEAST_MEMORY : LEAST_PAGED_MEMORY;
+  if (memory < least)
+    return `-m: ${text} is too little; a machine has at least ${raw.hostSwap === undefined ? '16M, or 1M with --host-swap' : '1M'}`;
   if (memory > MOST_MEMORY) return `-m: ${text} is too much; a machine has at most 4G less 64K (4194240K)`;
   const trace: TraceKind[] = [];
   for (const name of raw.trace === undefined ? [] : raw.trace.split(',')) {
