@@ -19,9 +19,10 @@ import type { SyscallArgs } from './syscall-args.ts';
  *   -EINVAL      MAP_ANON with a descriptor or an offset; length 0; MAP_VPAGETABLE with MAP_STACK, or without read and
  *                write permission; MAP_FIXED and the address is not congruent with the offset, wraps or leaves user space;
  *                the console, which like most character devices has nothing to map
- *   -EOPNOTSUPP  MAP_VPAGETABLE while vm.vkernel_enable is off; a private mapping of an image
+ *   -EOPNOTSUPP  MAP_VPAGETABLE while vm.vkernel_enable is off
  *   -EBADF       no such descriptor
  *   -ENOMEM      no room, too many entries, MAP_TRYFIXED over a mapping
+ *   -EEXIST      MAP_NOREPLACE over a mapping
  * Waits: no. Source: DragonFly BSD mmap(2).
  */
 export function sysMmap(p: Process, args: SyscallArgs): number {

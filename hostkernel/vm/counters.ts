@@ -54,9 +54,15 @@ export class VmCounters {
   invalid = 0;
   protection = 0;
   noMemory = 0;
+  /** Faults that will be made again. */
   waits = 0;
   /** Frames given to objects, each filled with zeros. */
   zeroFills = 0;
+  /** Pages copied because they were to be written, and the rest of what keeps copies apart: see object.ts. */
+  copies = 0;
+  shadows = 0;
+  collapses = 0;
+  bypasses = 0;
   /** Walks of virtual page tables, and the entries they loaded. */
   walks = 0;
   walkReferences = 0;

@@ -3,9 +3,12 @@
  *
  * Invariants over all of it (assertInvariants, with those of the parts):
  *   V1  every page-table frame is in the tables of some pmap, and no other frame is
- *   V2  a real PTE maps a resident page, of the object of the map entry at its address; of a linear entry, the very page
- *   V3  a real PTE grants no right its map entry does not have, but READ with WRITE
- *   V4  an object has at least as many references as map entries
+ *   V2  a real PTE maps a resident page, not busy, that the object of the map entry at its address shows: its own, or one of an
+ *       object behind it that none before it hides; of a linear entry, the very page
+ *   V3  a real PTE grants no right its map entry does not have, but READ with WRITE; and WRITE only to a page of the entry's own
+ *       object, if the entry needs no copy
+ *   V4  an object has a reference for each map entry and each shadow; an image also from whoever else holds it
+ *   V5  a frame is wired at least as often as entries say
  */
 
 import { kassert } from '../base/assert.ts';
@@ -17,8 +20,8 @@ import { VmCounters, type RefusalReason } from './counters.ts';
 import { VmFault } from './fault.ts';
 import type { VmMapEntry } from './map.ts';
 import { type VmObject, VmObjects } from './object.ts';
-import { PAGE_RESIDENT, PAGE_TABLE, VmPages } from './page.ts';
 import type { Pager, PagerCounters, VmIo } from './pager.ts';
+import { PAGE_RESIDENT, PAGE_TABLE, PG_BUSY, VmPages } from './page.ts';
 import { VmSpace } from './space.ts';
 
 export class Vm {
@@ -128,6 +131,15 @@ export class Vm {
     return space;
   }
 
+  /**
+   * Drops every real PTE of the pages [start, end) of `object`, in whatever space and at whatever address: MADV_INVAL for
+   * who knows the frame and not who sees it.
+   * @returns pages that were resident
+   */
+  invalidateFrames(object: VmObject, start: number, end: number): number {
+    return object.unmapEverywhere(start, end);
+  }
+
   /** For VmSpace.destroy. */
   forget(space: VmSpace): void {
     this.#spaces.delete(space);
@@ -139,17 +151,26 @@ export class Vm {
     this.objects.assertInvariants();
     kassert(this.pmaps.assertInvariants() === this.pages.count(PAGE_TABLE), 'vm V1');
     const references = new Map<VmObject, number>();
+    const count = (object: VmObject | null) => object !== null && references.set(object, (references.get(object) ?? 0) + 1);
+    const wires = new Map<number, number>();
     for (const space of this.#spaces) {
       space.assertInvariants();
       let leaves = 0;
       for (const entry of space.map.entries) {
         leaves += this.#checkEntry(space, entry);
-        if (entry.object !== null) references.set(entry.object, (references.get(entry.object) ?? 0) + 1);
+        count(entry.object);
+        for (const frame of entry.wired ?? []) wires.set(frame, (wires.get(frame) ?? 0) + 1);
       }
       kassert(leaves === space.pmap.mapped, 'vm V2: a real PTE outside all entries');
     }
-    const live = new Set(this.objects.live());
-    for (const [object, count] of references) kassert(live.has(object) && object.references >= count, 'vm V4');
+    for (const object of this.objects.live()) count(object.backing);
+    for (const object of this.objects.live()) {
+      const known = references.get(object) ?? 0;
+      references.delete(object);
+      kassert(object.kind === 'image' ? object.references >= known : object.references === known, 'vm V4');
+    }
+    kassert(references.size === 0, 'vm V4: an object that is not alive');
+    for (const [frame, wired] of this.pages.wires.entries()) kassert(wired >= (wires.get(frame) ?? 0), 'vm V5');
   }
 
   /** Checks the real PTEs of one entry; returns how many there are. */
@@ -158,11 +179,28 @@ export class Vm {
     for (const page of space.pmap.mappedPages(entry.start as VirtualPage, entry.end as VirtualPage)) {
       const frame = space.pmap.extract(page);
       leaves++;
-      kassert(this.pages.state[frame] === PAGE_RESIDENT && this.pages.owner[frame] === entry.object?.id, 'vm V2');
-      if (entry.format === null) kassert(this.pages.index[frame] === page - entry.start + entry.offset, 'vm V2: linear');
-      const allowed = entry.protection | ((entry.protection & WRITE) !== 0 ? READ : 0);
+      kassert(this.pages.state[frame] === PAGE_RESIDENT, 'vm V2');
+      kassert((this.pages.flags[frame] & PG_BUSY) === 0, 'vm V2: busy');
+      const isOwn = this.#checkOwner(entry, page, frame);
+      const granted = isOwn && !entry.needsCopy ? entry.protection : entry.protection & ~WRITE;
+      const allowed = granted | ((granted & WRITE) !== 0 ? READ : 0);
       kassert((space.pmap.rights(page) & ~allowed) === 0, 'vm V3');
     }
     return leaves;
+  }
+
+  /** Checks that `frame` is what the chain of the entry's object shows; returns whether it is a page of that object itself. */
+  #checkOwner(entry: VmMapEntry, page: VirtualPage, frame: HostFrame): boolean {
+    let shift = 0;
+    let object = entry.object;
+    while (object !== null && object.id !== this.pages.owner[frame]) {
+      shift += object.backingOffset;
+      object = object.backing;
+    }
+    kassert(object !== null && entry.object !== null, 'vm V2: a page of another object');
+    const index = this.pages.index[frame] - shift;
+    kassert(entry.format !== null || index === page - entry.start + entry.offset, 'vm V2: linear');
+    kassert(entry.object.peek(index) === frame, 'vm V2: hidden by another');
+    return object === entry.object;
   }
 }

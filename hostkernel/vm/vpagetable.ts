@@ -17,7 +17,7 @@
 import { type Access, EXEC, type HostFrame, type ObjectPage, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
 import { ATTR_DIRTY, ENTRY_INVALID, ENTRY_LEAF, ENTRY_RESERVED, type Hardware, type PageTableFormat, swap32 } from '../machine/index.ts';
 import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, FAULT_WAIT, type RefusalReason, type VmCounters } from './counters.ts';
-import type { VmObject } from './object.ts';
+import { PAGE_BEYOND, PAGE_ZERO, type VmObject, type VmObjects } from './object.ts';
 import { PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
 import { PAGE_ERROR, PAGE_WAIT } from './pager.ts';
 
@@ -39,10 +39,10 @@ export class VpagetableWalker {
   readonly #pages: VmPages;
   readonly #counters: VmCounters;
 
-  constructor(machine: Hardware, pages: VmPages, counters: VmCounters) {
+  constructor(machine: Hardware, objects: VmObjects) {
     this.#machine = machine;
-    this.#pages = pages;
-    this.#counters = counters;
+    this.#pages = objects.pages;
+    this.#counters = objects.counters;
   }
 
   /**
@@ -85,7 +85,7 @@ export class VpagetableWalker {
       address += format.index(level, index) << format.entryShift;
       const frame = Math.floor(address / PAGE_SIZE);
       if (frame >= object.sizePages) return this.#refuse('beyond-object');
-      const found = object.fill(frame as ObjectPage);
+      const found = object.writable(frame as ObjectPage);
       if (found <= 0) return this.#refuse(missingReason(found));
       const table = found as HostFrame;
       this.level = level;
@@ -116,15 +116,53 @@ export class VpagetableWalker {
     return FAULT_OK;
   }
 
+  /**
+   * Walks for `index` without changing anything: no marks, no zero pages, nothing is brought in. Rights are not looked at.
+   * @returns FAULT_OK with `page`, not compared with the size of the object; FAULT_INVALID, FAULT_PROTECTION; FAULT_WAIT
+   *          with `page`: this page, of a table, is not resident
+   */
+  probe(object: VmObject, format: PageTableFormat, rootLo: number, rootHi: number, index: number): number {
+    let level = format.levels;
+    let lo = rootLo;
+    let hi = rootHi;
+    let address = ((rootHi >>> 0) * 4294967296 + (rootLo >>> 0)) * PAGE_SIZE;
+    if (index >= format.span(level)) return FAULT_INVALID;
+    for (let isEntry = format.rootIsEntry; ; isEntry = true) {
+      if (isEntry) {
+        const kind = format.kind(level, lo, hi);
+        if (kind <= ENTRY_RESERVED) return FAULT_INVALID;
+        if (kind === ENTRY_LEAF) break;
+        address = format.tableAddress(level, lo, hi);
+      }
+      level--;
+      address += format.index(level, index) << format.entryShift;
+      this.page = Math.floor(address / PAGE_SIZE);
+      if (this.page >= object.sizePages) return FAULT_PROTECTION;
+      const table = object.peek(this.page);
+      if (table === PAGE_BEYOND) return FAULT_PROTECTION;
+      if (table === PAGE_WAIT) return FAULT_WAIT;
+      const word = this.#pages.word(table as HostFrame) + ((address - this.page * PAGE_SIZE) >>> 2);
+      const { i32 } = this.#machine.ram;
+      const first = table === PAGE_ZERO ? 0 : i32[word];
+      const second = table === PAGE_ZERO || format.entryBytes === 4 ? 0 : i32[word + 1];
+      lo = !format.bigEndian ? first : swap32(format.entryBytes === 8 ? second : first);
+      hi = !format.bigEndian || format.entryBytes === 4 ? second : swap32(first);
+    }
+    const span = format.leafPages(level, lo, hi);
+    this.page = format.frame(level, lo, hi) + (index - Math.floor(index / span) * span);
+    return FAULT_OK;
+  }
+
   #refuse(reason: RefusalReason): number {
     this.reason = reason;
     return refusalResult(reason);
   }
 }
 
-/** Why fill() gave PAGE_* instead of a frame. */
+/** Why an object gave PAGE_* instead of a frame. */
 export function missingReason(missing: number): RefusalReason {
   if (missing === PAGE_WAIT) return 'wait';
+  if (missing === PAGE_BEYOND) return 'beyond-object';
   return missing === PAGE_ERROR ? 'pager-error' : 'no-frames';
 }
 

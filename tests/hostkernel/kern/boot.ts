@@ -97,7 +97,7 @@ export function plain(program: (host: Host) => void): HostBody {
 /** Takes every free frame; releasing the object gives them back. */
 export function exhaust(vm: Vm): VmObject {
   const hog = vm.createObject(vm.totalFrames);
-  for (let page = 0; vm.freeFrames > 0; page++) hog.fill(page as ObjectPage);
+  for (let page = 0; vm.freeFrames > 0; page++) hog.writable(page as ObjectPage);
   return hog;
 }
 

@@ -109,7 +109,6 @@ describe('errnos', () => {
     ['mmap: anonymous with offset', EINVAL, (h) => h.syscall(SYS_mmap, 0, 4096, RW, ANON, -1, 4096)],
     ['mmap: bad descriptor', EBADF, (h) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_SHARED, 99, 0)],
     ['mmap: console', EINVAL, (h) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_SHARED, 1, 0)],
-    ['mmap: private image', EOPNOTSUPP, (h, _m, fd) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_PRIVATE, fd, 0)],
     ['mmap: negative offset', EINVAL, (h, _m, fd) => h.syscall(SYS_mmap, 0, 4096, RW, MAP_SHARED, fd, -4096)],
     ['mmap: fixed, misaligned', EINVAL, (h) => h.syscall(SYS_mmap, 0x10001, 4096, RW, ANON | MAP_FIXED, -1, 0)],
     ['mmap: fixed, beyond user space', EINVAL, (h) => h.syscall(SYS_mmap, h.userEnd, 4096, RW, ANON | MAP_FIXED, -1, 0)],
@@ -405,7 +404,7 @@ describe('the process', () => {
 
   test('madvise(MADV_DONTNEED) forgets private memory', () => {
     runBody((host) => {
-      const m = memory(host);
+      const m = host.syscall(SYS_mmap, 0, 4096, RW, MAP_PRIVATE | MAP_ANON, -1, 0);
       host.memory.store32(m, 1);
       expect(host.syscall(SYS_madvise, m, 4096, MADV_DONTNEED)).toBe(0);
       expect(host.memory.load32(m)).toBe(0);

@@ -10,6 +10,7 @@ import {
   MADV_SETMAP,
   MAP_ANON,
   MAP_FIXED,
+  MAP_PRIVATE,
   MAP_SHARED,
   MAP_VPAGETABLE,
   type VmObject,
@@ -180,7 +181,8 @@ class Pair {
       addr: start * PAGE_SIZE,
       len: pages * PAGE_SIZE,
       prot,
-      flags: MAP_FIXED | MAP_SHARED | (isVpagetable ? MAP_VPAGETABLE : 0) | (isImage ? 0 : MAP_ANON),
+      flags:
+        MAP_FIXED | (step.kind === 'private' ? MAP_PRIVATE : MAP_SHARED) | (isVpagetable ? MAP_VPAGETABLE : 0) | (isImage ? 0 : MAP_ANON),
       object: isImage ? this.image : null,
       offset: offset * PAGE_SIZE,
     });

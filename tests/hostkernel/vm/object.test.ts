@@ -50,8 +50,8 @@ describe('vm_object', () => {
     const before = vm.freeFrames;
     const object = vm.createObject(MAX_OBJECT_PAGES);
     expect(vm.freeFrames).toBe(before);
-    for (const index of [0, 77, 2 ** 20, MAX_OBJECT_PAGES - 1]) expect(object.fill(page(index))).toBeGreaterThan(0);
-    expect(object.fill(page(77))).toBe(object.lookup(page(77)));
+    for (const index of [0, 77, 2 ** 20, MAX_OBJECT_PAGES - 1]) expect(object.writable(page(index))).toBeGreaterThan(0);
+    expect(object.writable(page(77))).toBe(object.lookup(page(77)));
     expect(object.residentPages).toBe(4);
     vm.assertInvariants();
     object.reference();
@@ -104,7 +104,7 @@ describe('vm_object', () => {
       const object = rig.vm.createObject(8);
       const seen = new Uint8Array(PAGE_SIZE);
       for (let i = 0; i < 8; i++) {
-        object.fill(page(i));
+        object.writable(page(i));
         object.read(i * PAGE_SIZE, seen);
         expect(seen.every((byte) => byte === 0)).toBe(true);
         object.write(i * PAGE_SIZE, seen.fill(0xee));

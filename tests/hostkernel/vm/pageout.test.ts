@@ -392,7 +392,7 @@ describe('every step does what a map of pages does', () => {
       if (kind === 'wire') {
         for (const frame of wired.splice(0)) rig.vm.pages.unwire(frame);
         for (let i = first; i < Math.min(end, first + 10); i++) {
-          const frame = object.obtain(i as ObjectPage);
+          const frame = object.settle(i as ObjectPage, true);
           if (frame > 0 && rig.vm.pages.wire(frame as HostFrame)) wired.push(frame as HostFrame);
         }
       } else if (kind === 'discard') {

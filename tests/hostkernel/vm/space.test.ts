@@ -1,7 +1,7 @@
 /** The calls on a space: mmap and its table of errors, munmap, mprotect, madvise and mcontrol, copies, the end. */
 
 import { describe, expect, test } from 'vitest';
-import { EACCES, EBADF, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
+import { EACCES, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
 import type { TraceEvents } from '../../../hostkernel/base/trace.ts';
 import { PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import {
@@ -16,6 +16,7 @@ import {
   MAP_ANON,
   MAP_ANONYMOUS,
   MAP_FIXED,
+  MAP_NOREPLACE,
   MAP_PRIVATE,
   MAP_SHARED,
   MAP_STACK,
@@ -55,6 +56,7 @@ describe('mmap', () => {
     expect(attempt({})).toBeGreaterThan(0);
     expect(attempt({ object: true, flags: VPT })).toBeGreaterThan(0);
     expect(attempt({ flags: MAP_VPAGETABLE | ANON })).toBeGreaterThan(0);
+    expect(attempt({ object: true, flags: MAP_PRIVATE | MAP_VPAGETABLE })).toBeGreaterThan(0);
     expect(attempt({ prot: RWX, object: true, flags: VPT, offset: 512 * GIB })).toBeGreaterThan(0);
     expect(attempt({ addr: 0, len: 2 ** 38, object: true, flags: VPT | MAP_FIXED })).toBe(0);
   });
@@ -74,7 +76,7 @@ describe('mmap', () => {
     ['fixed, wrapping', { addr: PAGE_SIZE, len: 2 ** 64, flags: VPT | MAP_ANON | MAP_FIXED }, EINVAL],
     ['bad descriptor', { flags: VPT, fileErrno: EBADF }, EBADF],
     ['descriptor without permission', { flags: VPT, fileErrno: EACCES }, EACCES],
-    ['a private image', { object: true, flags: MAP_PRIVATE | MAP_VPAGETABLE }, EOPNOTSUPP],
+    ['no-replace over a mapping', { addr: GIB, flags: VPT | MAP_ANON | MAP_NOREPLACE }, EEXIST],
     ['no room', { len: 2 ** 38 }, ENOMEM],
     ['a length beyond all', { len: 2 ** 60 }, ENOMEM],
     ['try-fixed over a mapping', { addr: GIB, flags: VPT | MAP_ANON | MAP_TRYFIXED }, ENOMEM],
