@@ -2,15 +2,16 @@
  * The reverse map: from a frame to every real PTE that maps it, in whatever space and through whatever number of
  * virtual-page-table aliases. Not the page tables themselves: those are hardware.ts.
  *
- * A record stands for one leaf slot of a page table, and exists as long as the table page does: a table page of 512
- * entries comes with a chunk of 512 records (one of 1024 entries with two). Entering a PTE links the record of its
- * slot into the list of the frame, so that neither entering nor removing searches or allocates.
+ * A record stands for one slot of a leaf table, and exists as long as the table does: a table of 512 entries comes with
+ * 512 records. Entering a PTE links the record of its slot into the list of the frame, so that neither entering nor
+ * removing searches or allocates. Where a large page covers the slots of a leaf table, the table and its records are
+ * kept, and each record leads to its part of the large page.
  *
- *   head[frame] -> record -> record -> 0          doubly linked; record 0 (and so chunk 0) means none
- *   record = chunk * 512 + slot,  slot = page mod 512
- *   chunk  -> pmap id, first page                  page of a record = first page + slot
+ *   head[frame] -> record -> record -> 0          doubly linked; record 0 (and so unit 0) means none
+ *   record = unit * 64 + slot mod 64,  a table of 2^n slots has a chunk: 2^n / 64 units in a row, at least one
+ *   unit   -> pmap id, first page, table           page of a record = first page + record mod 64
  *
- * Cost: 8 bytes for each slot of a leaf table, 4 bytes for each frame.
+ * Cost: 8.25 bytes for each slot of a leaf table, 4 bytes for each frame.
  *
  * Invariants (assertInvariants):
  *   R1  every list is well linked in both directions, and no record is in two lists
@@ -22,21 +23,22 @@
 import { kassert } from '../base/assert.ts';
 import type { HostFrame, VirtualPage } from '../base/units.ts';
 
-/** Records in one chunk; the leaf slots of one page-table page of eight-byte entries. */
-export const CHUNK_RECORDS = 512;
-const CHUNK_SHIFT = 9;
-const SLOT_MASK = CHUNK_RECORDS - 1;
-const FIRST_CAPACITY = 16; // chunks
-const FREE_CHUNK = -1; // in chunkPmap
+/** Records in one unit: the slots of the smallest leaf table there is, of m68040-4k and sparc-srmmu. */
+export const UNIT_RECORDS = 64;
+const UNIT_SHIFT = 6;
+const UNIT_MASK = UNIT_RECORDS - 1;
+const FIRST_CAPACITY = 128; // units
+const FREE_UNIT = -1; // in pmap
 
 export class ReverseMap {
   readonly #head: Int32Array; // by frame: first record
-  #next = new Int32Array(FIRST_CAPACITY * CHUNK_RECORDS); // by record; 0 ends the list
-  #previous = new Int32Array(FIRST_CAPACITY * CHUNK_RECORDS); // by record: previous record, or -frame for the first of its list
-  #chunkPmap = new Int32Array(FIRST_CAPACITY).fill(FREE_CHUNK); // by chunk: pmap id
-  #chunkPage = new Float64Array(FIRST_CAPACITY); // by chunk: first virtual page
-  readonly #freeChunks: number[] = [];
-  #chunks = 1; // chunks ever used, with chunk 0
+  #next = new Int32Array(FIRST_CAPACITY * UNIT_RECORDS); // by record; 0 ends the list
+  #previous = new Int32Array(FIRST_CAPACITY * UNIT_RECORDS); // by record: previous record, or -frame for the first of its list
+  #pmap = new Int32Array(FIRST_CAPACITY).fill(FREE_UNIT); // by unit: pmap id
+  #page = new Float64Array(FIRST_CAPACITY); // by unit: first virtual page
+  #table = new Int32Array(FIRST_CAPACITY); // by unit: frame of the leaf table
+  readonly #free: number[][] = []; // by log2 of the units: chunks given back
+  #units = 1; // units ever used, with unit 0
   #records = 0;
 
   /** @param frames frames of the machine; frame 0 is never mapped */
@@ -44,25 +46,42 @@ export class ReverseMap {
     this.#head = new Int32Array(frames);
   }
 
-  /** PTEs in all pmaps. */
+  /** PTEs in all pmaps; one for each base page that a large page maps. */
   get records(): number {
     return this.#records;
   }
 
-  /** Makes the records for 512 leaf slots, which map the pages [firstPage, firstPage + 512) of `pmap`. Returns the chunk. */
-  allocateChunk(pmap: number, firstPage: VirtualPage): number {
-    const chunk = this.#freeChunks.pop() ?? this.#chunks++;
-    if (chunk >= this.#chunkPmap.length) this.#grow();
-    this.#chunkPmap[chunk] = pmap;
-    this.#chunkPage[chunk] = firstPage;
+  /** Bytes of all arrays. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const array of [this.#head, this.#next, this.#previous, this.#pmap, this.#page, this.#table]) bytes += array.byteLength;
+    return bytes;
+  }
+
+  /**
+   * Makes the records of a leaf table, whose slots map the pages [firstPage, firstPage + slots) of `pmap`.
+   * @param slots power of two
+   * @returns the chunk: its first unit
+   */
+  allocateChunk(pmap: number, firstPage: VirtualPage, table: HostFrame, slots: number): number {
+    const units = unitsOf(slots);
+    const chunk = this.#free[31 - Math.clz32(units)]?.pop() ?? this.#append(units);
+    for (let i = 0; i < units; i++) {
+      this.#pmap[chunk + i] = pmap;
+      this.#page[chunk + i] = firstPage + i * UNIT_RECORDS;
+      this.#table[chunk + i] = table;
+    }
     return chunk;
   }
 
-  /** Gives a chunk back; none of its records may be listed. */
-  freeChunk(chunk: number): void {
-    kassert(chunk > 0 && this.#chunkPmap[chunk] !== FREE_CHUNK, 'reverse map: chunk freed twice');
-    this.#chunkPmap[chunk] = FREE_CHUNK;
-    this.#freeChunks.push(chunk);
+  /** Gives a chunk back, of as many slots as it was made with; none of its records may be listed. */
+  freeChunk(chunk: number, slots: number): void {
+    kassert(chunk > 0 && this.#pmap[chunk] !== FREE_UNIT, 'reverse map: chunk freed twice');
+    const units = unitsOf(slots);
+    this.#pmap.fill(FREE_UNIT, chunk, chunk + units);
+    const size = 31 - Math.clz32(units);
+    while (this.#free.length <= size) this.#free.push([]);
+    this.#free[size].push(chunk);
   }
 
   /** Notes that the slot of `record` now maps `frame`. The slot must have been empty. Hot: allocates nothing. */
@@ -92,19 +111,24 @@ export class ReverseMap {
     return this.#head[frame];
   }
 
-  /** The record after `record` in the list of the same frame, or 0. */
+  /** The record after `record` in the list of the same frame, or 0. Of a record that was removed: 0. */
   next(record: number): number {
     return this.#next[record];
   }
 
   /** The id of the pmap the PTE of `record` is in. */
   pmapOf(record: number): number {
-    return this.#chunkPmap[record >>> CHUNK_SHIFT];
+    return this.#pmap[record >>> UNIT_SHIFT];
   }
 
   /** The virtual page the PTE of `record` translates. */
   pageOf(record: number): VirtualPage {
-    return (this.#chunkPage[record >>> CHUNK_SHIFT] + (record & SLOT_MASK)) as VirtualPage;
+    return (this.#page[record >>> UNIT_SHIFT] + (record & UNIT_MASK)) as VirtualPage;
+  }
+
+  /** The leaf table the PTE of `record` is in. */
+  tableOf(record: number): HostFrame {
+    return this.#table[record >>> UNIT_SHIFT] as HostFrame;
   }
 
   /** Panics on the first invariant that does not hold. O(frames + records ever made). */
@@ -117,7 +141,7 @@ export class ReverseMap {
         kassert(frame !== 0, 'reverse map R1: frame 0 is mapped');
         kassert(seen[record] === 0, 'reverse map R1: a record in two lists');
         kassert(this.#previous[record] === previous, 'reverse map R1: back link');
-        kassert(this.#chunkPmap[record >>> CHUNK_SHIFT] !== FREE_CHUNK, 'reverse map R2');
+        kassert(this.#pmap[record >>> UNIT_SHIFT] !== FREE_UNIT, 'reverse map R2');
         seen[record] = 1;
         previous = record;
         listed++;
@@ -129,19 +153,33 @@ export class ReverseMap {
     kassert(listed === this.#records, 'reverse map R4');
   }
 
-  #grow(): void {
-    const capacity = this.#chunkPmap.length * 2;
-    const next = new Int32Array(capacity * CHUNK_RECORDS);
+  /** New units at the end. */
+  #append(units: number): number {
+    const chunk = this.#units;
+    this.#units += units;
+    if (this.#units > this.#pmap.length) this.#grow(Math.max(this.#units, Math.ceil(this.#pmap.length * 1.5)));
+    return chunk;
+  }
+
+  #grow(capacity: number): void {
+    const next = new Int32Array(capacity * UNIT_RECORDS);
     next.set(this.#next);
     this.#next = next;
-    const previous = new Int32Array(capacity * CHUNK_RECORDS);
+    const previous = new Int32Array(capacity * UNIT_RECORDS);
     previous.set(this.#previous);
     this.#previous = previous;
-    const chunkPmap = new Int32Array(capacity).fill(FREE_CHUNK);
-    chunkPmap.set(this.#chunkPmap);
-    this.#chunkPmap = chunkPmap;
-    const chunkPage = new Float64Array(capacity);
-    chunkPage.set(this.#chunkPage);
-    this.#chunkPage = chunkPage;
+    const pmap = new Int32Array(capacity).fill(FREE_UNIT);
+    pmap.set(this.#pmap);
+    this.#pmap = pmap;
+    const page = new Float64Array(capacity);
+    page.set(this.#page);
+    this.#page = page;
+    const table = new Int32Array(capacity);
+    table.set(this.#table);
+    this.#table = table;
   }
+}
+
+function unitsOf(slots: number): number {
+  return Math.max(1, slots >>> UNIT_SHIFT);
 }

@@ -5,7 +5,7 @@
  *   V1  every page-table frame is in the tables of some pmap, and no other frame is
  *   V2  a real PTE maps a resident page, not busy, that the object of the map entry at its address shows: its own, or one of an
  *       object behind it that none before it hides; of a linear entry, the very page
- *   V3  a real PTE grants no right its map entry does not have, but READ with WRITE; and WRITE only to a page of the entry's own
+ *   V3  a real PTE grants no right its map entry does not have, but what hardware cannot tell apart; WRITE only to a page of the entry's own
  *       object, if the entry needs no copy
  *   V4  an object has a reference for each map entry and each shadow; an image also from whoever else holds it
  *   V5  a frame is wired at least as often as entries say
@@ -13,7 +13,7 @@
 
 import { kassert } from '../base/assert.ts';
 import type { Tracer } from '../base/trace.ts';
-import { type HostFrame, PAGE_SHIFT, READ, type VirtualPage, WRITE } from '../base/units.ts';
+import { type HostFrame, PAGE_SHIFT, type VirtualPage, WRITE } from '../base/units.ts';
 import { compileLayout, type Hardware, type PageTableFormat, VPTE_32_NX, VPTE_64_NX } from '../machine/index.ts';
 import { HardwarePmaps } from '../pmap/index.ts';
 import { VmCounters, type RefusalReason } from './counters.ts';
@@ -183,8 +183,7 @@ export class Vm {
       kassert((this.pages.flags[frame] & PG_BUSY) === 0, 'vm V2: busy');
       const isOwn = this.#checkOwner(entry, page, frame);
       const granted = isOwn && !entry.needsCopy ? entry.protection : entry.protection & ~WRITE;
-      const allowed = granted | ((granted & WRITE) !== 0 ? READ : 0);
-      kassert((space.pmap.rights(page) & ~allowed) === 0, 'vm V3');
+      kassert((space.pmap.rights(page) & ~space.pmap.granted(granted)) === 0, 'vm V3');
     }
     return leaves;
   }
