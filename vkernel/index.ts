@@ -113,8 +113,19 @@ const ROOT_PAGES = 64;
 
 /** Boots, runs the program to its end, shuts down. */
 export function bootStack(options: StackOptions): StackResult {
-  const { machine, tracer, xlen } = options;
   const kernel = new HostKernel({ ...options, log: (line) => options.log('host', line) });
+  const finish = spawnStack(kernel, options);
+  kernel.run();
+  return finish();
+}
+
+/**
+ * Starts the system as a process of `kernel`, which may itself be the guest of another.
+ * @returns what to call when all processes of `kernel` have ended
+ */
+export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'machine'>): () => StackResult {
+  const { tracer, xlen } = options;
+  const { machine } = kernel;
   const freeAtStart = kernel.vm.freeFrames;
   const ramBytes = machine.ram.frames * PAGE_SIZE;
   const share = Math.floor((options.imageBytes ?? ramBytes * IMAGE_SHARE) / PAGE_SIZE) * PAGE_SIZE;
@@ -122,15 +133,16 @@ export function bootStack(options: StackOptions): StackResult {
   const boot: Boot = { options, imageBytes, l4: null, platform: null, report: null, failure: null };
   options.log('host', `RAM ${machine.ram.frames} frames, page tables ${(xlen === 64 ? options.mmu64 : options.mmu32).id}`);
   const process = kernel.spawnBody('vkernel', vkernelBody(boot), xlen);
-  kernel.run();
-  const status = process.exitStatus as ExitStatus;
-  if ('signal' in status) boot.failure = `the vkernel was ${describeExit(status)}`;
-  if (options.verify === true) kernel.assertInvariants();
-  return {
-    report: boot.report,
-    failure: boot.report === null ? (boot.failure ?? 'the system stopped early') : null,
-    refusal: refusalOf(boot.report, kernel),
-    stats: gather(boot, kernel, freeAtStart),
+  return () => {
+    const status = process.exitStatus as ExitStatus;
+    if ('signal' in status) boot.failure = `the vkernel was ${describeExit(status)}`;
+    if (options.verify === true) kernel.assertInvariants();
+    return {
+      report: boot.report,
+      failure: boot.report === null ? (boot.failure ?? 'the system stopped early') : null,
+      refusal: refusalOf(boot.report, kernel),
+      stats: gather(boot, kernel, freeAtStart),
+    };
   };
 
   function gather(done: Boot, host: HostKernel, free: number): StackStats {
@@ -239,7 +251,7 @@ function refusalOf(report: RootReport | null, kernel: HostKernel): string | null
 
 /** What the boot leaves behind for the report. */
 interface Boot {
-  readonly options: StackOptions;
+  readonly options: Omit<StackOptions, 'machine'>;
   readonly imageBytes: number;
   l4: L4Kernel | null;
   platform: Platform | null;

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import { Machine } from '../../hostkernel/machine/index.ts';
 import { chooseFormats } from '../../vkernel/cli/layouts.ts';
-import { bootStack, type StackOptions, type StackResult } from '../../vkernel/index.ts';
+import { bootNested } from '../../vkernel/cli/nested.ts';
+import { type StackOptions, type StackResult } from '../../vkernel/index.ts';
 
 export interface RunOptions {
   readonly xlen: 32 | 64;
@@ -14,6 +15,8 @@ export interface RunOptions {
   /** The programs, one after the other: a name of userland/programs and its arguments. */
   readonly programs: readonly (readonly [name: string, ...args: string[]])[];
   readonly timeLimit?: number;
+  /** Host kernels between the machine's own and the stack. */
+  readonly nest?: number;
   readonly stack?: Partial<StackOptions>;
 }
 
@@ -48,7 +51,7 @@ export function run(options: RunOptions): RunResult {
   }));
   const ends: string[] = [];
   let next = 1;
-  const result = bootStack({
+  const result = bootNested(options.nest ?? 0, {
     machine,
     xlen,
     ...formats,

@@ -1,8 +1,8 @@
 /** `vkernel demo`: the boot as a log a newcomer can follow, a guest program, and what it cost. */
 import { Tracer } from '../../hostkernel/base/trace.ts';
-import { bootStack } from '../index.ts';
 import { guarded } from './crash.ts';
 import { chooseFormats } from './layouts.ts';
+import { bootNested } from './nested.ts';
 import { createMachine, type MachineOptions } from './options.ts';
 import { complain, EXIT_CRASH, EXIT_FAILURE, EXIT_USAGE, print, printStats, statsTable } from './report.ts';
 import { packagedProgram, shellStatus } from './run.ts';
@@ -24,7 +24,7 @@ export function demoCommand(options: MachineOptions): number {
   const name = `sorter-rv${xlen}`;
   print(`machine   one rv${xlen} hart, ${showSize(options.memory)} of RAM`);
   const result = guarded(machine, () =>
-    bootStack({
+    bootNested(options.nest, {
       machine,
       xlen,
       ...formats,

@@ -1,11 +1,12 @@
 /** `vkernel host PROGRAM`: a program directly on the host kernel, without a vkernel. */
-import { describeExit, type ExitStatus, HostKernel } from '../../hostkernel/kern/index.ts';
+import { describeExit, type ExecRefusal, type ExitStatus, HostKernel, type Process } from '../../hostkernel/kern/index.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import { guarded } from './crash.ts';
-import { chooseFormats } from './layouts.ts';
+import { nest } from '../nest/index.ts';
+import { chooseFormats, nestingFormat } from './layouts.ts';
 import { createMachine, type MachineOptions } from './options.ts';
 import { readProgram } from './program-file.ts';
-import { complain, EXIT_CRASH, EXIT_USAGE } from './report.ts';
+import { complain, EXIT_CRASH, EXIT_FAILURE, EXIT_USAGE } from './report.ts';
 import { TERMINAL } from './terminal.ts';
 import { listen } from './trace.ts';
 
@@ -19,18 +20,38 @@ export function hostCommand(path: string, args: readonly string[], options: Mach
   if (typeof machine === 'string') return complain(machine, EXIT_USAGE);
   const tracer = new Tracer();
   listen(tracer, options);
-  const kernel = new HostKernel({ machine, tracer, ...formats });
-  const process = kernel.spawnElf(program.bytes, [path, ...args], []);
-  if ('reason' in process) return complain(`${path}: ${process.reason}`, 126);
-  const ended = guarded(machine, () => {
-    kernel.run();
-    return process;
+  const { xlen } = program.image;
+  const between = nestingFormat(xlen);
+  const isNested = options.nest > 0;
+  const outer = new HostKernel({
+    machine,
+    tracer: isNested ? new Tracer() : tracer,
+    ...formats,
+    ...(isNested ? { vpte64: between, vpte32: between } : {}),
   });
-  if (ended === EXIT_CRASH) return ended;
+  const kernels: HostKernel[] = [];
+  let process: Process | ExecRefusal | null = null;
+  const start = (kernel: HostKernel): void => void (process = kernel.spawnElf(program.bytes, [path, ...args], []));
+  if (isNested) {
+    const vpte = xlen === 64 ? formats.vpte64 : formats.vpte32;
+    nest(outer, { xlen, depth: options.nest, between, vpte, tracer, visit: (kernel) => void kernels.push(kernel), start });
+  } else {
+    kernels.push(outer);
+    start(outer);
+  }
+  const run = guarded(machine, (): { readonly started: Process | ExecRefusal | null } => {
+    outer.run();
+    return { started: process };
+  });
+  if (run === EXIT_CRASH) return run;
+  const ended = run.started;
+  if (ended === null) return complain(`--nest: kernel ${kernels.length} does not come up: too little memory`, EXIT_FAILURE);
+  if ('reason' in ended) return complain(`${path}: ${ended.reason}`, 126);
   if (options.stats) {
-    const { counters, vm } = kernel;
+    const { counters, vm } = kernels.at(-1) as HostKernel;
     const rows = {
       instructions: machine.hart.retired,
+      ...(isNested ? { entriesByDepth: kernels.map((kernel) => kernel.counters.entries) } : {}),
       systemCalls: counters.syscalls,
       hostFaults: vm.counters.faults,
       vpteWalks: vm.counters.walks,
@@ -40,7 +61,7 @@ export function hostCommand(path: string, args: readonly string[], options: Mach
     };
     TERMINAL.write(2, new TextEncoder().encode(`${JSON.stringify(rows, null, options.json ? 0 : 2)}\n`));
   }
-  return shellStatus(path, process.exitStatus as ExitStatus);
+  return shellStatus(path, ended.exitStatus as ExitStatus);
 }
 
 /** The exit status a shell would give; a death is explained in one line. */

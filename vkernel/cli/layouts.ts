@@ -121,6 +121,11 @@ function unfitForTables(format: PageTableFormat): string | null {
 /** A layout, or the name of one of ours. */
 export type LayoutChoice = LayoutDescriptor | string | undefined;
 
+/** What host kernels walk for the kernels in them. */
+export function nestingFormat(xlen: 32 | 64): PageTableFormat {
+  return formatOf(descriptorOf(xlen === 64 ? DEFAULTS.vpte64 : DEFAULTS.vpte32) as LayoutDescriptor); // one of the defaults
+}
+
 /**
  * Settles the formats for a program of `xlen` bits. A program of the host kernel may use virtual page tables narrower
  * than itself, and of any page size; a guest's whole address space lies under one.

@@ -33,6 +33,7 @@ function machineFlags(command: Command): Command {
     .option('--host-swap <SIZE|FILE>', 'what the host kernel pages to when RAM is short: a disk of this size, kept in memory, or a file')
     .option('--mmu <LAYOUT>', 'page tables of the hardware: a name out of `vkernel layouts`, or a file')
     .option('--vpte <LAYOUT>', 'virtual page tables: a name out of `vkernel layouts`, or a file')
+    .option('--nest <N>', 'host kernels inside the host kernel, each a guest of the one before: 0 to 3', '0')
     .option('--stats', 'counters on standard error at the end')
     .option('--trace <EVENTS>', 'print events: fault,walk,map,unmap,ipc,rpc,syscall,switch')
     .option('--json', 'counters and events as JSON');
@@ -88,6 +89,7 @@ async function main(argv: readonly string[]): Promise<number> {
     });
 
   machineFlags(program.command('host').description('run a static RISC-V program directly on the host kernel'))
+    .option('--harts <N>', 'processors of the machine, 1 to 4', '1')
     .argument('<PROGRAM>', 'the program, a path of this machine')
     .argument('[ARGS...]', 'its arguments')
     .passThroughOptions()

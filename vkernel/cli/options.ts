@@ -22,6 +22,10 @@ export interface MachineOptions {
   /** Pages the pager maps around a fault where they are resident, and fresh pages it brings in. */
   readonly faultAround: number;
   readonly cluster: number;
+  /** Host kernels between the machine's own and the program's: 0 to MAX_NEST. */
+  readonly nest: number;
+  /** Processors of the machine. */
+  readonly harts: number;
 }
 
 /** What commander hands over. */
@@ -37,6 +41,8 @@ export interface RawOptions {
   readonly trace?: string;
   readonly faultAround?: string;
   readonly cluster?: string;
+  readonly nest?: string;
+  readonly harts?: string;
 }
 
 export const DEFAULT_MEMORY = '256M';
@@ -44,6 +50,15 @@ const LEAST_MEMORY = 16 * 1024 ** 2;
 const LEAST_PAGED_MEMORY = 1024 ** 2; // with a disk to page to
 const LEAST_IMAGE = 8 * 1024 ** 2;
 const MOST_MEMORY = 4 * 1024 ** 3 - 64 * 1024;
+
+/** Kernels in kernels: each costs twice the entries of the one before. */
+const MAX_NEST = 3;
+const MAX_HARTS = 4;
+
+/** A whole number from `least` to `most`. */
+function parseCount(text: string, least: number, most: number): number | null {
+  return /^\d$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : null;
+}
 
 /** A window of the pager, in pages: a power of two up to 16. */
 function parseWindow(text: string): number | null {
@@ -80,7 +95,13 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   const cluster = parseWindow(raw.cluster ?? '1');
   if (faultAround === null) return `--fault-around: '${raw.faultAround}' is none of 1, 2, 4, 8, 16 pages`;
   if (cluster === null) return `--cluster: '${raw.cluster}' is none of 1, 2, 4, 8, 16 pages`;
+  const nest = parseCount(raw.nest ?? '0', 0, MAX_NEST);
+  const harts = parseCount(raw.harts ?? '1', 1, MAX_HARTS);
+  if (nest === null) return `--nest: '${raw.nest}' is none of 0 to ${MAX_NEST} kernels`;
+  if (harts === null) return `--harts: '${raw.harts}' is none of 1 to ${MAX_HARTS} processors`;
   return {
+    nest,
+    harts,
     faultAround,
     cluster,
     memory,
@@ -104,6 +125,7 @@ export function createMachine(options: MachineOptions): Machine | string {
   const machine = Machine.create({
     ramBytes: Math.min(options.memory, Ram.MAX_BYTES),
     console: TERMINAL,
+    harts: options.harts,
     ...(options.hostSwap === null ? {} : { disk: options.hostSwap }),
   });
   return machine ?? `-m: ${showSize(options.memory)} of memory cannot be had here`;

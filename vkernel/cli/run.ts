@@ -4,12 +4,13 @@ import { basename } from 'node:path';
 import { isatty } from 'node:tty';
 import { errnoText } from '../../hostkernel/base/errno.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
-import { bootStack, exitStatus, type StackResult } from '../index.ts';
+import { exitStatus, type StackResult } from '../index.ts';
 import { directoryProvider } from '../posix/node/provider.ts';
 import { FileSystem } from '../posix/vfs/filesystem.ts';
 import { byteString, type FileProvider } from '../posix/vfs/provider.ts';
 import { guarded } from './crash.ts';
 import { chooseFormats } from './layouts.ts';
+import { bootNested } from './nested.ts';
 import { createMachine, type MachineOptions } from './options.ts';
 import { readProgram, type Refusal } from './program-file.ts';
 import { complain, EXIT_CRASH, EXIT_FAILURE, EXIT_USAGE, printStats } from './report.ts';
@@ -43,7 +44,7 @@ export function runCommand(path: string, args: readonly string[], options: Machi
   const tracer = new Tracer();
   listen(tracer, options);
   const result = guarded(machine, () =>
-    bootStack({
+    bootNested(options.nest, {
       machine,
       xlen: found.xlen,
       ...formats,

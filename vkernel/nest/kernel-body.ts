@@ -19,7 +19,9 @@ export interface NestedKernel {
   readonly mmu: PageTableFormat;
   /** Virtual page tables of the inner kernel's processes. */
   readonly vpte: PageTableFormat;
-  readonly options?: Partial<Pick<HostKernelOptions, 'tracer' | 'timeSlice' | 'log' | 'vkernelEnable'>>;
+  readonly options?: Partial<Pick<HostKernelOptions, 'timeSlice' | 'log' | 'vkernelEnable'>>;
+  /** Who listens to the inner kernel. */
+  readonly tracer?: Tracer;
   /** Called once the kernel is up: starts its processes. */
   readonly start: (kernel: HostKernel, machine: VirtualMachine) => void;
   /** Called when all of them have ended. */
@@ -36,7 +38,15 @@ export function kernelBody(nested: NestedKernel): HostBody {
     const machine = VirtualMachine.create(host, nested.frames);
     if (typeof machine === 'number') return KERNEL_NO_MACHINE;
     const { mmu, vpte } = nested;
-    const kernel = new HostKernel({ tracer: new Tracer(), ...nested.options, machine, mmu64: mmu, mmu32: mmu, vpte64: vpte, vpte32: vpte });
+    const kernel = new HostKernel({
+      ...nested.options,
+      tracer: nested.tracer ?? new Tracer(),
+      machine,
+      mmu64: mmu,
+      mmu32: mmu,
+      vpte64: vpte,
+      vpte32: vpte,
+    });
     nested.start(kernel, machine);
     do {
       while (kernel.step()) {
@@ -59,6 +69,8 @@ export interface NestOptions {
   /** Virtual page tables of the innermost kernel's processes. */
   readonly vpte: PageTableFormat;
   readonly options?: NestedKernel['options'];
+  /** Who listens to the innermost kernel. */
+  readonly tracer?: Tracer;
   /** Share of the frames free in `outer` that the kernel in it gets as RAM; 3/4 by default. */
   readonly ramShare?: number;
   /** Called with each kernel that is up, `outer` first as 0. */
@@ -70,7 +82,7 @@ export interface NestOptions {
 
 /** Starts a kernel in `outer`, one in that, and so on. @returns the process of `outer` that is the next kernel */
 export function nest(outer: HostKernel, nesting: NestOptions, at = 1): Process {
-  const { xlen, depth, between, vpte, options, visit, start, ended } = nesting;
+  const { xlen, depth, between, vpte, options, tracer, visit, start, ended } = nesting;
   if (at === 1) visit?.(outer, 0);
   const frames = Math.floor(outer.vm.freeFrames * (at === 1 ? (nesting.ramShare ?? RAM_SHARE) : RAM_SHARE));
   const body = kernelBody({
@@ -78,6 +90,7 @@ export function nest(outer: HostKernel, nesting: NestOptions, at = 1): Process {
     mmu: between,
     vpte: at === depth ? vpte : between,
     ...(options === undefined ? {} : { options }),
+    ...(tracer === undefined || at < depth ? {} : { tracer }),
     start: (kernel, machine) => {
       visit?.(kernel, at);
       if (at === depth) start(kernel, machine);
