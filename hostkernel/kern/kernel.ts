@@ -248,10 +248,10 @@ export class HostKernel {
     counters.steps++;
     const start = clock.now();
     const before = hart.retired;
-    this.eventAt = Math.min(scheduler.timers.next, this.vm.nextEvent(), start + timers.left);
-    this.bounded = this.eventAt !== Infinity || scheduler.ready > 0;
-    this.sliceLeft = Math.max(1, Math.min(this.#timeSlice, this.eventAt - start));
     scheduler.current = lwp;
+    this.sliceLeft = this.#timeSlice;
+    this.bounded = scheduler.ready > 0;
+    this.boundSlice();
     if (lwp.program === null) this.#stepHart(lwp);
     else this.#stepBody(lwp, lwp.program);
     scheduler.current = null;
@@ -275,6 +275,16 @@ export class HostKernel {
     }
     this.life.reap();
     return found;
+  }
+
+  /** Ends the slice of the lwp in its step where the next thing is due. Called again when a system call has set a timer. */
+  boundSlice(): void {
+    const { current, timers } = this.scheduler;
+    const now = this.machine.clock.now();
+    this.eventAt = Math.min(timers.next, this.vm.nextEvent(), current === null ? Infinity : now + current.process.timers.left);
+    if (this.eventAt === Infinity) return;
+    this.bounded = true;
+    this.sliceLeft = Math.min(this.sliceLeft, Math.max(1, this.eventAt - now));
   }
 
   /** The lwp in its step gives up the rest of its slice. */

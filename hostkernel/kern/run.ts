@@ -73,6 +73,7 @@ export class GuestRunner {
     if (lwp.state !== 'running') kernel.scheduler.rouse(lwp); // it has not yielded, or gives up a call that waited
     if (lwp.attention && kernel.signals.due(lwp) !== 0) return this.#interrupted(process, tf);
     if (process.exitStatus !== null) return NO_RESULT;
+    if (kernel.scheduler.ready > 0) kernel.bounded = true; // this program may have made another ready
     if (kernel.sliceLeft <= 0 && kernel.bounded) return RUN_PREEMPTED;
     const refused = this.#enter(process, tf, vf);
     if (refused !== 0) return refused;

@@ -75,6 +75,7 @@ export function sysSetitimer(p: Process, args: SyscallArgs): number {
     const value = readTimeval(view, 2 * word, word);
     if (interval < 0 || value < 0) return -EINVAL;
     p.timers.set(which, value, interval);
+    p.kernel.boundSlice();
   }
   return args.unsigned(2) === 0 || writeTimer(p, args.unsigned(2), before.left, before.interval) ? 0 : -EFAULT;
 }

@@ -29,6 +29,7 @@ export interface Boot {
 export interface BootOptions extends Partial<HostKernelOptions> {
   readonly ramBytes?: number;
   readonly input?: string;
+  readonly harts?: number;
 }
 
 const TEXT = 0x10000;
@@ -38,6 +39,7 @@ export function boot(options: BootOptions = {}): Boot {
   let input = new TextEncoder().encode(options.input ?? '');
   const machine = Machine.create({
     ramBytes: options.ramBytes ?? 4 * 2 ** 20,
+    harts: options.harts ?? 1,
     console: {
       write: (_fd, bytes) => {
         written += new TextDecoder().decode(bytes);
