@@ -7,6 +7,7 @@
 
 import { EAGAIN, EFAULT, EINVAL, ENOSYS, ETIMEDOUT } from '../base/errno.ts';
 import { PAGE_MASK, PAGE_SIZE, READ } from '../base/units.ts';
+import { VM_INHERIT_SHARE } from '../vm/index.ts';
 import {
   FUTEX_CLOCK_REALTIME,
   FUTEX_CMP_REQUEUE,
@@ -39,7 +40,7 @@ export class Futexes {
     if (space.translate(va, READ) < 0) return null;
     const page = Math.floor(va / PAGE_SIZE);
     const entry = space.map.lookup(page);
-    if (entry === null || entry.object === null || entry.object.kind !== 'image' || entry.format !== null)
+    if (entry === null || entry.object === null || entry.inherit !== VM_INHERIT_SHARE || entry.format !== null)
       return `futex ${space.id}:${va.toString(16)}`;
     return `futex of object ${entry.object.id}: ${((page - entry.start + entry.offset) * PAGE_SIZE + (va & PAGE_MASK)).toString(16)}`;
   }

@@ -37,7 +37,7 @@ export interface WaitingCall {
   /** It was woken by who it waits for, or has reached its deadline: it must finish before a signal is looked at. */
   woken: boolean;
   expired: boolean;
-  /** Bytes it has moved so far. */
+  /** Bytes it has moved so far. Means something while the call waits. */
   done: number;
   /** Where the remaining time goes if a handler interrupts it; 0: nowhere. */
   remainderAt: number;

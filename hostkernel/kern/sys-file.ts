@@ -194,28 +194,29 @@ function readPipe(p: Process, file: PipeEnd, transfer: Transfer): number {
 function writePipe(p: Process, file: PipeEnd, transfer: Transfer): number {
   const { pipe } = file;
   const { lwp } = transfer;
-  const { call } = lwp;
   if (file.end === 'read') return -EBADF;
   const length = Math.min(transfer.length, MAX_TRANSFER);
+  let done = lwp.call.nr === -1 ? 0 : lwp.call.done;
   for (;;) {
+    if (done === length) return done;
     if (pipe.readers === 0) {
-      if (call.done > 0) return call.done;
+      if (done > 0) return done;
       p.kernel.signals.send(p, { signal: SIGPIPE, code: SI_KERNEL, pid: 0, lo: 0, hi: 0 }, lwp);
       return -EPIPE;
     }
-    const left = length - call.done;
-    if (left === 0) return call.done;
+    const left = length - done;
     const whole = length <= PIPE_BUF ? left : 1;
     if (pipe.room < whole) break;
     const bytes = new Uint8Array(Math.min(left, pipe.room));
-    const readable = p.space.copyIn(transfer.va + call.done, bytes);
-    if (readable === 0) return call.done > 0 ? call.done : -EFAULT;
+    const readable = p.space.copyIn(transfer.va + done, bytes);
+    if (readable === 0) return done > 0 ? done : -EFAULT;
     pipe.write(bytes.subarray(0, readable));
     p.kernel.scheduler.wakeup(pipe.filled);
-    call.done += readable;
-    if (readable < bytes.length) return call.done;
+    done += readable;
+    if (readable < bytes.length) return done;
   }
-  if (file.nonBlocking) return call.done > 0 ? call.done : -EAGAIN;
+  if (file.nonBlocking) return done > 0 ? done : -EAGAIN;
+  lwp.call.done = done;
   return p.kernel.sleepInCall(lwp, { channel: pipe.drained, deadline: Infinity, interrupt: INTERRUPT_RESTARTS, why: 'room in a pipe' });
 }
 

@@ -296,7 +296,10 @@ test('a deadlock ends with a report of who waits for what', () => {
     64,
   );
   const status = machine.finish(process);
-  expect(status).toMatchObject({ signal: 9, refusal: expect.stringMatching(/^deadlock: lwp 1 waits for input from a pipe, lwp 2 waits for futex /) });
+  expect(status).toMatchObject({
+    signal: 9,
+    refusal: expect.stringMatching(/^deadlock: lwp 1 waits for input from a pipe, lwp 2 waits for futex /),
+  });
   expect(machine.messages.join()).toContain('deadlock');
 });
 
