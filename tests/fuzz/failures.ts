@@ -51,7 +51,7 @@ import {
   SYS_vmspace_pwrite,
 } from '../../hostkernel/kern/index.ts';
 import { TRAP_ECALL } from '../../hostkernel/machine/index.ts';
-import { Vm } from '../../hostkernel/vm/index.ts';
+import { Vm, type VmSpace } from '../../hostkernel/vm/index.ts';
 import { VmMap } from '../../hostkernel/vm/map.ts';
 import { A0, A1, ECALL, lw, sw } from '../hostkernel/kern/assembler.ts';
 import { boot, exhaust, plain } from '../hostkernel/kern/boot.ts';
@@ -248,7 +248,62 @@ export const SCENARIOS: readonly Scenario[] = [
     prepare: prepareGuest,
     act: ({ vkernel }) => (vkernel.run(1) === TRAP_ECALL ? 0 : -1),
   },
+  { name: 'minherit of the middle', act: ({ process, data }) => process.space.minherit(data + 4 * PAGE_SIZE, 4 * PAGE_SIZE, 2) },
+  { name: 'mlock of the middle', act: ({ process, data }) => process.space.mlock(data + 4 * PAGE_SIZE, 4 * PAGE_SIZE) },
+  {
+    name: 'munlock of the middle',
+    prepare: ({ process, data }) => void process.space.mlock(data, 16 * PAGE_SIZE),
+    act: ({ process, data }) => process.space.munlock(data + 4 * PAGE_SIZE, 4 * PAGE_SIZE),
+  },
+  {
+    name: 'two levels of copies',
+    mayKill: true,
+    prepare: (stage) => {
+      forked(stage);
+      stage.host.memory.store32(stage.data + PAGE_SIZE, 98);
+      forked(stage);
+    },
+    act: ({ host, data }) => {
+      host.memory.store32(data + PAGE_SIZE, 99);
+      return 0;
+    },
+  },
+  {
+    name: 'mlock of memory not yet touched',
+    prepare: ({ host }) => void map(host, 16 * PAGE_SIZE, PRIVATE | MAP_FIXED, -1, AT),
+    act: ({ process }) => process.space.mlock(AT, 16 * PAGE_SIZE),
+  },
+  {
+    name: 'fork of the space',
+    act: ({ kernel, process }) => {
+      const child = process.space.fork();
+      if (child === null) return -ENOMEM;
+      child.destroy();
+      kernel.vm.assertInvariants();
+      return 0;
+    },
+  },
+  {
+    name: 'store to a page that fork left shared',
+    mayKill: true,
+    prepare: (stage) => void forked(stage),
+    act: ({ host, data }) => {
+      host.memory.store32(data + 3 * PAGE_SIZE, 99);
+      return 0;
+    },
+  },
 ];
+
+/** A child of the process's space that stays until the process ends, and its pages are seen to be what they were. */
+function forked({ process, kernel }: Stage): VmSpace {
+  const child = process.space.fork();
+  if (child === null) throw new Error('no child');
+  KEPT.push({ kernel, child });
+  return child;
+}
+
+/** Forked spaces of the run under way, to be taken down after it. */
+const KEPT: { readonly kernel: HostKernel; readonly child: VmSpace }[] = [];
 
 /** What can be missing. */
 const POINTS = ['frame', 'map entry', 'space'] as const;
@@ -331,6 +386,7 @@ function trial(scenario: Scenario, injection: Injection | null, acts: boolean): 
   });
   const process = kernel.spawnBody('scenario', body, 64);
   kernel.run();
+  for (const { child } of KEPT.splice(0)) child.destroy();
   kernel.assertInvariants();
   const lost = free - kernel.vm.freeFrames;
   if (lost !== 0) throw new Error(`${lost} frames are lost`);
@@ -366,7 +422,15 @@ function snapshot({ host, process, kernel, fd, vkernel }: Stage): string {
       lines.push(`${count} bytes, ${hash(bytes)}`);
     }
   }
-  lines.push(`objects ${[...kernel.vm.objects.live()].map(({ sizePages, references }) => `${sizePages}/${references}`).join(' ')}`);
+  for (const { child } of KEPT) {
+    const bytes = new Uint8Array(16 * PAGE_SIZE);
+    for (const { start, end, protection, format } of child.map.entries) {
+      if (format === null && (protection & READ) !== 0 && end - start === 16) child.copyIn(start * PAGE_SIZE, bytes);
+    }
+    lines.push(`child ${hash(bytes)}`);
+  }
+  const objects = [...kernel.vm.objects.live()].map(({ sizePages, references }) => `${sizePages}/${references}`);
+  lines.push(`objects ${objects.sort((a, b) => (a < b ? -1 : 1)).join(' ')}`);
   const buffer = vkernel.at(200);
   for (let at = 0, count = 1; count > 0; at += count) {
     count = host.syscall(SYS_pread64, fd, buffer, 16 * PAGE_SIZE, at);

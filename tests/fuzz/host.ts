@@ -21,9 +21,16 @@ const WEIGHTS: Weights = [
   [3, 'image-write'],
   [1, 'image-read'],
   [1, 'create'],
-  [1, 'destroy'],
+  [3, 'destroy'],
   [4, 'pressure'],
   [2, 'time'],
+  [5, 'fork'],
+  [2, 'inherit'],
+  [2, 'lock'],
+  [2, 'unlock'],
+  [1, 'mincore'],
+  [1, 'willneed'],
+  [2, 'inval-many'],
 ];
 
 const MACHINES: readonly TwinOptions[] = [

@@ -4,6 +4,7 @@ import type { Campaign, Failure, Target } from './campaign.ts';
 import { FAILURES } from './failures.ts';
 import { GUEST } from './guest.ts';
 import { HOST } from './host.ts';
+import { OWNERS } from './owners.ts';
 import { STALE } from './stale.ts';
 import { VPTE } from './vpte.ts';
 import { WALKER } from './walker.ts';
@@ -13,8 +14,9 @@ const TARGETS: Readonly<Record<string, Target>> = {
   walker: WALKER,
   vpte: VPTE,
   host: HOST,
-  failures: FAILURES,
   stale: STALE,
+  failures: FAILURES,
+  owners: OWNERS,
 };
 
 const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from K | --case K]

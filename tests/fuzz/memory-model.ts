@@ -8,14 +8,21 @@
  * is invalidated, but only that, and only if the real machine has not dropped it.
  */
 import { EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
-import { FAULT_INVALID, FAULT_PROTECTION } from '../../hostkernel/vm/index.ts';
+import { FAULT_INVALID, FAULT_PROTECTION, VM_INHERIT_NONE, VM_INHERIT_SHARE } from '../../hostkernel/vm/index.ts';
 import type { EntryMemory, Judge } from './judge.ts';
 
 const WORDS = PAGE_SIZE / 4;
 const ZERO = new Int32Array(WORDS);
 
+let nextId = 1;
+
 /** An object, or a private view of one. */
 export class Memory {
+  /** A number of its own, and those of the memories it was copied from: whose bytes may be in it. */
+  readonly id = nextId++;
+  readonly lineage: Set<number>;
+  /** Several spaces have it since a fork that shared it. */
+  isShared = false;
   sizePages: number;
   /** What is seen where there is no page of our own; null: zeros. */
   readonly base: Memory | null;
@@ -24,6 +31,7 @@ export class Memory {
   constructor(sizePages: number, base: Memory | null = null) {
     this.sizePages = sizePages;
     this.base = base;
+    this.lineage = new Set([...(base?.lineage ?? []), this.id]);
   }
 
   /** The words of a page, to look at. */
@@ -41,10 +49,14 @@ export class Memory {
     return page;
   }
 
-  /** As it is after fork in a process that shares nothing: what was our own is copied. */
-  copy(): Memory {
-    const copy = new Memory(this.sizePages, this.base);
+  /** As it is after fork in a process that shares nothing: what was our own is copied, and for a copy `now` all. */
+  copy(now: boolean): Memory {
+    const copy = new Memory(this.sizePages, now ? null : this.base);
+    for (const id of this.lineage) copy.lineage.add(id);
     for (const [index, page] of this.pages) copy.pages.set(index, page.slice());
+    for (let memory = now ? this.base : null; memory !== null; memory = memory.base) {
+      for (const [index, page] of memory.pages) if (!copy.pages.has(index)) copy.pages.set(index, page.slice());
+    }
     return copy;
   }
 }
@@ -52,8 +64,11 @@ export class Memory {
 export interface Mapping {
   readonly memory: Memory;
   readonly index: number;
-  /** Whether fork copies it. */
+  /** Made with MAP_PRIVATE: advice may forget it. */
   readonly isPrivate: boolean;
+  /** VM_INHERIT_*. */
+  inherit: number;
+  isWired: boolean;
   readonly isVpagetable: boolean;
   prot: number;
   rootLo: number;
@@ -118,9 +133,10 @@ export class ModelSpace {
     this.#tables = new Tables(judge);
   }
 
-  map(start: number, pages: number, mapping: Omit<Mapping, 'rootLo' | 'rootHi'>): void {
+  map(start: number, pages: number, mapping: Omit<Mapping, 'rootLo' | 'rootHi' | 'isWired'>): void {
     this.unmap(start, pages);
-    for (let i = 0; i < pages; i += 1) this.mapped.set(start + i, { ...mapping, index: mapping.index + i, rootLo: 0, rootHi: 0 });
+    for (let i = 0; i < pages; i += 1)
+      this.mapped.set(start + i, { ...mapping, index: mapping.index + i, rootLo: 0, rootHi: 0, isWired: false });
   }
 
   unmap(start: number, pages: number): void {
@@ -170,12 +186,15 @@ export class ModelSpace {
     const copies = new Map<Memory, Memory>();
     for (const [page, mapping] of this.mapped) {
       let { memory } = mapping;
-      if (mapping.isPrivate) {
-        const copy = copies.get(memory) ?? memory.copy();
+      if (mapping.inherit === VM_INHERIT_NONE) continue;
+      if (mapping.inherit === VM_INHERIT_SHARE) memory.isShared = true;
+      else {
+        // Of what others write too, the child has a copy of this moment.
+        const copy = copies.get(memory) ?? memory.copy(!mapping.isPrivate);
         copies.set(memory, copy);
         memory = copy;
       }
-      child.mapped.set(page, { ...mapping, memory });
+      child.mapped.set(page, { ...mapping, memory, isWired: false });
     }
     return child;
   }

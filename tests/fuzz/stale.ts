@@ -19,9 +19,14 @@ const WEIGHTS: Weights = [
   [6, 'setmap'],
   [10, 'poke'],
   [2, 'create'],
-  [2, 'destroy'],
+  [4, 'destroy'],
   [3, 'pressure'],
   [2, 'time'],
+  [6, 'fork'],
+  [1, 'inherit'],
+  [2, 'lock'],
+  [1, 'unlock'],
+  [4, 'inval-many'],
 ];
 
 function machineOf(index: number): TwinOptions {

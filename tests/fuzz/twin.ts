@@ -7,13 +7,14 @@
  */
 import { EINVAL, ENOMEM } from '../../hostkernel/base/errno.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
-import { EXEC, type ObjectPage, PAGE_SIZE, READ, type VirtualPage, WRITE } from '../../hostkernel/base/units.ts';
+import { EXEC, type HostFrame, type ObjectPage, PAGE_SIZE, READ, type VirtualPage, WRITE } from '../../hostkernel/base/units.ts';
 import {
   compileLayout,
+  type BlockStore,
+  DelayedDisk,
   type LayoutDescriptor,
   layoutByName,
   Machine,
-  memoryDisk,
   type PageTableFormat,
 } from '../../hostkernel/machine/index.ts';
 import {
@@ -23,15 +24,21 @@ import {
   MADV_FREE,
   MADV_INVAL,
   MADV_SETMAP,
+  MADV_WILLNEED,
   MAP_ANON,
   MAP_FIXED,
   MAP_PRIVATE,
   MAP_SHARED,
   MAP_VPAGETABLE,
+  MINCORE_INCORE,
   Vm,
+  VM_INHERIT_COPY,
+  VM_INHERIT_NONE,
+  VM_INHERIT_SHARE,
   type VmObject,
   type VmSpace,
 } from '../../hostkernel/vm/index.ts';
+import { PAGE_RESIDENT, PAGE_TABLE } from '../../hostkernel/vm/page.ts';
 import type { Coverage } from './campaign.ts';
 import { EntryMaker, LEAF, TABLE } from './entries.ts';
 import { indexOf, Judge, type Layout } from './judge.ts';
@@ -40,13 +47,28 @@ import { Random } from './random.ts';
 
 export const WINDOW = 32; // pages in which all mappings lie
 const FIRST = 2 ** 18 - 8; // first of them: on both sides of a gigabyte, so on two tables at least
+const LARGE = 2 ** 16; // where it makes large pages
+const LARGE_PAGES = 512;
 const SCRATCH = 2 ** 17; // where a space makes pressure
 const IMAGE_PAGES = 24;
 const IMAGES = 2;
 const MAX_SPACES = 4;
 const FAVOURITES = [2, 3, 7, 8, 9, 15, 16, 24]; // pages that most operations are about
+const SIGNATURE = 0xabc0_0000 | 0; // 12 bits, then 12 of a memory's number, then 8 that count
+const SIGNATURE_MASK = 0xfff0_0000 | 0;
 const KINDS = ['read', 'write', 'fetch'];
 const ACCESSES = [READ, WRITE, EXEC] as const;
+const MAPPINGS = [
+  'private',
+  'private',
+  'anonymous',
+  'image',
+  'image private',
+  'vpagetable image',
+  'vpagetable image',
+  'vpagetable anonymous',
+  'vpagetable image private',
+];
 const PROTECTIONS = [0, 1, 3, 3, 3, 5, 7, 7];
 
 export interface TwinOptions {
@@ -90,6 +112,21 @@ function formatOf(name: string): PageTableFormat {
   return compileLayout(layout);
 }
 
+/** What the swap device holds, where it can be looked at. */
+class Blocks implements BlockStore {
+  readonly held = new Map<number, Uint8Array>();
+
+  read(block: number, into: Uint8Array): boolean {
+    into.set(this.held.get(block) ?? new Uint8Array(PAGE_SIZE));
+    return true;
+  }
+
+  write(block: number, from: Uint8Array): boolean {
+    this.held.set(block, from.slice());
+    return true;
+  }
+}
+
 export class Twin {
   readonly machine: Machine;
   readonly vm: Vm;
@@ -101,12 +138,14 @@ export class Twin {
   readonly #maker: EntryMaker;
   readonly #scratch: VmSpace;
   readonly #freeAtStart: number;
+  readonly #blocks = new Blocks();
+  readonly #lineages = new Map<number, ReadonlySet<number>>(); // by memory
   #nextValue = 1;
 
   constructor(options: TwinOptions, coverage: Coverage) {
     this.#options = options;
     this.#coverage = coverage;
-    const disk = options.swapPages > 0 ? { disk: memoryDisk(options.swapPages * PAGE_SIZE) } : {};
+    const disk = options.swapPages > 0 ? { disk: new DelayedDisk(this.#blocks, options.swapPages) } : {};
     const machine = Machine.create({ ramBytes: options.frames * PAGE_SIZE, harts: options.harts, ...disk });
     if (machine === null) throw new Error('no machine');
     this.machine = machine;
@@ -119,7 +158,7 @@ export class Twin {
       this.images.push({ real: this.vm.createObject(IMAGE_PAGES), model: new Memory(IMAGE_PAGES) });
     }
     for (let i = 0; i < IMAGES; i += 1) {
-      for (let k = 0; k < 8; k += 1) this.#poke([0, i, k, 0, i, k]);
+      for (let k = 0; k < 24; k += 1) this.#poke([0, i, k % 3 === 0 ? k : 0, k, i, k]);
     }
     for (let i = 0; i < 2; i += 1) this.#add(new Random(i, options.frames));
   }
@@ -187,6 +226,46 @@ export class Twin {
     this.#coverage.count('sweep', 'ok');
   }
 
+  /** Nobody's bytes are where they must not be: see owners.ts. */
+  searchOwners(): void {
+    const allowed = new Map<number, ReadonlySet<number>>(); // by frame that is mapped
+    for (const { real, model } of this.spaces) {
+      for (const mapping of model.mapped.values()) this.#lineages.set(mapping.memory.id & 0xfff, mapping.memory.lineage);
+      for (const [page, { memory }] of model.cached) {
+        const frame = real.pmap.extract(page as VirtualPage);
+        if (frame !== 0) allowed.set(frame, memory.lineage);
+      }
+    }
+    for (const { model } of this.images) this.#lineages.set(model.id & 0xfff, model.lineage);
+    const { state } = this.vm.pages;
+    const { ram } = this.machine;
+    for (let frame = 1; frame < state.length; frame += 1) {
+      if (state[frame] !== PAGE_RESIDENT && state[frame] !== PAGE_TABLE) continue;
+      const from = ram.offsetOf(frame as HostFrame) / 4;
+      const names = namesIn(ram.i32, from);
+      if (names.size === 0) continue;
+      if (state[frame] === PAGE_TABLE) throw new Error(`frame ${frame}, a page table, has bytes of memory ${[...names].join(', ')}`);
+      const own = allowed.get(frame);
+      if (own !== undefined) {
+        for (const name of names)
+          if (![...own].some((id) => (id & 0xfff) === name)) throw new Error(`frame ${frame} has bytes of memory ${name}`);
+      } else this.#checkLine(names, `frame ${frame}`);
+    }
+    for (const [block, bytes] of this.#blocks.held) {
+      this.#checkLine(namesIn(new Int32Array(bytes.buffer, bytes.byteOffset, PAGE_SIZE / 4), 0), `block ${block}`);
+    }
+  }
+
+  /** The memories named are one and those it was copied from. */
+  #checkLine(names: ReadonlySet<number>, where: string): void {
+    if (names.size < 2) return;
+    for (const name of names) {
+      const line = this.#lineages.get(name);
+      if (line !== undefined && [...names].every((other) => [...line].some((id) => (id & 0xfff) === other))) return;
+    }
+    throw new Error(`${where} has bytes of memories ${[...names].join(' and ')}`);
+  }
+
   /** Compares all that can be seen, takes everything down, and counts the frames. */
   end(): void {
     for (const [which, { real, model }] of this.spaces.entries()) {
@@ -234,6 +313,21 @@ export class Twin {
         expect(pair.real.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_INVAL, 0), 0, op);
         pair.model.invalidate(start, pages);
         return 'ok';
+      case 'inval-many':
+        return this.#invalidateMany(pair, n);
+      case 'fork':
+        return this.#fork(pair);
+      case 'inherit':
+        return this.#inherit(pair, start, pages, [VM_INHERIT_SHARE, VM_INHERIT_COPY, VM_INHERIT_COPY, VM_INHERIT_NONE][n[3] % 4]);
+      case 'lock':
+        return this.#lock(pair, start, pages);
+      case 'unlock':
+        return this.#unlock(pair, start, pages);
+      case 'mincore':
+        return this.#mincore(pair, start, pages);
+      case 'willneed':
+        expect(pair.real.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_WILLNEED), 0, op);
+        return 'ok';
       case 'setmap':
         return this.#setMap(pair, start, pages, n);
       case 'poke':
@@ -256,6 +350,8 @@ export class Twin {
         return 'ok';
       case 'pressure':
         return this.#pressure(60 + (n[1] % 200));
+      case 'large':
+        return this.#large(pair, n);
       case 'time':
         this.machine.clock.charge(n[1] % 3_000_000_000);
         this.vm.poll();
@@ -312,9 +408,9 @@ export class Twin {
   #fill(pair: Pair, page: number, n: readonly number[]): string {
     const outcome = this.#access(pair, page, 1, n);
     if (!outcome.startsWith('write')) return outcome;
-    const words = new Int32Array(PAGE_SIZE / 4).fill(this.#value());
-    expect(pair.real.copyOut(page * PAGE_SIZE, new Uint8Array(words.buffer)), PAGE_SIZE, 'copyOut');
     const seen = pair.model.cached.get(page) as Translation;
+    const words = this.#signed(PAGE_SIZE / 8, seen.memory);
+    expect(pair.real.copyOut(page * PAGE_SIZE, new Uint8Array(words.buffer)), PAGE_SIZE, 'copyOut');
     seen.memory.own(seen.index).set(words);
     return outcome;
   }
@@ -338,9 +434,10 @@ export class Twin {
   // ------------------------------------------------------------------------------------------------ mappings
 
   #map({ real, model }: Pair, start: number, pages: number, n: readonly number[]): string {
-    const kind = ['private', 'private', 'shared', 'image', 'vpagetable', 'vpagetable', 'vpagetable-anonymous'][n[3] % 7];
+    const kind = MAPPINGS[n[3] % MAPPINGS.length];
     const isVpagetable = kind.startsWith('vpagetable');
-    const image = kind === 'image' || kind === 'vpagetable' ? this.images[n[4] % IMAGES] : null;
+    const isPrivate = kind.endsWith('private');
+    const image = kind.includes('image') ? this.images[n[4] % IMAGES] : null;
     let offset = 0;
     if (image !== null) offset = isVpagetable ? [0, 0, 0, 3, 510, 1020, 2 ** 18 - 2, 2 ** 20 - 3][n[5] % 8] : n[5] % (IMAGE_PAGES + 2);
     const prot = isVpagetable ? 7 : PROTECTIONS[n[4] % PROTECTIONS.length];
@@ -348,14 +445,15 @@ export class Twin {
       addr: start * PAGE_SIZE,
       len: pages * PAGE_SIZE,
       prot,
-      flags:
-        MAP_FIXED | (kind === 'private' ? MAP_PRIVATE : MAP_SHARED) | (isVpagetable ? MAP_VPAGETABLE : 0) | (image === null ? MAP_ANON : 0),
+      flags: MAP_FIXED | (isPrivate ? MAP_PRIVATE : MAP_SHARED) | (isVpagetable ? MAP_VPAGETABLE : 0) | (image === null ? MAP_ANON : 0),
       object: image?.real ?? null,
       offset: offset * PAGE_SIZE,
     });
     expect(result, start * PAGE_SIZE, 'mmap');
-    const memory = image?.model ?? new Memory(isVpagetable ? 2 ** 31 - 1 : pages);
-    model.map(start, pages, { memory, index: offset, isPrivate: kind === 'private', isVpagetable, prot });
+    let memory = image?.model ?? new Memory(isVpagetable ? 2 ** 31 - 1 : pages);
+    if (image !== null && isPrivate) memory = new Memory(IMAGE_PAGES, image.model);
+    const inherit = isPrivate ? VM_INHERIT_COPY : VM_INHERIT_SHARE;
+    model.map(start, pages, { memory, index: offset, isPrivate, inherit, isVpagetable, prot });
     return kind;
   }
 
@@ -375,13 +473,19 @@ export class Twin {
     return 'ok';
   }
 
-  /** Private anonymous memory of the range reads as zero again; nothing else changes. */
+  /** Private memory of the range is zero again, or what the image has; nothing else changes. */
   #forget({ real, model }: Pair, start: number, pages: number, advice: number): string {
+    let isWired = false;
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
-      if (mapping !== undefined && !mapping.isPrivate && !mapping.isVpagetable && mapping.memory.base === null) return 'not private';
+      if (mapping === undefined || mapping.isVpagetable) continue;
+      isWired ||= mapping.isWired;
+      if (!mapping.isPrivate && mapping.memory.base === null) return 'not private';
+      if (mapping.memory.isShared) return 'shared since a fork';
     }
-    expect(real.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, advice), 0, 'madvise');
+    const result = real.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, advice);
+    expect(result, isWired ? -EINVAL : 0, 'madvise');
+    if (isWired) return 'wired';
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
       if (mapping === undefined || !mapping.isPrivate || mapping.isVpagetable) continue;
@@ -389,6 +493,97 @@ export class Twin {
       model.cached.delete(page);
     }
     return 'ok';
+  }
+
+  #inherit({ real, model }: Pair, start: number, pages: number, inherit: number): string {
+    const isCovered = model.isCovered(start, pages);
+    expect(real.minherit(start * PAGE_SIZE, pages * PAGE_SIZE, inherit), isCovered ? 0 : -ENOMEM, 'minherit');
+    if (!isCovered) return 'hole';
+    for (let page = start; page < start + pages; page += 1) {
+      const mapping = model.mapped.get(page);
+      if (mapping !== undefined) mapping.inherit = inherit;
+    }
+    return ['share', 'copy', 'none'][inherit];
+  }
+
+  #fork(pair: Pair): string {
+    if (this.spaces.length >= MAX_SPACES) return 'enough';
+    const child = pair.real.fork();
+    if (child === null) throw new Error('fork finds no memory');
+    this.spaces.push({ real: child, model: pair.model.fork() });
+    return 'ok';
+  }
+
+  /** mlock of linear memory; what it does to virtual page tables is tested by hand. */
+  #lock({ real, model }: Pair, start: number, pages: number): string {
+    let isPossible = model.isCovered(start, pages);
+    for (let page = start; page < start + pages; page += 1) {
+      const mapping = model.mapped.get(page);
+      if (mapping?.isVpagetable === true) return 'virtual page table';
+      if (mapping !== undefined && ((mapping.prot & 7) === 0 || mapping.index >= mapping.memory.sizePages)) isPossible = false;
+    }
+    expect(real.mlock(start * PAGE_SIZE, pages * PAGE_SIZE), isPossible ? 0 : -ENOMEM, 'mlock');
+    for (let page = start; page < start + pages; page += 1) {
+      const mapping = model.mapped.get(page);
+      if (mapping === undefined) continue;
+      if (isPossible) mapping.isWired = true;
+      // It may have been faulted in, whatever came of the call.
+      const rights = (mapping.prot & WRITE) !== 0 ? mapping.prot | READ : mapping.prot;
+      model.cached.set(page, { memory: mapping.memory, index: mapping.index, rights });
+    }
+    return isPossible ? 'ok' : 'refused';
+  }
+
+  #unlock({ real, model }: Pair, start: number, pages: number): string {
+    const isCovered = model.isCovered(start, pages);
+    expect(real.munlock(start * PAGE_SIZE, pages * PAGE_SIZE), isCovered ? 0 : -ENOMEM, 'munlock');
+    if (!isCovered) return 'hole';
+    for (let page = start; page < start + pages; page += 1) {
+      const mapping = model.mapped.get(page);
+      if (mapping !== undefined) mapping.isWired = false;
+    }
+    return 'ok';
+  }
+
+  /** What has a real PTE is in memory; a hole is an error. */
+  #mincore({ real, model }: Pair, start: number, pages: number): string {
+    const found = real.mincore(start * PAGE_SIZE, pages * PAGE_SIZE);
+    if (typeof found === 'number') {
+      expect(found, model.isCovered(start, pages) ? 0 : -ENOMEM, 'mincore');
+      return 'hole';
+    }
+    if (!model.isCovered(start, pages)) throw new Error('mincore of a hole succeeds');
+    for (let i = 0; i < pages; i += 1) {
+      const isMapped = real.pmap.rights((start + i) as VirtualPage) !== 0;
+      if (isMapped && !this.#isStale(model, start + i) && found[i] !== MINCORE_INCORE)
+        throw new Error(`mincore: page ${start + i - FIRST} is mapped`);
+    }
+    return 'ok';
+  }
+
+  /** Whether the translation in use may not be what the tables say now. */
+  #isStale(model: ModelSpace, page: number): boolean {
+    return model.mapped.get(page)?.isVpagetable === true;
+  }
+
+  /** INVAL of several ranges, or of some pages of an image in all spaces. */
+  #invalidateMany({ real, model }: Pair, n: readonly number[]): string {
+    if (n[3] % 2 === 0) {
+      const image = this.images[n[1] % IMAGES];
+      const first = n[2] % IMAGE_PAGES;
+      const end = Math.min(IMAGE_PAGES, first + 1 + (n[4] % 6));
+      this.vm.invalidateFrames(image.real, first, end);
+      for (const space of this.spaces) space.model.invalidateMemory(image.model, first, end);
+      return 'frames';
+    }
+    const ranges = [n[1], n[2], n[4]].map((word) => rangeOf([0, word, word >>> 8]));
+    const bytes = ranges.map(({ at, pages }) => ({ addr: (FIRST + at) * PAGE_SIZE, len: pages * PAGE_SIZE }));
+    const isWrong = n[5] % 8 === 0;
+    if (isWrong) bytes.push({ addr: 2 ** 60, len: 1 });
+    expect(real.invalidate(bytes), isWrong ? -EINVAL : 0, 'invalidate');
+    if (isWrong) return 'refused';
+    for (const { at, pages } of ranges) model.invalidate(FIRST + at, pages);
+    return 'ranges';
   }
 
   #setMap({ real, model }: Pair, from: number, most: number, n: readonly number[]): string {
@@ -404,9 +599,9 @@ export class Twin {
     const { layout } = this.#judge;
     let [lo, hi] = [0, 0];
     if (layout.root.kind === 'value') {
-      this.#maker.make(0, random.oneIn(8) ? LEAF : TABLE, 0, random.below(3) * PAGE_SIZE, random);
+      this.#maker.make(0, random.oneIn(8) ? LEAF : TABLE, 1, random.oneIn(4) ? random.below(3) * PAGE_SIZE : 0, random);
       [lo, hi] = [this.#maker.entry.lo, this.#maker.entry.hi & 0x1f_ffff];
-    } else lo = random.below(4);
+    } else lo = random.oneIn(4) ? random.below(4) : 0;
     const result = real.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_SETMAP, (hi >>> 0) * 2 ** 32 + (lo >>> 0));
     const isDone = model.setMap(start, pages, lo, hi);
     expect(result, isDone ? 0 : -EINVAL, 'SETMAP');
@@ -421,13 +616,14 @@ export class Twin {
     const isValue = layout.root.kind === 'value';
     const index = [0, 3, 510, 1020, 2 ** 18 - 2, 2 ** 20 - 3, 0, 0][n[2] % 8] + (n[3] % WINDOW);
     const depth = layout.levels.length;
+    const grant = random.pick([1, 1, 1, 0, 2]);
     let table = isValue ? -1 : 0;
     for (let at = 0; at < depth; at += 1) {
       const { lo: shift, bits } = layout.levels[at];
       const next = at + 1 < depth ? (random.oneIn(30) ? random.below(IMAGE_PAGES) : at + (isValue ? 0 : 1)) : random.below(IMAGE_PAGES);
       const kind = at === depth - 1 || random.oneIn(30) ? LEAF : TABLE;
       if (!isValue || at > 0) {
-        this.#maker.make(at, this.#maker.has(at, kind) ? kind : TABLE, random.below(3), next * PAGE_SIZE, random);
+        this.#maker.make(at, this.#maker.has(at, kind) ? kind : TABLE, grant, next * PAGE_SIZE, random);
         const vaHi = Math.floor(index / 2 ** 20);
         this.#setEntry(image, table + indexOf((index * PAGE_SIZE) | 0, vaHi, shift, bits) * layout.entryBytes);
       }
@@ -451,8 +647,8 @@ export class Twin {
 
   #imageWrite(n: readonly number[]): string {
     const image = this.images[n[1] % IMAGES];
-    const words = new Int32Array(1 + (n[2] % 1500)).fill(this.#value());
-    const at = 4 * (n[3] % (IMAGE_PAGES * 1024 - 1500));
+    const words = this.#signed(1 + (n[2] % 750), image.model);
+    const at = 8 * (n[3] % (IMAGE_PAGES * 512 - 750));
     expect(image.real.write(at, new Uint8Array(words.buffer)), words.byteLength, 'write');
     for (let i = 0; i < words.length; i += 1) {
       const address = at + 4 * i;
@@ -482,10 +678,86 @@ export class Twin {
     return count > 120 ? 'much' : 'little';
   }
 
+  /** Two megabytes that become a large page, one thing that breaks it, and what must come of that on every hart. */
+  #large({ real }: Pair, n: readonly number[]): string {
+    const addr = LARGE * PAGE_SIZE;
+    const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANON;
+    expect(real.mmap({ addr, len: LARGE_PAGES * PAGE_SIZE, prot: 3, flags, object: null, offset: 0 }), addr, 'mmap');
+    const value = this.#value();
+    const at = (i: number): number => addr + i * PAGE_SIZE;
+    const store = (space: VmSpace, i: number, word: number): void => {
+      const offset = space.translate(at(i), WRITE);
+      if (offset < 0) throw new Error(`large: page ${i} cannot be written (${space.lastRefusal.reason})`);
+      this.machine.ram.i32[offset / 4] = word;
+    };
+    const check = (space: VmSpace, i: number, word: number): void => {
+      const offset = space.translate(at(i), READ);
+      if (offset < 0) throw new Error(`large: page ${i} cannot be read (${space.lastRefusal.reason})`);
+      if (this.machine.ram.i32[offset / 4] !== word) throw new Error(`large: page ${i} holds another value`);
+    };
+    for (let i = 0; i < LARGE_PAGES; i += 1) store(real, i, value + i);
+    const isLarge = real.pmap.largePages > 0;
+    const first = n[1] % LARGE_PAGES;
+    const end = Math.min(LARGE_PAGES, first + 1 + (n[2] % 40));
+    const [from, len] = [at(first), (end - first) * PAGE_SIZE];
+    const action = ['protect', 'unmap', 'inval', 'fork', 'pressure'][n[3] % 5];
+    const denied = action === 'protect' ? WRITE : action === 'unmap' || action === 'inval' ? READ : 0;
+    let child: VmSpace | null = null;
+    if (action === 'protect') expect(real.mprotect(from, len, READ), 0, 'mprotect');
+    else if (action === 'unmap') expect(real.munmap(from, len), 0, 'munmap');
+    else if (action === 'inval') expect(real.mcontrol(from, len, MADV_INVAL, 0), 0, 'INVAL');
+    else if (action === 'pressure') this.#pressure(900);
+    else child = real.fork();
+    const harts = denied === 0 ? 0 : this.#options.harts;
+    for (let hart = 0; hart < harts; hart += 1) {
+      this.machine.select(hart);
+      for (let i = first; i < end; i += 1) {
+        if (real.context.lookup(at(i), denied) >= 0)
+          throw new Error(`large: hart ${hart} still has access ${denied} to page ${i} after ${action}`);
+      }
+    }
+    if (action === 'fork') {
+      if (child === null) throw new Error('large: fork finds no memory');
+      store(child, first, 1);
+      store(real, (first + 1) % LARGE_PAGES, 2);
+      for (let i = 0; i < LARGE_PAGES; i += 7) check(child, i, i === first ? 1 : value + i);
+      check(child, (first + 1) % LARGE_PAGES, value + ((first + 1) % LARGE_PAGES));
+      check(child, first, 1);
+      check(real, first, value + first);
+      store(real, (first + 1) % LARGE_PAGES, value + ((first + 1) % LARGE_PAGES));
+      child.destroy();
+    }
+    for (let i = 0; i < LARGE_PAGES; i += 1) {
+      const isGone = action === 'unmap' && i >= first && i < end;
+      if (!isGone) check(real, i, value + i);
+      else if (real.translate(at(i), READ) >= 0) throw new Error(`large: page ${i} is still there`);
+    }
+    this.vm.assertInvariants();
+    const gone =
+      action === 'unmap'
+        ? [
+            [0, first],
+            [end, LARGE_PAGES],
+          ]
+        : [[0, LARGE_PAGES]];
+    for (const [a, b] of gone) if (b > a) expect(real.munmap(at(a), (b - a) * PAGE_SIZE), 0, 'munmap');
+    for (let i = 0; i < LARGE_PAGES; i += 1) if (real.context.lookup(at(i), READ) >= 0) throw new Error('large: a page is left');
+    return `${isLarge ? 'large' : 'small'}, ${action}`;
+  }
+
   /** A number no other word of the machine has, and no entry looks like. */
   #value(): number {
     this.#nextValue += 1;
     return Math.imul(this.#nextValue, 0x0100_0193) | 0x8000_0000;
+  }
+
+  /** Pairs of words that name the memory they are written to: a word and its complement. */
+  #signed(pairs: number, { id }: Memory): Int32Array {
+    const words = new Int32Array(2 * pairs);
+    this.#nextValue += 1;
+    const signature = SIGNATURE | ((id & 0xfff) << 8) | (this.#nextValue & 0xff);
+    for (let i = 0; i < words.length; i += 2) [words[i], words[i + 1]] = [signature, ~signature];
+    return words;
   }
 
   // ------------------------------------------------------------------------------------------------ comparisons
@@ -514,6 +786,16 @@ export class Twin {
         throw new Error(`page ${index} of an image differs`);
     }
   }
+}
+
+/** The memories that a page's words name, by every fourth pair of them. */
+function namesIn(words: Int32Array, from: number): Set<number> {
+  const names = new Set<number>();
+  for (let at = from; at < from + PAGE_SIZE / 4; at += 8) {
+    const word = words[at];
+    if ((word & SIGNATURE_MASK) === SIGNATURE && words[at + 1] === ~word) names.add((word >>> 8) & 0xfff);
+  }
+  return names;
 }
 
 function equal(a: Int32Array, b: Int32Array): boolean {
