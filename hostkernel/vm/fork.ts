@@ -15,7 +15,7 @@
 import { type VirtualPage, WRITE } from '../base/units.ts';
 import type { VmFault } from './fault.ts';
 import type { VmMap, VmMapEntry } from './map.ts';
-import { VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE } from './mman.ts';
+import { VM_INHERIT_NONE, VM_INHERIT_SHARE } from './mman.ts';
 import { MAX_OBJECT_PAGES, type VmObject, type VmObjects } from './object.ts';
 import type { Pmap } from '../pmap/index.ts';
 
@@ -72,6 +72,7 @@ export class Fork {
     if (entry.needsCopy) this.#fault.makeOwn(this.#parent.map, entry);
     this.#noLongerOfOne(entry.object ?? this.#fault.makeObject(entry));
     if (entry.object !== null) entry.object.shared = true;
+    entry.shared = true;
     return entry.copy(entry.start, entry.end);
   }
 
@@ -84,6 +85,7 @@ export class Fork {
     if (object !== null) this.#noLongerOfOne(object);
     const copy = entry.copy(entry.start, entry.end);
     copy.needsCopy = object !== null;
+    copy.shared = false;
     return copy;
   }
 
@@ -101,7 +103,7 @@ export class Fork {
     const copy = entry.copy(entry.start, entry.end);
     object.release(); // the reference of the copy
     copy.object = own;
-    copy.inherit = VM_INHERIT_COPY;
+    copy.shared = false;
     if (isLinear) copy.offset = entry.grow;
     return copy;
   }

@@ -44,6 +44,8 @@ export class VmMapEntry {
   flags: number;
   /** The object is others' too: before we change it we put a shadow in front of it. */
   needsCopy = false;
+  /** MAP_SHARED, or shared by a fork: what is written is others' too, and is not forgotten on advice. */
+  shared = false;
   /** VM_INHERIT_*: what a fork does with the entry. */
   inherit = VM_INHERIT_COPY;
   /** Pages below `start` that are reserved for this entry to grow into: a stack. */
@@ -98,6 +100,7 @@ export class VmMapEntry {
       format: this.format,
     });
     copy.needsCopy = this.needsCopy;
+    copy.shared = this.shared;
     copy.inherit = this.inherit;
     copy.grow = start === this.start ? this.grow : 0;
     if (this.object === null) copy.offset = copy.grow;
@@ -118,6 +121,7 @@ export class VmMapEntry {
       this.protection === next.protection &&
       this.flags === next.flags &&
       this.needsCopy === next.needsCopy &&
+      this.shared === next.shared &&
       this.inherit === next.inherit &&
       next.grow === 0 &&
       this.wired === null &&

@@ -575,6 +575,7 @@ export class VmSpace {
     });
     request.object?.reference();
     if (isVpagetable && entry.object?.kind === 'anonymous') entry.object.vpagetable = true;
+    entry.shared = isShared;
     entry.inherit = isShared ? VM_INHERIT_SHARE : VM_INHERIT_COPY;
     entry.needsCopy = request.object !== null && !isShared;
     this.map.insert(entry);
@@ -585,15 +586,16 @@ export class VmSpace {
 
   /** Enters anonymous memory: as more of the entry before it where that ends its object here, or else as an entry. */
   #enterAnonymous(start: number, pages: number, protection: Access, flags: number): void {
-    const inherit = (flags & MAP_SHARED) !== 0 ? VM_INHERIT_SHARE : VM_INHERIT_COPY;
+    const isShared = (flags & MAP_SHARED) !== 0;
     const fields = { start, end: start + pages, object: null, offset: 0, protection, flags: flags & ENTRY_FLAGS, format: null };
     const before = start > 0 ? this.map.lookup(start - 1) : null;
-    if (before !== null && before.object !== null && mayExtend(before, before.object, fields, inherit)) {
+    if (before !== null && before.object !== null && mayExtend(before, before.object, fields, isShared)) {
       before.object.resize(before.object.sizePages + pages);
       this.map.extend(before, start + pages);
     } else {
       const entry = new VmMapEntry(fields);
-      entry.inherit = inherit;
+      entry.shared = isShared;
+      entry.inherit = isShared ? VM_INHERIT_SHARE : VM_INHERIT_COPY;
       this.map.insert(entry);
     }
     this.map.simplify(start, start + pages);
@@ -613,7 +615,6 @@ export class VmSpace {
       format: null,
     });
     entry.grow = grow;
-    entry.inherit = (flags & MAP_SHARED) !== 0 ? VM_INHERIT_SHARE : VM_INHERIT_COPY;
     this.map.insert(entry);
   }
 
@@ -791,10 +792,10 @@ function mayExtend(
   before: VmMapEntry,
   object: VmObject,
   next: { readonly start: number; readonly end: number; readonly protection: Access; readonly flags: number },
-  inherit: number,
+  isShared: boolean,
 ): boolean {
   if (before.end !== next.start || before.protection !== next.protection || before.flags !== next.flags) return false;
-  if (before.inherit !== inherit || before.wired !== null || before.needsCopy || !object.oneMapping || object.backing !== null)
+  if (before.shared !== isShared || before.inherit !== (isShared ? VM_INHERIT_SHARE : VM_INHERIT_COPY) || before.wired !== null || before.needsCopy || !object.oneMapping || object.backing !== null)
     return false;
   const used = before.offset + before.pages;
   return object.sizePages === used && used + (next.end - next.start) <= MAX_OBJECT_PAGES;
@@ -809,8 +810,7 @@ function forgetPages(object: VmObject, entry: VmMapEntry): void {
 
 /** Whether what is written through a linear entry is seen here only. */
 function isPrivate(entry: VmMapEntry): boolean {
-  if (entry.format !== null || entry.object === null) return false;
-  return entry.needsCopy || (entry.object.kind === 'anonymous' && !entry.object.shared && entry.inherit !== VM_INHERIT_SHARE);
+  return entry.format === null && !entry.shared;
 }
 
 /** Whether something would show if the pages of a private entry's object were forgotten, or somebody else would miss them. */
