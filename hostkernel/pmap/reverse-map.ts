@@ -157,7 +157,7 @@ export class ReverseMap {
   #append(units: number): number {
     const chunk = this.#units;
     this.#units += units;
-    if (this.#units > this.#pmap.length) this.#grow(Math.max(this.#units, Math.ceil(this.#pmap.length * 1.5)));
+    if (this.#units > this.#pmap.length) this.#grow(Math.max(this.#units, Math.ceil(this.#pmap.length * 1.125)));
     return chunk;
   }
 

@@ -42,7 +42,11 @@ export const PG_FRESH = 8; // brought in, and whoever asked for it has not used 
 export const PG_WANTED = 16; // somebody waits for the transfer of this busy page
 
 const MAX_WIRES = 65535;
-const MAX_STEP = 2 ** 30;
+const MAX_STEP = 32_767;
+const TICK_NS = 2 ** 26; // 67 ms
+const TICK_MASK = 32_767;
+/** How long an unused page is kept that somebody waited for: two seconds. */
+const FRESH_TICKS = 30;
 
 export const NO_FRAME = 0 as HostFrame;
 
@@ -58,13 +62,13 @@ export class VmPages implements PageSource {
   readonly frames: FrameAllocator;
   /** By frame: how often the page is wired. A wired page is never evicted; released, it is free when the last wiring ends. */
   readonly wires: Uint16Array;
-  /** By frame: minus the step in which a TypeScript program last took an offset into it; or of a fresh page, since when (ms). */
-  readonly stamp: Int32Array;
+  /** By frame: minus the step in which a TypeScript program last took an offset into it; or of a fresh page, since which tick. */
+  readonly stamp: Int16Array;
   readonly queues: PageQueues;
   /** Frames that user data may not take, and those of them that only page tables may. */
   reserved = 0;
   tableReserve = 0;
-  /** The step of the scheduler, for `stamp`: 1 and more. */
+  /** The step of the scheduler, for `stamp`: 1 .. MAX_STEP. One come round again keeps a page a little longer, no more. */
   step = 1;
   readonly #machine: Hardware;
 
@@ -77,7 +81,7 @@ export class VmPages implements PageSource {
     this.index = new Int32Array(frames);
     this.frames = new FrameAllocator(frames);
     this.wires = new Uint16Array(frames);
-    this.stamp = new Int32Array(frames);
+    this.stamp = new Int16Array(frames);
     this.queues = new PageQueues(frames);
     this.state[0] = PAGE_WIRED;
   }
@@ -156,6 +160,17 @@ export class VmPages implements PageSource {
   hold(frame: HostFrame): void {
     this.flags[frame] &= ~PG_FRESH;
     this.stamp[frame] = -this.step;
+  }
+
+  /** Notes that `frame` was brought in at time `now`, in ns, for somebody who has not used it yet. */
+  freshen(frame: HostFrame, now: number): void {
+    this.flags[frame] |= PG_REFERENCED | PG_FRESH;
+    this.stamp[frame] = Math.floor(now / TICK_NS) & TICK_MASK;
+  }
+
+  /** Whether `frame` was brought in less than two seconds before `now`, and has not been used since. */
+  isFresh(frame: HostFrame, now: number): boolean {
+    return (this.flags[frame] & PG_FRESH) !== 0 && ((Math.floor(now / TICK_NS) - this.stamp[frame]) & TICK_MASK) < FRESH_TICKS;
   }
 
   /** Ends what `hold` does. */

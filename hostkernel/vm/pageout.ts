@@ -23,21 +23,18 @@
 import type { HostFrame, ObjectPage } from '../base/units.ts';
 import type { Clock } from '../machine/index.ts';
 import type { PmapSystem } from '../pmap/index.ts';
-import { NO_FRAME, PAGE_FREE, PG_BUSY, PG_DIRTY, PG_FRESH, PG_REFERENCED, type VmPages } from './page.ts';
+import { NO_FRAME, PAGE_FREE, PG_BUSY, PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
 import { CLUSTER_PAGES, type PageOwners, ROOM_LATER, ROOM_NEVER, ROOM_NOW, type SwapPager, VM_WAIT_MEMORY, type VmIo } from './pager.ts';
 import { QUEUE_ACTIVE, QUEUE_INACTIVE } from './queues.ts';
 
 /** Pages looked at in one poll. */
 const POLL_SCAN = 256;
-/** How long an unused page is kept that somebody waited for: ms of virtual time. */
-const FRESH_MS = 2000;
 /** Failed requests to write in a row after which nobody waits for a write to make room. */
 const MAX_FAILURES = 8;
 /** Frames for page tables, and for these and page-in: enough for a walk of five levels, table by table. */
 const TABLE_RESERVE = 4;
 const MIN_RESERVE = 8;
 const MAX_RESERVE = 64;
-const NS_PER_MS = 1_000_000;
 
 export interface PageoutParts {
   readonly clock: Clock;
@@ -165,14 +162,7 @@ export class Pageout implements VmIo {
     this.#pmaps.harvest(frame);
     const isUsed = (pages.flags[frame] & PG_REFERENCED) !== 0;
     pages.flags[frame] &= ~PG_REFERENCED;
-    return isUsed || ((pages.flags[frame] & PG_FRESH) !== 0 && this.#isKept(frame));
-  }
-
-  /** Whether a fresh page is still waited for. */
-  #isKept(frame: HostFrame): boolean {
-    if (this.#sparesNobody) return this.#pager.isRecent(frame);
-    const age = Math.floor(this.#clock.now() / NS_PER_MS) - this.#pages.stamp[frame];
-    return age < FRESH_MS;
+    return isUsed || (pages.isFresh(frame, this.#clock.now()) && (!this.#sparesNobody || this.#pager.isRecent(frame)));
   }
 
   /** Frees the frame of a clean page that no real PTE maps: its copy, or the zeros it was filled with, stand for it. */

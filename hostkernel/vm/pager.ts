@@ -18,7 +18,7 @@
 import { kassert } from '../base/assert.ts';
 import type { HostFrame, ObjectPage } from '../base/units.ts';
 import type { BlockDevice, BlockRequest, Hardware } from '../machine/index.ts';
-import { NO_FRAME, PAGE_TRANSFER, PG_BUSY, PG_DIRTY, PG_FRESH, PG_REFERENCED, PG_WANTED, type VmPages } from './page.ts';
+import { NO_FRAME, PAGE_TRANSFER, PG_BUSY, PG_DIRTY, PG_WANTED, type VmPages } from './page.ts';
 import { Radix, RadixPool } from './radix.ts';
 import { NO_SLOT, SwapSpace, type SwapSlot } from './swap.ts';
 
@@ -42,7 +42,6 @@ export const CLUSTER_PAGES = 16;
 const RECENT = 8;
 
 const OBJECT_PAGES = 2 ** 31; // page `index` of object `owner` is number owner * OBJECT_PAGES + index
-const NS_PER_MS = 1_000_000;
 
 /** The pager as objects see it. Pages are named by object id and index. */
 export interface Pager {
@@ -353,8 +352,7 @@ export class SwapPager implements Pager {
 
   /** Somebody waited for the page in `frame`, and is to find it. */
   #keepFresh(frame: HostFrame): void {
-    this.#pages.flags[frame] |= PG_REFERENCED | PG_FRESH;
-    this.#pages.stamp[frame] = Math.floor(this.#machine.clock.now() / NS_PER_MS);
+    this.#pages.freshen(frame, this.#machine.clock.now());
     this.#recent[this.#broughtIn++ % RECENT] = frame;
   }
 

@@ -19,6 +19,7 @@ const SLOTS = 64;
 const SLOT_MASK = SLOTS - 1;
 const MAX_HEIGHT = 6;
 const FIRST_CAPACITY = 64; // nodes
+const GROWTH = 1.125; // what is not used yet costs memory too
 
 /** The nodes of all trees. Node 0 is not used: 0 means none. */
 export class RadixPool {
@@ -52,10 +53,11 @@ export class RadixPool {
   }
 
   #grow(): void {
-    const slots = new Int32Array(this.slots.length * 2);
+    const capacity = Math.ceil(this.used.length * GROWTH);
+    const slots = new Int32Array(capacity * SLOTS);
     slots.set(this.slots);
     this.slots = slots;
-    const used = new Uint8Array(this.used.length * 2);
+    const used = new Uint8Array(capacity);
     used.set(this.used);
     this.used = used;
   }
