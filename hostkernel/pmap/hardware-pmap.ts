@@ -521,10 +521,11 @@ export class HardwarePmap implements Pmap {
   *#pagesIn(table: HostFrame, level: number, base: number, start: number, end: number): Generator<VirtualPage> {
     const tables = this.#tables;
     const span = tables.spans[level];
-    for (let slot = 0; slot < tables.entries[level]; slot++) {
+    const last = Math.min(tables.entries[level], Math.ceil((end - base) / span));
+    for (let slot = Math.max(0, Math.floor((start - base) / span)); slot < last; slot++) {
       const first = base + slot * span;
       const word = tables.word(table, slot);
-      if (tables.isEmpty(word) || first >= end || first + span <= start) continue;
+      if (tables.isEmpty(word)) continue;
       if (level > 0 && !tables.isLeaf(level, word)) {
         yield* this.#pagesIn(tables.child(level, word), level - 1, first, start, end);
       } else {
