@@ -5,12 +5,17 @@
  * width of arguments. The vmspace_* calls use the same two helpers on another space.
  */
 
-import { EBADF, EINVAL } from '../base/errno.ts';
-import { pageAlign } from '../base/units.ts';
+import { EBADF, EFAULT, EINVAL } from '../base/errno.ts';
+import { PAGE_SIZE, pageAlign, pagesOf } from '../base/units.ts';
 import type { PageTableFormat } from '../machine/index.ts';
 import { MAP_ANON, MAP_ANONYMOUS, MAP_PRIVATE, MAP_TRYFIXED, PROT_READ, PROT_WRITE, type VmSpace } from '../vm/index.ts';
+import { copyOut } from './copy.ts';
+import { MAX_FILE_BYTES } from './file.ts';
 import type { Process } from './process.ts';
 import type { SyscallArgs } from './syscall-args.ts';
+
+/** Bytes of address space that mincore looks at in one go. */
+const MINCORE_BYTES = 4096 * PAGE_SIZE;
 
 /**
  * mmap(addr, len, prot, flags, fd, offset): maps a memory image, or anonymous memory, possibly through a virtual page table.
@@ -52,6 +57,76 @@ export function sysMadvise(p: Process, args: SyscallArgs): number {
  */
 export function sysMcontrol(p: Process, args: SyscallArgs): number {
   return p.space.mcontrol(args.unsigned(0), args.unsigned(1), args.int(2), rootOf(p.space.vpteFormat, args, 3));
+}
+
+/**
+ * minherit(addr, len, inherit): what a fork does with whole pages around the range: vm/space.ts.
+ * @param args inherit: VM_INHERIT_SHARE, _COPY or _NONE
+ * @returns 0; or -EINVAL unknown `inherit`, a bad range; -ENOMEM a hole, too many entries. Source: DragonFly BSD minherit(2)
+ */
+export function sysMinherit(p: Process, args: SyscallArgs): number {
+  return p.space.minherit(args.unsigned(0), args.unsigned(1), args.int(2));
+}
+
+/** mlock(addr, len): brings pages in and keeps them. @returns 0; or -EINVAL a bad range; -ENOMEM; -EAGAIN the limit. Waits: for I/O */
+export function sysMlock(p: Process, args: SyscallArgs): number {
+  return p.space.mlock(args.unsigned(0), args.unsigned(1));
+}
+
+/** munlock(addr, len). @returns 0; or -EINVAL a bad range; -ENOMEM a hole */
+export function sysMunlock(p: Process, args: SyscallArgs): number {
+  return p.space.munlock(args.unsigned(0), args.unsigned(1));
+}
+
+/** mlockall(flags): MCL_CURRENT, MCL_FUTURE. @returns 0; or -EINVAL; -ENOMEM; -EAGAIN as mlock. Waits: for I/O */
+export function sysMlockall(p: Process, args: SyscallArgs): number {
+  return p.space.mlockall(args.int(0));
+}
+
+/** munlockall(). @returns 0 */
+export function sysMunlockall(p: Process): number {
+  return p.space.munlockall();
+}
+
+/** msync(addr, len, flags): the checks; there is nowhere to write to. @returns 0; or -EINVAL a bad range or flags; -ENOMEM a hole */
+export function sysMsync(p: Process, args: SyscallArgs): number {
+  return p.space.msync(args.unsigned(0), args.unsigned(1), args.int(2));
+}
+
+/**
+ * mincore(addr, len, vector): which pages are in memory, a byte each: behind a virtual page table, those its entries lead to.
+ * @param args addr: of a page; len: bytes; vector: address of as many bytes as there are pages
+ * @returns 0; or -EINVAL a bad range; -ENOMEM a hole; -EFAULT. The first part of the vector may have been written
+ * Source: mincore(2).
+ */
+export function sysMincore(p: Process, args: SyscallArgs): number {
+  const addr = args.unsigned(0);
+  const len = args.unsigned(1);
+  const vector = args.unsigned(2);
+  for (let done = 0; ; done += MINCORE_BYTES) {
+    const found = p.space.mincore(addr + done, Math.min(len - done, MINCORE_BYTES));
+    if (typeof found === 'number') return found;
+    if (!copyOut(p, vector + done / PAGE_SIZE, found)) return -EFAULT;
+    if (len - done <= MINCORE_BYTES) return 0;
+  }
+}
+
+/**
+ * mcontrol_frames(fd, offset, len): drops every real PTE of these pages of a memory image, in all spaces and at all
+ * addresses. What MADV_INVAL does for a vkernel that knows the frame, and not who sees it.
+ * @param args fd: a memory image; offset, len: bytes, widened to pages. On 32-bit offset is a pair, and len comes after it
+ * @returns pages that were in memory; or -EBADF; -EINVAL no image, or the range is not within the largest size of one
+ * Waits: no. Cost: O(pages + real PTEs). Ours.
+ */
+export function sysMcontrolFrames(p: Process, args: SyscallArgs): number {
+  const file = p.files.get(args.int(0));
+  if (file === null) return -EBADF;
+  const offset = args.signed(1);
+  const len = args.unsigned(p.xlen === 32 && p.memory === null ? 3 : 2);
+  if (file.kind !== 'memory' || offset < 0 || !(offset + len <= MAX_FILE_BYTES)) return -EINVAL;
+  const end = Math.min(pagesOf(offset + len), file.object.sizePages);
+  const start = Math.floor(offset / PAGE_SIZE);
+  return len === 0 || start >= end ? 0 : p.kernel.vm.invalidateFrames(file.object, start, end);
 }
 
 /**

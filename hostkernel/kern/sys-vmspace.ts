@@ -8,6 +8,7 @@
  */
 
 import { EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP } from '../base/errno.ts';
+import { MADV_INVAL, type VmSpace } from '../vm/index.ts';
 import { VMSPACE_CTL_RUN } from './abi.ts';
 import { COPY_BYTES, MAX_TRANSFER } from './copy.ts';
 import type { Lwp } from './lwp.ts';
@@ -15,6 +16,9 @@ import type { Process } from './process.ts';
 import { type GuestSpace, SpaceGroup } from './space-group.ts';
 import { mapInto, rootOf } from './sys-mman.ts';
 import type { SyscallArgs } from './syscall-args.ts';
+
+const MAX_RANGES = 4096;
+const RANGE_BYTES = 24;
 
 /**
  * vmspace_create(id, type, data): a new space over the whole user range, empty, sharing nothing.
@@ -87,6 +91,37 @@ export function sysVmspaceMcontrol(p: Process, args: SyscallArgs, lwp: Lwp): num
   if (typeof guest === 'number') return guest;
   const { space } = guest;
   return space.mcontrol(args.unsigned(1), args.unsigned(2), args.int(3), rootOf(space.vpteFormat, args, 4));
+}
+
+/**
+ * vmspace_mcontrolv(vector, n): MADV_INVAL of many ranges, in many spaces.
+ * @param args vector: address of n records { id u64, addr u64, len u64 }, id 0: the caller's own space; n: 0..4096
+ * @returns 0; or, and nothing has been dropped,
+ *   -EINVAL  n; a range wraps or leaves user space; an id, and the process never created a space
+ *   -ENOENT  no space has the id
+ *   -EFAULT  the vector is not readable
+ * Waits: no. Cost: O(ranges + real PTEs). Ours: a shoot-down of k pages is one call.
+ */
+export function sysVmspaceMcontrolv(p: Process, args: SyscallArgs): number {
+  const count = args.unsigned(1);
+  if (count > MAX_RANGES) return -EINVAL;
+  const bytes = new Uint8Array(count * RANGE_BYTES);
+  if (p.space.copyIn(args.unsigned(0), bytes) < bytes.length) return -EFAULT;
+  const view = new DataView(bytes.buffer);
+  const number = (at: number): number => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+  const spaces: VmSpace[] = [];
+  for (let at = 0; at < bytes.length; at += RANGE_BYTES) {
+    const id = number(at);
+    if (id !== 0 && p.group === null) return -EINVAL;
+    const space = id === 0 ? p.space : (p.group?.find(id)?.space ?? null);
+    if (space === null) return -ENOENT;
+    if (number(at + 8) + number(at + 16) > space.userEnd) return -EINVAL;
+    spaces.push(space);
+  }
+  for (const [i, space] of spaces.entries()) {
+    space.mcontrol(number(i * RANGE_BYTES + 8), number(i * RANGE_BYTES + 16), MADV_INVAL, 0);
+  }
+  return 0;
 }
 
 /**

@@ -5,7 +5,22 @@ import { sysFutex } from './futex.ts';
 import { sysClose, sysDup, sysDup3, sysFcntl, sysFstat, sysIoctl, sysLseek, sysOpenat, sysPipe2, sysUnlinkat } from './sys-descriptor.ts';
 import { sysExecve } from './sys-exec.ts';
 import { sysFtruncate, sysMemfdCreate, sysPread, sysPwrite, sysRead, sysReadv, sysWrite, sysWritev } from './sys-file.ts';
-import { sysBrk, sysMadvise, sysMcontrol, sysMmap, sysMprotect, sysMunmap } from './sys-mman.ts';
+import {
+  sysBrk,
+  sysMcontrolFrames,
+  sysMincore,
+  sysMinherit,
+  sysMlock,
+  sysMlockall,
+  sysMsync,
+  sysMunlock,
+  sysMunlockall,
+  sysMadvise,
+  sysMcontrol,
+  sysMmap,
+  sysMprotect,
+  sysMunmap,
+} from './sys-mman.ts';
 import {
   sysExit,
   sysExitGroup,
@@ -41,6 +56,7 @@ import {
   sysVmspaceCtl,
   sysVmspaceDestroy,
   sysVmspaceMcontrol,
+  sysVmspaceMcontrolv,
   sysVmspaceMmap,
   sysVmspaceMunmap,
   sysVmspacePread,
@@ -137,6 +153,12 @@ const SYSCALLS: readonly (readonly [nr: number, syscall: Syscall])[] = [
   [abi.SYS_execve, call(sysExecve, 'execve')],
   [abi.SYS_mmap, call(sysMmap, 'mmap', { pages: 5 })],
   [abi.SYS_mprotect, call(sysMprotect, 'mprotect')],
+  [abi.SYS_msync, call(sysMsync, 'msync')],
+  [abi.SYS_mlock, call(sysMlock, 'mlock')],
+  [abi.SYS_munlock, call(sysMunlock, 'munlock')],
+  [abi.SYS_mlockall, call(sysMlockall, 'mlockall')],
+  [abi.SYS_munlockall, call(sysMunlockall, 'munlockall')],
+  [abi.SYS_mincore, call(sysMincore, 'mincore')],
   [abi.SYS_madvise, call(sysMadvise, 'madvise')],
   [abi.SYS_wait4, call(sysWait4, 'wait4')],
   [abi.SYS_memfd_create, call(sysMemfdCreate, 'memfd_create')],
@@ -149,6 +171,9 @@ const SYSCALLS: readonly (readonly [nr: number, syscall: Syscall])[] = [
   [abi.SYS_vmspace_mcontrol, call(sysVmspaceMcontrol, 'vmspace_mcontrol')],
   [abi.SYS_vmspace_pread, call(sysVmspacePread, 'vmspace_pread')],
   [abi.SYS_vmspace_pwrite, call(sysVmspacePwrite, 'vmspace_pwrite')],
+  [abi.SYS_vmspace_mcontrolv, call(sysVmspaceMcontrolv, 'vmspace_mcontrolv')],
+  [abi.SYS_mcontrol_frames, call(sysMcontrolFrames, 'mcontrol_frames', { pair: 1 })],
+  [abi.SYS_minherit, call(sysMinherit, 'minherit')],
   [abi.SYS_sysctlbyname, call(sysSysctlbyname, 'sysctlbyname')],
 ];
 
