@@ -91,7 +91,7 @@ export class HardwarePmap implements Pmap {
       table = this.#makeLeafTable(page);
       if (table === NO_FRAME) return false;
     }
-    const slot = this.#format.index(0, page);
+    const slot = page & (this.#leafEntries - 1);
     const word = tables.word(table, slot);
     const { reverse, use } = this.#all;
     if (tables.isEmpty(word)) {
@@ -237,7 +237,7 @@ export class HardwarePmap implements Pmap {
     const { reverse } = this.#all;
     const page = reverse.pageOf(record);
     if (this.#large !== 0) this.#demoteAll(page);
-    return this.#tables.word(reverse.tableOf(record), this.#format.index(0, page));
+    return this.#tables.word(reverse.tableOf(record), page & (this.#leafEntries - 1));
   }
 
   /**
@@ -330,23 +330,13 @@ export class HardwarePmap implements Pmap {
         if (odd !== 0 && !tables.isThisLeaf(0, tables.word(table, odd), (first + odd) as HostFrame, attributes)) return;
       }
       if (!tables.canMap(level, first, attributes)) return;
-      const different = this.#firstDifferent(table, level - 1, first, attributes);
+      const different = tables.firstDifferent(table, level - 1, first, attributes);
       if (different !== 0) {
         if (level === 1) oddSlots[table] = different;
         return;
       }
       table = this.#replace(level, page, table, first, attributes);
     }
-  }
-
-  /** The first slot of `table` that does not go on where slot 0 begins, or 0: there is none. */
-  #firstDifferent(table: HostFrame, level: number, first: HostFrame, attributes: number): number {
-    const tables = this.#tables;
-    const span = tables.spans[level];
-    for (let slot = 1; slot < tables.entries[level]; slot++) {
-      if (!tables.isThisLeaf(level, tables.word(table, slot), (first + slot * span) as HostFrame, attributes)) return slot;
-    }
-    return 0;
   }
 
   /** Puts a large leaf of `level` in the place of `table`, which is kept. Returns the table that has it now. */

@@ -17,6 +17,9 @@
  *                              shows whether it is used again
  *
  * In each of them a leaf is dirty only if it is writable, and a page that was written through a leaf has a dirty leaf.
+ *
+ * The codec of a format serves every address there is. Here every frame is one of RAM, so what it makes and reads is cut
+ * down to a shift, and to what it said of the same flags before: bench/hostkernel/pmap.bench.ts.
  */
 
 import { kassert } from '../base/assert.ts';
@@ -54,6 +57,21 @@ export class Tables {
   readonly #empty0: number;
   readonly #empty1: number;
   readonly #granted: Uint8Array; // by rights asked for
+  // Where a frame number is in an entry of a level: lo = flags | frame << shift.
+  readonly #leafShift: Uint8Array;
+  readonly #leafField: Int32Array; //  mask in the lower half
+  readonly #tableShift: Uint8Array;
+  readonly #tableField: Int32Array;
+  readonly #pointerLo: Int32Array; // by level: flags of a pointer
+  readonly #pointerHi: Int32Array;
+  // Flags of leaves by level and attributes in the form of the head comment, as far as they were asked for.
+  readonly #codeKnown: Uint8Array; // [level << 6 | attributes]
+  readonly #codeLo: Int32Array;
+  readonly #codeHi: Int32Array;
+  // What flags mean, as far as they were met: a direct-mapped cache of format.attributes.
+  readonly #metLo: Int32Array; //      [level << MET_SHIFT | hash]
+  readonly #metHi: Int32Array;
+  readonly #metMeaning: Int16Array; // -1: empty
 
   constructor(format: PageTableFormat, ram: RamView) {
     const { levels } = format;
@@ -76,6 +94,20 @@ export class Tables {
     this.#empty0 = this.#wide && this.#swapped ? this.#order(hi) : this.#order(lo);
     this.#empty1 = this.#wide ? (this.#swapped ? this.#order(lo) : hi) : 0;
     this.#granted = Uint8Array.from({ length: RIGHTS + 1 }, (_, rights) => grantedBy(format, rights));
+    const fields = Array.from({ length: levels }, (_, level) => leafFieldOf(format, level, ram.frames));
+    this.#leafShift = Uint8Array.from(fields, ({ shift }) => shift);
+    this.#leafField = Int32Array.from(fields, ({ mask }) => mask);
+    const pointers = Array.from({ length: levels }, (_, level) => tableFieldOf(format, level, ram.frames));
+    this.#tableShift = Uint8Array.from(pointers, ({ shift }) => shift);
+    this.#tableField = Int32Array.from(pointers, ({ mask }) => mask);
+    this.#pointerLo = Int32Array.from(pointers, (_, level) => (level === 0 ? 0 : format.tableLo(level, 0)));
+    this.#pointerHi = Int32Array.from(pointers, (_, level) => (level === 0 ? 0 : format.tableHi(level, 0)));
+    this.#codeKnown = new Uint8Array(levels << 6);
+    this.#codeLo = new Int32Array(levels << 6);
+    this.#codeHi = new Int32Array(levels << 6);
+    this.#metLo = new Int32Array(levels << MET_SHIFT);
+    this.#metHi = new Int32Array(levels << MET_SHIFT);
+    this.#metMeaning = new Int16Array(levels << MET_SHIFT).fill(-1);
   }
 
   /** The rights that a leaf which is asked for `rights` really gives: the least the format has that contain them. */
@@ -112,29 +144,50 @@ export class Tables {
 
   /** The table that the entry at `word`, of `level`, points to. Hot. */
   child(level: number, word: number): HostFrame {
-    return (this.format.tableAddress(level, this.lo(word), this.hi(word)) / PAGE_SIZE) as HostFrame;
+    return ((this.lo(word) & this.#tableField[level]) >>> this.#tableShift[level]) as HostFrame;
   }
 
   /** The first frame that the leaf at `word` maps. Hot. */
   frame(level: number, word: number): HostFrame {
-    return this.format.frame(level, this.lo(word), this.hi(word)) as HostFrame;
+    return ((this.lo(word) & this.#leafField[level]) >>> this.#leafShift[level]) as HostFrame;
   }
 
   /** Rights, ATTR_ACCESSED and ATTR_DIRTY of the leaf at `word`, in the form of the head comment. Hot. */
   attributes(level: number, word: number): number {
-    return this.#formed(this.format.attributes(level, this.lo(word), this.hi(word)));
+    const lo = this.lo(word) & ~this.#leafField[level];
+    const hi = this.hi(word);
+    const at = (level << MET_SHIFT) | ((lo ^ (lo >>> 5) ^ (hi >>> 27)) & MET_MASK);
+    const meaning = this.#metMeaning[at];
+    return meaning >= 0 && this.#metLo[at] === lo && this.#metHi[at] === hi ? meaning : this.#meet(level, at, lo, hi);
   }
 
   /** Writes a leaf. `attributes` are in the form of the head comment: dirty only if writable. Hot. */
   storeLeaf(level: number, word: number, frame: HostFrame, attributes: number): void {
-    const all = this.#unformed(attributes);
-    this.#store(word, this.format.leafLo(level, frame, all), this.format.leafHi(level, frame, all));
+    const at = this.#codeOf(level, attributes);
+    this.#store(word, this.#codeLo[at] | (frame << this.#leafShift[level]), this.#codeHi[at]);
+  }
+
+  /** The first slot of `table` that is not the leaf which goes on where slot 0 begins with `first`, or 0: there is none. */
+  firstDifferent(table: HostFrame, level: number, first: HostFrame, attributes: number): number {
+    const at = this.#codeOf(level, attributes);
+    const hi = this.#order(this.#codeHi[at]);
+    const loWord = this.#wide && this.#swapped ? 1 : 0;
+    const stride = this.#wide ? 2 : 1;
+    const step = this.spans[level] << this.#leafShift[level];
+    let lo = this.#codeLo[at] | (first << this.#leafShift[level]);
+    let word = 0;
+    for (let slot = 0; slot < this.entries[level]; slot++) {
+      word = ((slot << this.#entryShift) & PAGE_MASK) === 0 ? this.word(table, slot) : word + stride;
+      if (this.#i32[word + loWord] !== this.#order(lo) || (this.#wide && this.#i32[word + 1 - loWord] !== hi)) return slot;
+      lo = (lo + step) | 0;
+    }
+    return 0;
   }
 
   /** Whether the entry at `word` is the leaf that storeLeaf would write. Hot. */
   isThisLeaf(level: number, word: number, frame: HostFrame, attributes: number): boolean {
-    const all = this.#unformed(attributes);
-    return this.lo(word) === this.format.leafLo(level, frame, all) && this.hi(word) === this.format.leafHi(level, frame, all);
+    const at = this.#codeOf(level, attributes);
+    return this.lo(word) === (this.#codeLo[at] | (frame << this.#leafShift[level])) && this.hi(word) === this.#codeHi[at];
   }
 
   /** Whether `level` has a leaf that maps `frame` and means just what `attributes` say. */
@@ -147,9 +200,9 @@ export class Tables {
     return this.#formed(this.format.attributes(level, lo, hi)) === attributes;
   }
 
+  /** Writes a pointer. Hot. */
   storeTable(level: number, word: number, child: HostFrame): void {
-    const address = child * PAGE_SIZE;
-    this.#store(word, this.format.tableLo(level, address), this.format.tableHi(level, address));
+    this.#store(word, this.#pointerLo[level] | (child << this.#tableShift[level]), this.#pointerHi[level]);
   }
 
   storeEmpty(word: number): void {
@@ -175,6 +228,27 @@ export class Tables {
     }
   }
 
+  /** Where the flags for `attributes` are in #codeLo and #codeHi. Hot. */
+  #codeOf(level: number, attributes: number): number {
+    const at = (level << 6) | (attributes & (RIGHTS | ATTR_ACCESSED | ATTR_DIRTY));
+    if (this.#codeKnown[at] === 0) {
+      const all = this.#unformed(attributes);
+      this.#codeLo[at] = this.format.leafLo(level, 0, all);
+      this.#codeHi[at] = this.format.leafHi(level, 0, all);
+      this.#codeKnown[at] = 1;
+    }
+    return at;
+  }
+
+  /** Asks the format what flags mean, and notes it. */
+  #meet(level: number, at: number, lo: number, hi: number): number {
+    const meaning = this.#formed(this.format.attributes(level, lo, hi));
+    this.#metLo[at] = lo;
+    this.#metHi[at] = hi;
+    this.#metMeaning[at] = meaning;
+    return meaning;
+  }
+
   /** From what the format reports to the form of the head comment. */
   #formed(attributes: number): number {
     const dirty = this.#hasDirty ? attributes & ATTR_DIRTY : (attributes & WRITE) << DIRTY_OVER_WRITE;
@@ -194,6 +268,10 @@ export class Tables {
   }
 }
 
+/** log2 of the flags of a level whose meaning is kept. */
+const MET_SHIFT = 6;
+const MET_MASK = 63;
+
 /** log2 of ATTR_DIRTY / WRITE. */
 const DIRTY_OVER_WRITE = 4;
 
@@ -212,6 +290,51 @@ function emptyValue(format: PageTableFormat): readonly [lo: number, hi: number] 
   for (let bit = 0; bit < 32; bit++) if (isInvalid(1 << bit, 0)) return [1 << bit, 0];
   for (let bit = 0; bit < 32 && format.entryBytes === 8; bit++) if (isInvalid(0, 1 << bit)) return [0, 1 << bit];
   return null;
+}
+
+interface Field {
+  readonly shift: number;
+  readonly mask: number; // in the lower half, signed
+}
+
+const NO_FIELD: Field = { shift: 0, mask: 0 };
+
+/** Where leaves of `level` have the number of a frame of RAM. */
+function leafFieldOf(format: PageTableFormat, level: number, frames: number): Field {
+  if (level > 0 && !format.hasLeaf(level)) return NO_FIELD;
+  const asked = READ | ATTR_ACCESSED | ATTR_USER;
+  const lo = (frame: number): number => format.leafLo(level, frame, asked);
+  const hi = (frame: number): number => format.leafHi(level, frame, asked);
+  return fieldOf(format, format.span(level), frames, lo, hi);
+}
+
+/** Where pointers of `level` have the number of the frame that a table begins in. */
+function tableFieldOf(format: PageTableFormat, level: number, frames: number): Field {
+  if (level === 0) return NO_FIELD;
+  const align = Math.max(1, format.tableBytes(level - 1) / PAGE_SIZE);
+  const lo = (frame: number): number => format.tableLo(level, frame * PAGE_SIZE);
+  const hi = (frame: number): number => format.tableHi(level, frame * PAGE_SIZE);
+  return fieldOf(format, align, frames, lo, hi);
+}
+
+/** The field that multiples of `align` below `frames` are in: one run of bits of the lower half, as everywhere so far. */
+function fieldOf(
+  format: PageTableFormat,
+  align: number,
+  frames: number,
+  lo: (frame: number) => number,
+  hi: (frame: number) => number,
+): Field {
+  const none = lo(0);
+  if (align >= frames) return NO_FIELD; // none but frame 0
+  const shift = 31 - Math.clz32(lo(align) ^ none) - Math.log2(align);
+  let mask = 0;
+  for (let frame = align; frame < frames; frame *= 2) {
+    mask |= frame << shift;
+    const isThere = (lo(frame) ^ none) === frame << shift && hi(frame) === hi(0) && frame * 2 ** shift < 2 ** 32;
+    kassert(isThere, `pmap: ${format.id} has frame numbers of RAM in pieces`);
+  }
+  return { shift, mask };
 }
 
 function grantedBy(format: PageTableFormat, rights: Access): Access {
