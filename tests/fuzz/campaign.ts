@@ -145,12 +145,13 @@ export interface Sequences<Step> {
 }
 
 const SHRINK_SECONDS = 20;
+const ENOUGH_SEQUENCES = 3; // failures: each takes time to shrink
 const WORTH_SHOWING = 60; // steps
 
 /** Runs cases that are sequences; one that fails is shrunk. */
 export function runSequences<Step>(campaign: Campaign, kind: Sequences<Step>, coverage: Coverage): Failure[] {
   const failures: Failure[] = [];
-  for (let index = campaign.from; index < campaign.from + campaign.cases; index += 1) {
+  for (let index = campaign.from; index < campaign.from + campaign.cases && failures.length < ENOUGH_SEQUENCES; index += 1) {
     campaign.progress?.(index);
     const steps = kind.steps(new Random(campaign.seed, index), index);
     const error = failureOf(kind, steps, index, coverage);

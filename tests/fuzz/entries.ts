@@ -150,8 +150,8 @@ export class EntryMaker {
         lo |= chosen[4] & random.word();
         hi |= chosen[5] & random.word();
       }
-      // Rules before it must not match.
-      for (let i = 0; i < number; i += 1) {
+      // Rules before it must not match: one that does is broken, perhaps into another one, and so again.
+      for (let i = 0, tries = 0; i < number && tries < 8; i += 1) {
         const [maskLo, maskHi, valueLo, valueHi, anyLo, anyHi] = rules[i];
         if ((lo & maskLo) !== valueLo || (hi & maskHi) !== valueHi) continue;
         if ((anyLo | anyHi) !== 0) {
@@ -161,8 +161,10 @@ export class EntryMaker {
         }
         const freeLo = maskLo & ~chosen[0];
         const freeHi = maskHi & ~chosen[1];
-        if (freeLo !== 0) lo ^= freeLo & -freeLo;
+        if (freeLo !== 0) lo ^= random.oneIn(2) ? freeLo & -freeLo : 1 << (31 - Math.clz32(freeLo));
         else if (freeHi !== 0) hi ^= freeHi & -freeHi;
+        tries += 1;
+        i = -1;
       }
     }
     const parts = kind === TABLE ? level.tables : kind === LEAF ? level.frames : (lo & 3) === 2 ? level.pointer : [];
