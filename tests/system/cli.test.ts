@@ -160,6 +160,20 @@ describe('a guest that dies', () => {
   });
 });
 
+describe('host', () => {
+  test('--file puts files where execve and openat find them; --sysctl sets what the kernel starts with', async () => {
+    const program = join(ELF, 'processes-rv64');
+    const ran = await vkernel('host', '--file', `/bin/other=${HELLO}`, program, 'exec');
+    expect(ran.status).toBe(0);
+    expect(ran.stdout).toContain('executed: exit 42');
+    await expectRefusal(['host', '--file', '/bin/other', program], 2, '--file');
+    await expectRefusal(['host', '--file', '/bin/other=/not/there', program], 2, '/not/there');
+    await expectRefusal(['host', '--sysctl', 'vm.other=1', program], 2, '--sysctl');
+    const refused = await vkernel('host', '--sysctl', 'vm.vkernel_enable=0', join(ELF, 'seed-modern-rv64'));
+    expect(refused.stderr).toContain('Not supported');
+  });
+});
+
 describe('output', () => {
   test('is the program’s, and so is the exit status', async () => {
     expect(await vkernel('run', HELLO, 'a', 'b c')).toEqual({

@@ -1,6 +1,8 @@
 /** `vkernel host PROGRAM`: a program directly on the host kernel, without a vkernel. */
 import { describeExit, type ExecRefusal, type ExitStatus, HostKernel, type Process } from '../../hostkernel/kern/index.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
+import { errnoText } from '../../hostkernel/base/errno.ts';
+import { readHostFile } from '../posix/node/provider.ts';
 import { guarded } from './crash.ts';
 import { nest } from '../nest/index.ts';
 import { chooseFormats, nestingFormat } from './layouts.ts';
@@ -14,6 +16,12 @@ import { listen } from './trace.ts';
 export function hostCommand(path: string, args: readonly string[], options: MachineOptions): number {
   const program = readProgram(path);
   if ('text' in program) return complain(program.text, program.status);
+  const files = new Map([[path, program.bytes]]);
+  for (const file of options.files) {
+    const bytes = readHostFile(file.local);
+    if (typeof bytes === 'number') return complain(`--file: ${file.local}: ${errnoText(-bytes)}`, EXIT_USAGE);
+    files.set(file.path, bytes);
+  }
   const formats = chooseFormats(program.image.xlen, options.mmu, options.vpte, 'host');
   if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
   const machine = createMachine(options);
@@ -31,7 +39,11 @@ export function hostCommand(path: string, args: readonly string[], options: Mach
   });
   const kernels: HostKernel[] = [];
   let process: Process | ExecRefusal | null = null;
-  const start = (kernel: HostKernel): void => void (process = kernel.spawnElf(program.bytes, [path, ...args], []));
+  const start = (kernel: HostKernel): void => {
+    for (const [name, bytes] of files) kernel.tree.add(name, bytes);
+    kernel.vm.vkernelEnable = options.vkernelEnable;
+    process = kernel.spawnElf(program.bytes, [path, ...args], []);
+  };
   if (isNested) {
     const vpte = xlen === 64 ? formats.vpte64 : formats.vpte32;
     nest(outer, { xlen, depth: options.nest, between, vpte, tracer, visit: (kernel) => void kernels.push(kernel), start });

@@ -60,6 +60,11 @@ function layoutCommands(program: Command, done: (status: number) => void): void 
     .action(async (path: string, _: object, self: Command) => done(await (await load()).checkCommand(path, self.optsWithGlobals())));
 }
 
+/** Values of an option that may be repeated. */
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   let status = 0;
   const program = new Command('vkernel')
@@ -90,6 +95,8 @@ async function main(argv: readonly string[]): Promise<number> {
 
   machineFlags(program.command('host').description('run a static RISC-V program directly on the host kernel'))
     .option('--harts <N>', 'processors of the machine, 1 to 4', '1')
+    .option('--file <PATH=LOCAL>', 'a file the program can open and execute; itself is one. May be repeated', collect, [])
+    .option('--sysctl <NAME=VALUE>', 'vm.vkernel_enable=0: no virtual page tables. May be repeated', collect, [])
     .argument('<PROGRAM>', 'the program, a path of this machine')
     .argument('[ARGS...]', 'its arguments')
     .passThroughOptions()

@@ -26,6 +26,15 @@ export interface MachineOptions {
   readonly nest: number;
   /** Processors of the machine. */
   readonly harts: number;
+  /** Files of the host kernel: paths there, and of this machine. */
+  readonly files: readonly FileOption[];
+  /** Whether vm.vkernel_enable is set. */
+  readonly vkernelEnable: boolean;
+}
+
+export interface FileOption {
+  readonly path: string;
+  readonly local: string;
 }
 
 /** What commander hands over. */
@@ -43,6 +52,8 @@ export interface RawOptions {
   readonly cluster?: string;
   readonly nest?: string;
   readonly harts?: string;
+  readonly file?: readonly string[];
+  readonly sysctl?: readonly string[];
 }
 
 export const DEFAULT_MEMORY = '256M';
@@ -63,6 +74,28 @@ function parseCount(text: string, least: number, most: number): number | null {
 /** A window of the pager, in pages: a power of two up to 16. */
 function parseWindow(text: string): number | null {
   return /^(1|2|4|8|16)$/.test(text) ? Number(text) : null;
+}
+
+/** The values of --file; or one line that says which is wrong. */
+function parseFiles(values: readonly string[]): readonly FileOption[] | string {
+  const files: FileOption[] = [];
+  for (const value of values) {
+    const at = value.indexOf('=');
+    if (at <= 0 || at === value.length - 1) return `--file: '${value}' is no PATH=LOCAL`;
+    files.push({ path: value.slice(0, at), local: value.slice(at + 1) });
+  }
+  return files;
+}
+
+/** The values of --sysctl: whether vm.vkernel_enable is set; or one line that says which is wrong. */
+function parseSysctls(values: readonly string[]): boolean | string {
+  let enable = true;
+  for (const value of values) {
+    const match = /^vm\.vkernel_enable=([01])$/.exec(value);
+    if (match === null) return `--sysctl: '${value}' is not vm.vkernel_enable=0 or vm.vkernel_enable=1`;
+    enable = match[1] === '1';
+  }
+  return enable;
 }
 
 /** Checks the options. @returns them, or one line that says which is wrong */
@@ -99,9 +132,15 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   const harts = parseCount(raw.harts ?? '1', 1, MAX_HARTS);
   if (nest === null) return `--nest: '${raw.nest}' is none of 0 to ${MAX_NEST} kernels`;
   if (harts === null) return `--harts: '${raw.harts}' is none of 1 to ${MAX_HARTS} processors`;
+  const files = parseFiles(raw.file ?? []);
+  if (typeof files === 'string') return files;
+  const enable = parseSysctls(raw.sysctl ?? []);
+  if (typeof enable === 'string') return enable;
   return {
     nest,
     harts,
+    files,
+    vkernelEnable: enable,
     faultAround,
     cluster,
     memory,
