@@ -7,8 +7,7 @@
 
 import { EBADF, EFAULT, EINVAL } from '../base/errno.ts';
 import { PAGE_SIZE, pageAlign, pagesOf } from '../base/units.ts';
-import type { PageTableFormat } from '../machine/index.ts';
-import { MAP_ANON, MAP_ANONYMOUS, MAP_PRIVATE, MAP_TRYFIXED, PROT_READ, PROT_WRITE, type VmSpace } from '../vm/index.ts';
+import { MADV_SETMAP, MAP_ANON, MAP_ANONYMOUS, MAP_PRIVATE, MAP_TRYFIXED, PROT_READ, PROT_WRITE, type VmSpace } from '../vm/index.ts';
 import { copyOut } from './copy.ts';
 import { MAX_FILE_BYTES } from './file.ts';
 import type { Process } from './process.ts';
@@ -56,7 +55,7 @@ export function sysMadvise(p: Process, args: SyscallArgs): number {
  * Source: DragonFly BSD mcontrol(2).
  */
 export function sysMcontrol(p: Process, args: SyscallArgs): number {
-  return p.space.mcontrol(args.unsigned(0), args.unsigned(1), args.int(2), rootOf(p.space.vpteFormat, args, 3));
+  return control(p.space, args, 0);
 }
 
 /**
@@ -170,18 +169,11 @@ export function mapInto(p: Process, space: VmSpace, args: SyscallArgs, first: nu
   });
 }
 
-/**
- * Argument `i` as the root of virtual page tables of `format`: an integer below 2^53. Bits from 53 on are cut off where
- * the format ignores them; where they mean something the value is one that maps nothing.
- */
-export function rootOf(format: PageTableFormat, args: SyscallArgs, i: number): number {
-  const value = args.unsigned(i);
-  if (value < 2 ** 53) return value;
-  const { levels } = format;
-  const lo = args.lo[i];
-  const hi = args.hi[i];
-  const low = hi & 0x1f_ffff;
-  const same =
-    format.kind(levels, lo, hi) === format.kind(levels, lo, low) && format.frame(levels, lo, hi) === format.frame(levels, lo, low);
-  return same ? low * 2 ** 32 + (lo >>> 0) : 0;
+/** mcontrol on `space`. @param first index of the `addr` argument. A root is 64 bits, not a number: as it is in the registers */
+export function control(space: VmSpace, args: SyscallArgs, first: number): number {
+  const addr = args.unsigned(first);
+  const len = args.unsigned(first + 1);
+  const behav = args.int(first + 2);
+  if (behav === MADV_SETMAP) return space.setRoot(addr, len, args.lo[first + 3], args.hi[first + 3]);
+  return space.mcontrol(addr, len, behav, 0);
 }

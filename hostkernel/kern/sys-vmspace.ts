@@ -14,7 +14,7 @@ import { COPY_BYTES, MAX_TRANSFER } from './copy.ts';
 import type { Lwp } from './lwp.ts';
 import type { Process } from './process.ts';
 import { type GuestSpace, SpaceGroup } from './space-group.ts';
-import { mapInto, rootOf } from './sys-mman.ts';
+import { control, mapInto } from './sys-mman.ts';
 import type { SyscallArgs } from './syscall-args.ts';
 
 const MAX_RANGES = 4096;
@@ -89,8 +89,7 @@ export function sysVmspaceMunmap(p: Process, args: SyscallArgs, lwp: Lwp): numbe
 export function sysVmspaceMcontrol(p: Process, args: SyscallArgs, lwp: Lwp): number {
   const guest = findGuest(p, args, lwp);
   if (typeof guest === 'number') return guest;
-  const { space } = guest;
-  return space.mcontrol(args.unsigned(1), args.unsigned(2), args.int(3), rootOf(space.vpteFormat, args, 4));
+  return control(guest.space, args, 1);
 }
 
 /**

@@ -255,7 +255,8 @@ export class VmSpace {
         this.pmap.remove(range.start as VirtualPage, range.end as VirtualPage);
         return 0;
       case MADV_SETMAP:
-        return this.#setMap(range, value);
+        if (!Number.isSafeInteger(value) || value < 0) return -EINVAL;
+        return this.setRoot(addr, len, value | 0, Math.floor(value / 2 ** 32) | 0);
       case MADV_DONTNEED:
       case MADV_FREE:
         return this.#forget(range);
@@ -273,6 +274,26 @@ export class VmSpace {
       default:
         return 0;
     }
+  }
+
+  /**
+   * MADV_SETMAP with a root of 64 bits: a format may have its valid bit where no exact number reaches.
+   * @param lo lower half of the root VPTE; `hi` the upper
+   * @returns as mcontrol
+   */
+  setRoot(addr: number, len: number, lo: number, hi: number): number {
+    const range = this.#range(addr, len);
+    if (range === null) return -EINVAL;
+    if (range.start === range.end) return 0;
+    if (this.map.overlapping(range.start, range.end).some((entry) => entry.format === null)) return -EINVAL;
+    if (!this.#canClip(range)) return -ENOMEM;
+    for (const entry of this.map.clip(range.start, range.end)) {
+      entry.rootLo = lo | 0;
+      entry.rootHi = hi | 0;
+    }
+    this.pmap.remove(range.start as VirtualPage, range.end as VirtualPage);
+    this.map.simplify(range.start, range.end);
+    return 0;
   }
 
   /**
@@ -632,19 +653,6 @@ export class VmSpace {
     if (above !== null && above.start - above.grow < end) this.map.limitGrowth(above, above.start - end);
   }
 
-  #setMap(range: PageRange, value: number): number {
-    if (!Number.isSafeInteger(value) || value < 0) return -EINVAL;
-    if (this.map.overlapping(range.start, range.end).some((entry) => entry.format === null)) return -EINVAL;
-    if (!this.#canClip(range)) return -ENOMEM;
-    for (const entry of this.map.clip(range.start, range.end)) {
-      entry.rootLo = value | 0;
-      entry.rootHi = Math.floor(value / 2 ** 32) | 0;
-    }
-    this.pmap.remove(range.start as VirtualPage, range.end as VirtualPage);
-    this.map.simplify(range.start, range.end);
-    return 0;
-  }
-
   /** MADV_DONTNEED, MADV_FREE. */
   #forget(range: PageRange): number {
     const { map } = this;
@@ -795,7 +803,14 @@ function mayExtend(
   isShared: boolean,
 ): boolean {
   if (before.end !== next.start || before.protection !== next.protection || before.flags !== next.flags) return false;
-  if (before.shared !== isShared || before.inherit !== (isShared ? VM_INHERIT_SHARE : VM_INHERIT_COPY) || before.wired !== null || before.needsCopy || !object.oneMapping || object.backing !== null)
+  if (
+    before.shared !== isShared ||
+    before.inherit !== (isShared ? VM_INHERIT_SHARE : VM_INHERIT_COPY) ||
+    before.wired !== null ||
+    before.needsCopy ||
+    !object.oneMapping ||
+    object.backing !== null
+  )
     return false;
   const used = before.offset + before.pages;
   return object.sizePages === used && used + (next.end - next.start) <= MAX_OBJECT_PAGES;

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { EXEC, PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, ALL_NAMES, type PageTableFormat } from '../../../hostkernel/machine/index.ts';
-import { MADV_SETMAP, MAP_FIXED, MAP_SHARED, MAP_VPAGETABLE, MAX_OBJECT_PAGES, type VmObject } from '../../../hostkernel/vm/index.ts';
+import { MAP_FIXED, MAP_SHARED, MAP_VPAGETABLE, MAX_OBJECT_PAGES, type VmObject, type VmSpace } from '../../../hostkernel/vm/index.ts';
 import { formatOf, Rig, RWX } from './rig.ts';
 
 const ALL = READ | WRITE | EXEC | ATTR_USER;
@@ -33,9 +33,10 @@ class Tables {
     }
   }
 
-  get root(): number {
+  /** Makes this the table behind [0, len) of `space`. */
+  plug(space: VmSpace, len: number): void {
     const address = this.#address[this.format.levels - 1];
-    return (this.format.rootHi(address) >>> 0) * 2 ** 32 + (this.format.rootLo(address) >>> 0);
+    expect(space.setRoot(0, len, this.format.rootLo(address), this.format.rootHi(address))).toBe(0);
   }
 
   /** Points from the root to the table of `level` that has `page`. */
@@ -99,7 +100,7 @@ describe.each(ALL_NAMES.map((name) => [name]))('%s', (name) => {
     const flags = MAP_FIXED | MAP_SHARED | MAP_VPAGETABLE;
     expect(rig.space.mmap({ addr: 0, len, prot: RWX, flags, object: image, offset: 0 })).toBe(0);
     tables.leaf(page, level, frame, ALL | preset);
-    expect(rig.space.mcontrol(0, len, MADV_SETMAP, tables.root)).toBe(0);
+    tables.plug(rig.space, len);
     const pieces = [...new Set([0, 1, span - 1])].filter((piece) => piece < span);
     const seen = new Uint8Array(4);
     for (const piece of pieces) {
