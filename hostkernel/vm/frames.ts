@@ -93,7 +93,7 @@ export class FrameAllocator {
     this.#chain = new Int32Array(runs).fill(NO_RUN);
     this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(runs + 1))).fill(NO_RUN);
     for (let frame = 1; frame < frames; frame++) this.#bits[frame >>> 5] |= 1 << (frame & 31);
-    for (let run = 0; run < runs; run++) {
+    for (let run = runs - 1; run >= 0; run--) {
       for (let word = 0; word < 1 << this.#wordShift; word++) {
         if (this.#bits[(run << this.#wordShift) + word] !== 0) this.#summary[run] |= 1 << word;
       }
@@ -101,7 +101,7 @@ export class FrameAllocator {
       this.#count[run] = count;
       this.#free += count;
       if (count === this.runFrames) this.#becomeEmpty(run);
-      else if (count > 0) this.#append(run);
+      else if (count > 0) this.#prepend(run);
     }
   }
 
@@ -318,7 +318,18 @@ export class FrameAllocator {
   #becomeEmpty(run: number): void {
     this.#state[run] = EMPTY;
     this.#empty++;
-    this.#append(run);
+    this.#prepend(run); // the next to go: caches still have it
+  }
+
+  /** Puts a run first in the list of its state. */
+  #prepend(run: number): void {
+    const state = this.#state[run];
+    const first = this.#first[state];
+    this.#next[run] = first;
+    this.#previous[run] = NO_RUN;
+    if (first === NO_RUN) this.#last[state] = run;
+    else this.#previous[first] = run;
+    this.#first[state] = run;
   }
 
   #leaveEmpty(run: number, state: number): void {
