@@ -111,6 +111,11 @@ describe('an option that cannot be had', () => {
     [['--mmu', 'sv32'], 'too few for a 64-bit program'],
     [['--vpte', 'sv32'], 'too few for a 64-bit program'],
     [['--trace', 'fault,frob'], "no event 'frob'"],
+    [['--host-swap', '/not/there'], "'/not/there' is no size, and no file"],
+    [['--host-swap', '4K'], 'too little'],
+    [['--image', 'frob'], "'frob' is no size"],
+    [['--image', '1M'], 'too little'],
+    [['-m', '32M', '--image', '32M'], '--host-swap'],
     [['--frob'], "unknown option '--frob'"],
   ] as const)('is %j', async (flags, text) => {
     await expectRefusal(['run', ...flags, HELLO], 2, text);
@@ -255,5 +260,25 @@ describe('output', () => {
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       expect(stdout).toMatch(/Every frame is accounted for\.\n$/);
     }
+  });
+
+  test('of the demonstration is the same where its memory is sixty times larger than RAM', async () => {
+    const plenty = await vkernel('demo', '-m', '128M', '--image', '60M');
+    const short = await vkernel('demo', '-m', '1M', '--host-swap', '80M', '--image', '60M');
+    expect([short.status, short.stderr]).toEqual([0, '']);
+    const guestPart = ({ stdout }: Outcome) => stdout.split('\n').filter((line) => /^(sorted|kept|root|posix|task)/.test(line));
+    expect(guestPart(short)).toEqual(guestPart(plenty));
+    expect(short.stdout).toMatch(/ [1-9][\d,]+ {4}pages it read back\n/);
+    expect(short.stdout).toMatch(/Every frame is accounted for\.\n$/);
+  });
+
+  test('of a program that pages to a file is the same as without', async () => {
+    const swap = file('swap', new Uint8Array(16 * 1024 * 1024));
+    const sorter = join(ELF, 'sorter-rv64');
+    const plenty = await vkernel('host', sorter, '2500');
+    const short = await vkernel('host', '-m', '1M', '--host-swap', swap, sorter, '2500');
+    expect(short).toEqual(plenty);
+    expect(plenty.status).toBe(0);
+    expect(readFileSync(swap).some((byte) => byte !== 0)).toBe(true);
   });
 });
