@@ -78,7 +78,7 @@ export class MemoryFile {
     if (size > MAX_FILE_BYTES) return -EFBIG;
     this.object.resize(pagesOf(size));
     const cut = Math.floor(size / PAGE_SIZE) as ObjectPage; // in two; beyond the object if the size is whole pages
-    if (size < this.#size && this.object.lookup(cut) !== 0) this.object.write(size, new Uint8Array(PAGE_SIZE - (size % PAGE_SIZE)));
+    if (size < this.#size && this.object.nextPage(cut) === cut) this.object.write(size, new Uint8Array(PAGE_SIZE - (size % PAGE_SIZE)));
     this.#size = size;
     return 0;
   }

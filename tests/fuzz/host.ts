@@ -20,6 +20,7 @@ const WEIGHTS: Weights = [
   [10, 'poke'],
   [3, 'image-write'],
   [1, 'image-read'],
+  [1, 'image-cut'],
   [1, 'create'],
   [3, 'destroy'],
   [4, 'pressure'],
@@ -37,7 +38,9 @@ const MACHINES: readonly TwinOptions[] = [
   { frames: 256, harts: 1, mmu: 'sv39', vpte: 'vpte-64-nx', swapPages: 2048 },
   { frames: 256, harts: 1, mmu: 'sv32', vpte: 'vpte-32-nx', swapPages: 2048 },
   { frames: 256, harts: 2, mmu: 'sv48', vpte: 'vpte-2006v', swapPages: 2048 },
+  { frames: 256, harts: 1, mmu: 'sv39', vpte: 'vpte-64-nx', swapPages: 2048, isTold: true },
   { frames: 256, harts: 1, mmu: 'sv39', vpte: 'vpte-2006', swapPages: 0 },
+  { frames: 256, harts: 1, mmu: 'sv32', vpte: 'vpte-32-nx', swapPages: 2048, isTold: true },
 ];
 
 const HOST_SEQUENCES: Sequences<Step> = {

@@ -29,7 +29,16 @@ const WEIGHTS: Weights = [
   [4, 'inval-many'],
 ];
 
+const LARGE_EVERY = 12;
+const LARGE_STEPS = 8;
+const LARGE_WEIGHTS: Weights = [
+  [4, 'large'],
+  [1, 'hart'],
+  [1, 'fork'],
+];
+
 function machineOf(index: number): TwinOptions {
+  if (index % LARGE_EVERY === 0) return { frames: 1280, harts: 4, mmu: 'sv39', vpte: 'vpte-64-nx', swapPages: 4096 };
   const [mmu, vpte] = [
     ['sv39', 'vpte-64-nx'],
     ['sv32', 'vpte-32-nx'],
@@ -39,7 +48,8 @@ function machineOf(index: number): TwinOptions {
 }
 
 const STALE_SEQUENCES: Sequences<Step> = {
-  steps: (random) => randomSteps(random, STALE_STEPS, WEIGHTS),
+  steps: (random, index) =>
+    index % LARGE_EVERY === 0 ? randomSteps(random, LARGE_STEPS, LARGE_WEIGHTS) : randomSteps(random, STALE_STEPS, WEIGHTS),
   run: (steps, index, coverage) => {
     const options = machineOf(index);
     const twin = new Twin(options, coverage);

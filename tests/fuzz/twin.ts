@@ -35,11 +35,11 @@ import {
   VM_INHERIT_COPY,
   VM_INHERIT_NONE,
   VM_INHERIT_SHARE,
-  type VmObject,
   type VmSpace,
 } from '../../hostkernel/vm/index.ts';
 import { PAGE_RESIDENT, PAGE_TABLE } from '../../hostkernel/vm/page.ts';
 import type { Coverage } from './campaign.ts';
+import { type Calls, directCalls, directImage, type Image, Told } from './calls.ts';
 import { EntryMaker, LEAF, TABLE } from './entries.ts';
 import { indexOf, Judge, type Layout } from './judge.ts';
 import { Memory, ModelSpace, type Translation } from './memory-model.ts';
@@ -77,6 +77,8 @@ export interface TwinOptions {
   readonly mmu: string;
   readonly vpte: string;
   readonly swapPages: number; // 0: no disk
+  /** Through system calls of a process instead of straight to the VM. */
+  readonly isTold?: true;
 }
 
 export interface Step {
@@ -103,6 +105,7 @@ function rangeOf(n: readonly number[]): { at: number; pages: number } {
 
 interface Pair {
   readonly real: VmSpace;
+  readonly calls: Calls;
   readonly model: ModelSpace;
 }
 
@@ -131,12 +134,13 @@ export class Twin {
   readonly machine: Machine;
   readonly vm: Vm;
   readonly spaces: Pair[] = [];
-  readonly images: { readonly real: VmObject; readonly model: Memory }[] = [];
+  readonly images: { readonly real: Image; readonly model: Memory }[] = [];
   readonly #options: TwinOptions;
   readonly #coverage: Coverage;
   readonly #judge: Judge;
   readonly #maker: EntryMaker;
   readonly #scratch: VmSpace;
+  readonly #told: Told | null = null;
   readonly #freeAtStart: number;
   readonly #blocks = new Blocks();
   readonly #lineages = new Map<number, ReadonlySet<number>>(); // by memory
@@ -149,13 +153,17 @@ export class Twin {
     const machine = Machine.create({ ramBytes: options.frames * PAGE_SIZE, harts: options.harts, ...disk });
     if (machine === null) throw new Error('no machine');
     this.machine = machine;
-    this.vm = new Vm(machine, new Tracer());
-    this.#freeAtStart = this.vm.freeFrames;
+    if (options.isTold === true) {
+      this.#told = new Told(machine, formatOf(options.mmu), formatOf(options.vpte), options.mmu === 'sv32' ? 32 : 64);
+      this.vm = this.#told.kernel.vm;
+    } else this.vm = new Vm(machine, new Tracer());
+    this.#freeAtStart = machine.ram.frames - 1;
     this.#judge = new Judge(layoutByName(options.vpte) as LayoutDescriptor as unknown as Layout, { strictva: 1 });
     this.#maker = new EntryMaker(this.#judge);
     this.#scratch = this.#newSpace();
     for (let i = 0; i < IMAGES; i += 1) {
-      this.images.push({ real: this.vm.createObject(IMAGE_PAGES), model: new Memory(IMAGE_PAGES) });
+      const real = this.#told === null ? directImage(this.vm, IMAGE_PAGES) : this.#told.image(IMAGE_PAGES);
+      this.images.push({ real, model: new Memory(IMAGE_PAGES) });
     }
     for (let i = 0; i < IMAGES; i += 1) {
       for (let k = 0; k < 24; k += 1) this.#poke([0, i, k % 3 === 0 ? k : 0, k, i, k]);
@@ -163,9 +171,20 @@ export class Twin {
     for (let i = 0; i < 2; i += 1) this.#add(new Random(i, options.frames));
   }
 
+  #newPair(): Pair {
+    const model = new ModelSpace(this.#judge);
+    if (this.#told === null) {
+      const real = this.#newSpace();
+      return { real, calls: directCalls(real), model };
+    }
+    if (this.spaces.length === 0) return { real: this.#told.process.space, calls: this.#told.own, model };
+    const { space, calls } = this.#told.guest();
+    return { real: space, calls, model };
+  }
+
   /** A space in which everything is mapped, in pieces of all kinds. */
   #add(random: Random): void {
-    const pair = { real: this.#newSpace(), model: new ModelSpace(this.#judge) };
+    const pair = this.#newPair();
     this.spaces.push(pair);
     for (let at = 0; at < WINDOW; ) {
       const pages = Math.min(random.between(3, 9), WINDOW - at);
@@ -191,7 +210,8 @@ export class Twin {
 
   /** All the invariants, and that every real PTE is one the model knows. */
   check(): void {
-    this.vm.assertInvariants();
+    if (this.#told === null) this.vm.assertInvariants();
+    else this.#told.kernel.assertInvariants();
     for (const { real, model } of this.spaces) {
       for (let page = FIRST; page < FIRST + WINDOW; page += 1) {
         const rights = real.pmap.rights(page as VirtualPage);
@@ -277,9 +297,10 @@ export class Twin {
       }
     }
     for (const { real, model } of this.images) this.#sameImage(real, model);
-    for (const { real } of this.spaces) real.destroy();
+    for (const { calls } of this.spaces) calls.destroy();
     for (const { real } of this.images) real.release();
     this.#scratch.destroy();
+    this.#told?.end();
     while (this.vm.nextEvent() !== Infinity) {
       this.machine.clock.charge(Math.max(0, this.vm.nextEvent() - this.machine.clock.now()));
       this.vm.poll();
@@ -310,7 +331,7 @@ export class Twin {
       case 'forget':
         return this.#forget(pair, start, pages, n[3] % 2 === 0 ? MADV_FREE : MADV_DONTNEED);
       case 'inval':
-        expect(pair.real.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_INVAL, 0), 0, op);
+        expect(pair.calls.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_INVAL, 0), 0, op);
         pair.model.invalidate(start, pages);
         return 'ok';
       case 'inval-many':
@@ -326,7 +347,7 @@ export class Twin {
       case 'mincore':
         return this.#mincore(pair, start, pages);
       case 'willneed':
-        expect(pair.real.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_WILLNEED), 0, op);
+        expect(pair.calls.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_WILLNEED), 0, op);
         return 'ok';
       case 'setmap':
         return this.#setMap(pair, start, pages, n);
@@ -334,6 +355,8 @@ export class Twin {
         return this.#poke(n);
       case 'image-write':
         return this.#imageWrite(n);
+      case 'image-cut':
+        return this.#imageCut(n);
       case 'image-read': {
         const image = this.images[n[1] % IMAGES];
         this.#sameImage(image.real, image.model);
@@ -345,7 +368,8 @@ export class Twin {
         return 'ok';
       case 'destroy':
         if (this.spaces.length < 2) return 'last';
-        pair.real.destroy();
+        if (this.#told !== null && pair === this.spaces[0]) return 'its own';
+        pair.calls.destroy();
         this.spaces.splice(n[0] % this.spaces.length, 1);
         return 'ok';
       case 'pressure':
@@ -433,7 +457,7 @@ export class Twin {
 
   // ------------------------------------------------------------------------------------------------ mappings
 
-  #map({ real, model }: Pair, start: number, pages: number, n: readonly number[]): string {
+  #map({ calls, model }: Pair, start: number, pages: number, n: readonly number[]): string {
     const kind = MAPPINGS[n[3] % MAPPINGS.length];
     const isVpagetable = kind.startsWith('vpagetable');
     const isPrivate = kind.endsWith('private');
@@ -441,14 +465,9 @@ export class Twin {
     let offset = 0;
     if (image !== null) offset = isVpagetable ? [0, 0, 0, 3, 510, 1020, 2 ** 18 - 2, 2 ** 20 - 3][n[5] % 8] : n[5] % (IMAGE_PAGES + 2);
     const prot = isVpagetable ? 7 : PROTECTIONS[n[4] % PROTECTIONS.length];
-    const result = real.mmap({
-      addr: start * PAGE_SIZE,
-      len: pages * PAGE_SIZE,
-      prot,
-      flags: MAP_FIXED | (isPrivate ? MAP_PRIVATE : MAP_SHARED) | (isVpagetable ? MAP_VPAGETABLE : 0) | (image === null ? MAP_ANON : 0),
-      object: image?.real ?? null,
-      offset: offset * PAGE_SIZE,
-    });
+    const sharing = isPrivate ? MAP_PRIVATE : MAP_SHARED;
+    const flags = MAP_FIXED | sharing | (isVpagetable ? MAP_VPAGETABLE : 0) | (image === null ? MAP_ANON : 0);
+    const result = calls.mmap(start * PAGE_SIZE, pages * PAGE_SIZE, prot, flags, image?.real ?? null, offset * PAGE_SIZE);
     expect(result, start * PAGE_SIZE, 'mmap');
     let memory = image?.model ?? new Memory(isVpagetable ? 2 ** 31 - 1 : pages);
     if (image !== null && isPrivate) memory = new Memory(IMAGE_PAGES, image.model);
@@ -457,24 +476,24 @@ export class Twin {
     return kind;
   }
 
-  #unmap({ real, model }: Pair, start: number, pages: number): string {
+  #unmap({ calls, model }: Pair, start: number, pages: number): string {
     const isCovered = model.isCovered(start, pages);
-    expect(real.munmap(start * PAGE_SIZE, pages * PAGE_SIZE), isCovered ? 0 : -EINVAL, 'munmap');
+    expect(calls.munmap(start * PAGE_SIZE, pages * PAGE_SIZE), isCovered ? 0 : -EINVAL, 'munmap');
     if (!isCovered) return 'hole';
     model.unmap(start, pages);
     return 'ok';
   }
 
-  #protect({ real, model }: Pair, start: number, pages: number, prot: number): string {
+  #protect({ calls, model }: Pair, start: number, pages: number, prot: number): string {
     const isCovered = model.isCovered(start, pages);
-    expect(real.mprotect(start * PAGE_SIZE, pages * PAGE_SIZE, prot), isCovered ? 0 : -ENOMEM, 'mprotect');
+    expect(calls.mprotect(start * PAGE_SIZE, pages * PAGE_SIZE, prot), isCovered ? 0 : -ENOMEM, 'mprotect');
     if (!isCovered) return 'hole';
     model.protect(start, pages, prot);
     return 'ok';
   }
 
   /** Private memory of the range is zero again, or what the image has; nothing else changes. */
-  #forget({ real, model }: Pair, start: number, pages: number, advice: number): string {
+  #forget({ calls, model }: Pair, start: number, pages: number, advice: number): string {
     let isWired = false;
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
@@ -483,7 +502,7 @@ export class Twin {
       if (!mapping.isPrivate && mapping.memory.base === null) return 'not private';
       if (mapping.memory.isShared) return 'shared since a fork';
     }
-    const result = real.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, advice);
+    const result = calls.madvise(start * PAGE_SIZE, pages * PAGE_SIZE, advice);
     expect(result, isWired ? -EINVAL : 0, 'madvise');
     if (isWired) return 'wired';
     for (let page = start; page < start + pages; page += 1) {
@@ -495,9 +514,9 @@ export class Twin {
     return 'ok';
   }
 
-  #inherit({ real, model }: Pair, start: number, pages: number, inherit: number): string {
+  #inherit({ calls, model }: Pair, start: number, pages: number, inherit: number): string {
     const isCovered = model.isCovered(start, pages);
-    expect(real.minherit(start * PAGE_SIZE, pages * PAGE_SIZE, inherit), isCovered ? 0 : -ENOMEM, 'minherit');
+    expect(calls.minherit(start * PAGE_SIZE, pages * PAGE_SIZE, inherit), isCovered ? 0 : -ENOMEM, 'minherit');
     if (!isCovered) return 'hole';
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
@@ -510,19 +529,19 @@ export class Twin {
     if (this.spaces.length >= MAX_SPACES) return 'enough';
     const child = pair.real.fork();
     if (child === null) throw new Error('fork finds no memory');
-    this.spaces.push({ real: child, model: pair.model.fork() });
+    this.spaces.push({ real: child, calls: directCalls(child), model: pair.model.fork() });
     return 'ok';
   }
 
   /** mlock of linear memory; what it does to virtual page tables is tested by hand. */
-  #lock({ real, model }: Pair, start: number, pages: number): string {
+  #lock({ calls, model }: Pair, start: number, pages: number): string {
     let isPossible = model.isCovered(start, pages);
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
       if (mapping?.isVpagetable === true) return 'virtual page table';
       if (mapping !== undefined && ((mapping.prot & 7) === 0 || mapping.index >= mapping.memory.sizePages)) isPossible = false;
     }
-    expect(real.mlock(start * PAGE_SIZE, pages * PAGE_SIZE), isPossible ? 0 : -ENOMEM, 'mlock');
+    expect(calls.mlock(start * PAGE_SIZE, pages * PAGE_SIZE), isPossible ? 0 : -ENOMEM, 'mlock');
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
       if (mapping === undefined) continue;
@@ -534,9 +553,9 @@ export class Twin {
     return isPossible ? 'ok' : 'refused';
   }
 
-  #unlock({ real, model }: Pair, start: number, pages: number): string {
+  #unlock({ calls, model }: Pair, start: number, pages: number): string {
     const isCovered = model.isCovered(start, pages);
-    expect(real.munlock(start * PAGE_SIZE, pages * PAGE_SIZE), isCovered ? 0 : -ENOMEM, 'munlock');
+    expect(calls.munlock(start * PAGE_SIZE, pages * PAGE_SIZE), isCovered ? 0 : -ENOMEM, 'munlock');
     if (!isCovered) return 'hole';
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
@@ -572,7 +591,7 @@ export class Twin {
       const image = this.images[n[1] % IMAGES];
       const first = n[2] % IMAGE_PAGES;
       const end = Math.min(IMAGE_PAGES, first + 1 + (n[4] % 6));
-      this.vm.invalidateFrames(image.real, first, end);
+      this.vm.invalidateFrames(image.real.object, first, end);
       for (const space of this.spaces) space.model.invalidateMemory(image.model, first, end);
       return 'frames';
     }
@@ -586,7 +605,7 @@ export class Twin {
     return 'ranges';
   }
 
-  #setMap({ real, model }: Pair, from: number, most: number, n: readonly number[]): string {
+  #setMap({ calls, model }: Pair, from: number, most: number, n: readonly number[]): string {
     let [start, pages] = [from, most];
     const random = new Random(n[4], n[5]);
     if (n[3] % 8 !== 0) {
@@ -602,7 +621,7 @@ export class Twin {
       this.#maker.make(0, random.oneIn(8) ? LEAF : TABLE, 1, random.oneIn(4) ? random.below(3) * PAGE_SIZE : 0, random);
       [lo, hi] = [this.#maker.entry.lo, this.#maker.entry.hi & 0x1f_ffff];
     } else lo = random.oneIn(4) ? random.below(4) : 0;
-    const result = real.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_SETMAP, (hi >>> 0) * 2 ** 32 + (lo >>> 0));
+    const result = calls.mcontrol(start * PAGE_SIZE, pages * PAGE_SIZE, MADV_SETMAP, (hi >>> 0) * 2 ** 32 + (lo >>> 0));
     const isDone = model.setMap(start, pages, lo, hi);
     expect(result, isDone ? 0 : -EINVAL, 'SETMAP');
     return isDone ? 'ok' : 'mixed';
@@ -633,7 +652,7 @@ export class Twin {
     return 'ok';
   }
 
-  #setEntry(image: { real: VmObject; model: Memory }, address: number): void {
+  #setEntry(image: { real: Image; model: Memory }, address: number): void {
     const { lo, hi } = this.#maker.entry;
     const bytes = new Uint8Array(this.#judge.layout.entryBytes);
     const view = new DataView(bytes.buffer);
@@ -653,6 +672,23 @@ export class Twin {
     for (let i = 0; i < words.length; i += 1) {
       const address = at + 4 * i;
       image.model.own(Math.floor(address / PAGE_SIZE))[(address % PAGE_SIZE) / 4] = words[i];
+    }
+    return 'ok';
+  }
+
+  /** An image loses its end, and has zeros there when it is as long as before. Only without private views of it. */
+  #imageCut(n: readonly number[]): string {
+    const image = this.images[n[1] % IMAGES];
+    for (const { model } of this.spaces) {
+      for (const { memory } of model.mapped.values()) if (memory.base === image.model) return 'has views';
+    }
+    const bytes = this.#told === null ? PAGE_SIZE * (n[2] % IMAGE_PAGES) : n[2] % (IMAGE_PAGES * PAGE_SIZE);
+    image.real.cut(bytes, IMAGE_PAGES * PAGE_SIZE);
+    const first = Math.floor(bytes / PAGE_SIZE);
+    for (const { model } of this.spaces) model.invalidateMemory(image.model, Math.ceil(bytes / PAGE_SIZE), IMAGE_PAGES);
+    for (let index = first; index < IMAGE_PAGES; index += 1) {
+      if (index > first || bytes % PAGE_SIZE === 0) image.model.pages.delete(index);
+      else new Uint8Array(image.model.own(index).buffer).fill(0, bytes % PAGE_SIZE);
     }
     return 'ok';
   }
@@ -679,7 +715,7 @@ export class Twin {
   }
 
   /** Two megabytes that become a large page, one thing that breaks it, and what must come of that on every hart. */
-  #large({ real }: Pair, n: readonly number[]): string {
+  #large({ real, calls }: Pair, n: readonly number[]): string {
     const addr = LARGE * PAGE_SIZE;
     const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANON;
     expect(real.mmap({ addr, len: LARGE_PAGES * PAGE_SIZE, prot: 3, flags, object: null, offset: 0 }), addr, 'mmap');
@@ -696,15 +732,19 @@ export class Twin {
       if (this.machine.ram.i32[offset / 4] !== word) throw new Error(`large: page ${i} holds another value`);
     };
     for (let i = 0; i < LARGE_PAGES; i += 1) store(real, i, value + i);
+    for (let hart = 0; hart < this.#options.harts; hart += 1) {
+      this.machine.select(hart);
+      for (let i = 0; i < LARGE_PAGES; i += 1) real.context.lookup(at(i), WRITE);
+    }
     const isLarge = real.pmap.largePages > 0;
     const first = n[1] % LARGE_PAGES;
-    const end = Math.min(LARGE_PAGES, first + 1 + (n[2] % 40));
+    const end = Math.min(LARGE_PAGES, first + 1 + (n[2] % (n[4] % 2 === 0 ? 40 : 400)));
     const [from, len] = [at(first), (end - first) * PAGE_SIZE];
     const action = ['protect', 'unmap', 'inval', 'fork', 'pressure'][n[3] % 5];
     const denied = action === 'protect' ? WRITE : action === 'unmap' || action === 'inval' ? READ : 0;
     let child: VmSpace | null = null;
-    if (action === 'protect') expect(real.mprotect(from, len, READ), 0, 'mprotect');
-    else if (action === 'unmap') expect(real.munmap(from, len), 0, 'munmap');
+    if (action === 'protect') expect(calls.mprotect(from, len, READ), 0, 'mprotect');
+    else if (action === 'unmap') expect(calls.munmap(from, len), 0, 'munmap');
     else if (action === 'inval') expect(real.mcontrol(from, len, MADV_INVAL, 0), 0, 'INVAL');
     else if (action === 'pressure') this.#pressure(900);
     else child = real.fork();
@@ -740,8 +780,12 @@ export class Twin {
             [end, LARGE_PAGES],
           ]
         : [[0, LARGE_PAGES]];
-    for (const [a, b] of gone) if (b > a) expect(real.munmap(at(a), (b - a) * PAGE_SIZE), 0, 'munmap');
-    for (let i = 0; i < LARGE_PAGES; i += 1) if (real.context.lookup(at(i), READ) >= 0) throw new Error('large: a page is left');
+    for (const [a, b] of gone) if (b > a) expect(calls.munmap(at(a), (b - a) * PAGE_SIZE), 0, 'munmap');
+    for (let hart = 0; hart < this.#options.harts; hart += 1) {
+      this.machine.select(hart);
+      for (let i = 0; i < LARGE_PAGES; i += 1)
+        if (real.context.lookup(at(i), READ) >= 0) throw new Error(`large: hart ${hart} still has page ${i}`);
+    }
     return `${isLarge ? 'large' : 'small'}, ${action}`;
   }
 
@@ -765,7 +809,7 @@ export class Twin {
   /** A page of an image is in the frame the image has for it. */
   #sameFrame(seen: Translation, frame: number, page: number): void {
     const image = this.images.find(({ model }) => model === seen.memory);
-    if (image === undefined || image.real.lookup(seen.index as ObjectPage) === frame) return;
+    if (image === undefined || image.real.object.lookup(seen.index as ObjectPage) === frame) return;
     throw new Error(`page ${page - FIRST} is not page ${seen.index} of its image`);
   }
 
@@ -777,7 +821,7 @@ export class Twin {
     throw new Error(`page ${page - FIRST}: word ${at} is ${hex(real[at])}, not ${hex(wanted[at])}`);
   }
 
-  #sameImage(real: VmObject, model: Memory): void {
+  #sameImage(real: Image, model: Memory): void {
     const bytes = new Uint8Array(IMAGE_PAGES * PAGE_SIZE);
     expect(real.read(0, bytes), bytes.length, 'read');
     const words = new Int32Array(bytes.buffer);

@@ -1,0 +1,47 @@
+/** ftruncate where the page that it cuts in two has left RAM. */
+import { expect, test } from 'vitest';
+import {
+  type Host,
+  MAP_ANON,
+  MAP_PRIVATE,
+  SYS_ftruncate,
+  SYS_memfd_create,
+  SYS_mmap,
+  SYS_pread64,
+  SYS_pwrite64,
+} from '../../../hostkernel/kern/index.ts';
+import { Machine, memoryDisk } from '../../../hostkernel/machine/index.ts';
+import { boot, plain } from './boot.ts';
+
+const FRAMES = 128;
+const PAGE = 4096;
+
+/** Uses more memory than there is. */
+function press(host: Host): void {
+  const at = host.syscall(SYS_mmap, 0, 2 * FRAMES * PAGE, 3, MAP_PRIVATE | MAP_ANON, -1, 0);
+  for (let i = 0; i < 2 * FRAMES; i++) host.memory.store32(at + i * PAGE, i);
+}
+
+test('what a file loses is zero when it grows again, also if the cut goes through a page on the swap device', () => {
+  const machine = Machine.create({ ramBytes: FRAMES * PAGE, disk: memoryDisk(1024 * PAGE) });
+  if (machine === null) throw new Error('no machine');
+  const { kernel, finish } = boot({ machine });
+  const process = kernel.spawnBody(
+    'test',
+    plain((host) => {
+      const buffer = host.syscall(SYS_mmap, 0, PAGE, 3, MAP_PRIVATE | MAP_ANON, -1, 0);
+      const fd = host.syscall(SYS_memfd_create, 0, 0);
+      host.memory.fill(buffer, PAGE, 7);
+      expect(host.syscall(SYS_pwrite64, fd, buffer, PAGE, 0)).toBe(PAGE);
+      const file = process.files.get(fd);
+      press(host);
+      expect(file?.kind === 'memory' && file.object.residentPages).toBe(0);
+      expect(host.syscall(SYS_ftruncate, fd, 100)).toBe(0);
+      expect(host.syscall(SYS_ftruncate, fd, PAGE)).toBe(0);
+      expect(host.syscall(SYS_pread64, fd, buffer, PAGE, 0)).toBe(PAGE);
+      expect([host.memory.load8(buffer + 99), host.memory.load8(buffer + 100), host.memory.load8(buffer + PAGE - 1)]).toEqual([7, 0, 0]);
+    }),
+    64,
+  );
+  expect(finish(process)).toMatchObject({ code: 0 });
+});
