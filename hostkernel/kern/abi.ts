@@ -98,6 +98,7 @@ export const SYS_vmspace_mcontrolv = 494;
 export const SYS_mcontrol_frames = 495;
 export const SYS_sysctlbyname = 496;
 export const SYS_minherit = 497;
+export const SYS_vmspace_delegate = 498;
 
 /** The only command of vmspace_ctl: run the calling thread in the space until a trap. */
 export const VMSPACE_CTL_RUN = 1;

@@ -26,8 +26,23 @@ import {
   TRAP_STORE_PAGE,
 } from '../machine/index.ts';
 import { FAULT_NO_MEMORY, FAULT_OK, FAULT_WAIT, type VmSpace } from '../vm/index.ts';
-import { RUN_PREEMPTED, TF_ACCESS, TF_BUDGET, TF_SIZE, TF_TRAPNO, TF_TVAL, VF_CLEAN, VF_DIRTY, VF_FCSR, VF_FLAGS, VF_SIZE } from './abi.ts';
+import {
+  RUN_PREEMPTED,
+  SYS_vmspace_ctl,
+  TF_ACCESS,
+  TF_BUDGET,
+  TF_SIZE,
+  TF_TRAPNO,
+  TF_TVAL,
+  VF_CLEAN,
+  VF_DIRTY,
+  VF_FCSR,
+  VF_FLAGS,
+  VF_SIZE,
+  VMSPACE_CTL_RUN,
+} from './abi.ts';
 import { FAULT_NS, RUN_NS } from './costs.ts';
+import { DelegatedRun, MAX_DELEGATED } from './delegation.ts';
 import type { HostKernel } from './kernel.ts';
 import type { Lwp } from './lwp.ts';
 import type { Process } from './process.ts';
@@ -35,6 +50,8 @@ import type { GuestSpace } from './space-group.ts';
 import { NO_RESULT } from './syscall-result.ts';
 
 const TWO32 = 2 ** 32;
+const A0 = 20; // word index of x10 in Processor.x
+const A7 = 34;
 const MAX_BUDGET = 2 ** 30; // instructions in one go of the hart
 
 /** `resolves`: what becomes of a page fault of a guest. */
@@ -50,6 +67,8 @@ export class GuestRunner {
   #fpVf = 0;
   #fpHart = 0;
   #left = 0; // instructions of the budget of the RUN in progress
+  readonly #runs = Array.from({ length: MAX_DELEGATED }, () => new DelegatedRun()); // the stack of RUNs within it
+  #delegated = 0; // of them on the stack
 
   constructor(kernel: HostKernel) {
     this.#kernel = kernel;
@@ -80,7 +99,7 @@ export class GuestRunner {
 
     guest.runners++;
     this.#hart.activate(guest.space.context, process.xlen);
-    const cause = this.#execute(lwp, guest.space);
+    const cause = this.#execute(lwp, guest);
     guest.runners--;
     kernel.counters.runs++;
     kernel.machine.clock.charge(RUN_NS);
@@ -160,13 +179,18 @@ export class GuestRunner {
    * Runs the guest until something happens that is not ours to resolve.
    * @returns the cause; TRAP_BUDGET also at the end of the slice, and where the lwp has been put to sleep for a page
    */
-  #execute(lwp: Lwp, space: VmSpace): number {
+  #execute(lwp: Lwp, first: GuestSpace): number {
     const hart = this.#hart;
     const kernel = this.#kernel;
+    let guest = first;
     for (;;) {
       let budget = this.#left < MAX_BUDGET ? this.#left : MAX_BUDGET;
       if (kernel.bounded && kernel.sliceLeft < budget) budget = kernel.sliceLeft;
-      if (budget <= 0) return TRAP_BUDGET;
+      if (budget <= 0) {
+        if (this.#delegated === 0) return TRAP_BUDGET;
+        guest = this.#returnTo(TRAP_BUDGET);
+        continue;
+      }
       const before = hart.retired;
       const cause = hart.run(budget);
       const done = hart.retired - before;
@@ -175,17 +199,110 @@ export class GuestRunner {
       if (cause === TRAP_BUDGET) continue;
       if (cause === TRAP_PREEMPTED) {
         kernel.endSlice();
-        return TRAP_BUDGET;
+        continue;
       }
       kernel.counters.entries++;
-      if (!isPageFault(cause)) return cause;
-      const outcome = this.resolves(lwp.process, space);
-      if (outcome === GUEST_LEAVES) return cause;
-      if (outcome === GUEST_WAITS) {
-        kernel.sleepForPage(lwp);
-        return TRAP_BUDGET;
+      if (isPageFault(cause)) {
+        const outcome = this.resolves(lwp.process, guest.space);
+        if (outcome === GUEST_WAITS) kernel.sleepForPage(lwp);
+        if (outcome !== GUEST_LEAVES) continue;
+        if (this.#delegated === 0) return cause;
+        guest = this.#undo();
+        if (lwp.process.exitStatus !== null) {
+          while (this.#delegated > 0) this.#undo();
+          return cause;
+        }
+        if (this.#delegated === 0) return TRAP_ECALL;
+        guest = this.#returnTo(TRAP_ECALL);
+      } else if (cause === TRAP_ECALL && guest.delegates !== null && this.#enterDelegated(guest)) {
+        guest = this.#runs[this.#delegated - 1].guest as GuestSpace;
+      } else {
+        if (this.#delegated === 0) return cause;
+        guest = this.#returnTo(cause);
       }
     }
+  }
+
+  /** The ecall in the hart, of `owner`: a RUN of a space delegated to it? Then the hart is that guest. */
+  #enterDelegated(owner: GuestSpace): boolean {
+    const hart = this.#hart;
+    if (argument(hart, A7) !== SYS_vmspace_ctl || argument(hart, A0 + 2) !== VMSPACE_CTL_RUN || this.#delegated === MAX_DELEGATED)
+      return false;
+    const guest = owner.delegates?.get(argument(hart, A0));
+    const tf = argument(hart, A0 + 4);
+    const vf = argument(hart, A0 + 6);
+    if (guest === undefined || !isPlaced(tf, TF_SIZE) || !isPlaced(vf, VF_SIZE)) return false;
+    if (owner.space.translate(vf, WRITE) < 0 || owner.space.translate(tf, WRITE) < 0) return false;
+    const run = this.#runs[this.#delegated++];
+    run.owner = owner;
+    run.guest = guest;
+    run.tf = tf;
+    run.vf = vf;
+    run.caller.save(hart);
+    run.leftBefore = this.#left;
+    run.retiredBefore = hart.retired;
+    this.#loadTrapframe(owner.space.translate(tf, READ) >>> 2);
+    run.limit = this.#left;
+    this.#left = Math.min(this.#left, run.leftBefore);
+    this.#loadExtended(owner.space.translate(vf, READ) >>> 2);
+    hart.fpDirty = false;
+    guest.runners++;
+    hart.activate(guest.space.context, hart.xlen);
+    this.#kernel.counters.runs++;
+    this.#kernel.machine.clock.charge(RUN_NS);
+    return true;
+  }
+
+  /** Ends the innermost delegated RUN with `cause`: its vkernel goes on behind the ecall. @returns the vkernel's space */
+  #returnTo(cause: number): GuestSpace {
+    const run = this.#runs[this.#delegated - 1];
+    const hart = this.#hart;
+    const result = this.#saveDelegated(run, cause);
+    run.caller.load(hart);
+    hart.setPc(hart.pc + 4);
+    hart.x[A0] = result;
+    hart.x[A0 + 1] = hart.xlen === 32 ? 0 : result >> 31;
+    return this.#pop(run);
+  }
+
+  /** Takes the innermost delegated RUN back: its guest's registers are in the frames, its vkernel is at the ecall again. */
+  #undo(): GuestSpace {
+    const run = this.#runs[this.#delegated - 1];
+    const result = this.#saveDelegated(run, TRAP_BUDGET);
+    run.caller.load(this.#hart);
+    if (result < 0) {
+      // The frames are gone, and the guest's registers with them: say so.
+      this.#hart.setPc(this.#hart.pc + 4);
+      this.#hart.x[A0] = result;
+      this.#hart.x[A0 + 1] = this.#hart.xlen === 32 ? 0 : -1;
+    }
+    return this.#pop(run);
+  }
+
+  /** Writes the guest in the hart to the frames of `run`. @returns 0, or -EFAULT */
+  #saveDelegated(run: DelegatedRun, cause: number): number {
+    const hart = this.#hart;
+    const { space } = run.owner as GuestSpace;
+    const done = hart.retired - run.retiredBefore;
+    this.#left = run.limit - done;
+    const tfAt = space.translate(run.tf, WRITE);
+    if (tfAt >= 0) this.#storeTrapframe(tfAt >>> 2, cause, hart.xlen);
+    this.#left = run.leftBefore - done;
+    if (tfAt < 0) return -EFAULT;
+    if (!hart.fpDirty) return 0;
+    const vfAt = space.translate(run.vf, WRITE);
+    if (vfAt < 0) return -EFAULT;
+    this.#storeExtended(vfAt >>> 2);
+    this.#words[(vfAt + VF_FLAGS) >>> 2] |= VF_DIRTY;
+    return 0;
+  }
+
+  #pop(run: DelegatedRun): GuestSpace {
+    const owner = run.owner as GuestSpace;
+    (run.guest as GuestSpace).runners--;
+    this.#hart.activate(owner.space.context, this.#hart.xlen);
+    this.#delegated--;
+    return owner;
   }
 
   /**
@@ -281,6 +398,11 @@ export class GuestRunner {
     this.#hart.storeF(at);
     words[at + (VF_FCSR >>> 2)] = this.#hart.fcsr;
   }
+}
+
+/** The register at word `at` of Processor.x, unsigned. From 2^53 on the nearest double: no check lets that pass. */
+function argument(hart: Processor, at: number): number {
+  return (hart.xlen === 64 ? (hart.x[at + 1] >>> 0) * TWO32 : 0) + (hart.x[at] >>> 0);
 }
 
 /** Whether `cause` is a page fault: address and access are in the hart. */

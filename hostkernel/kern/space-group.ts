@@ -5,6 +5,7 @@
  * Invariants (assertInvariants):
  *   G1  no key is 0 or from 2^53 on
  *   G2  a space in the group is not marked as destroyed, and the group has a member
+ *   G3  a delegated space is among the delegates of the space it is delegated to, under its key, and nowhere else
  */
 
 import { kassert } from '../base/assert.ts';
@@ -18,6 +19,11 @@ export interface GuestSpace {
   runners: number;
   /** Taken out of its group: whoever kept this record must not use it. */
   isDestroyed: boolean;
+  /** Spaces that whoever runs in this one may run itself, by the key it has for them: delegation.ts. */
+  delegates: Map<number, GuestSpace> | null;
+  /** The space among whose delegates this is, and its key there. */
+  delegatedTo: GuestSpace | null;
+  delegatedKey: number;
 }
 
 /** Who looks spaces up: an lwp. Most RUNs name the space of the one before. */
@@ -53,15 +59,34 @@ export class SpaceGroup {
 
   add(id: number, space: VmSpace): void {
     kassert(!this.#spaces.has(id), 'space_group: key in use');
-    this.#spaces.set(id, { id, space, runners: 0, isDestroyed: false });
+    this.#spaces.set(id, { id, space, runners: 0, isDestroyed: false, delegates: null, delegatedTo: null, delegatedKey: 0 });
   }
 
   /** Takes `guest`, in which nobody runs, out and destroys its space: real PTEs first, then mappings. */
   destroy(guest: GuestSpace): void {
     kassert(guest.runners === 0 && !guest.isDestroyed, 'space_group: destroy of a space in use');
     guest.isDestroyed = true;
+    this.#revoke(guest);
+    for (const other of guest.delegates?.values() ?? []) other.delegatedTo = null;
+    guest.delegates = null;
     this.#spaces.delete(guest.id);
     guest.space.destroy();
+  }
+
+  /** From now on whoever runs in `owner` may run `guest` as `key`. Takes the place of what was said of either before. */
+  delegate(guest: GuestSpace, owner: GuestSpace, key: number): void {
+    this.#revoke(guest);
+    owner.delegates ??= new Map();
+    const before = owner.delegates.get(key);
+    if (before !== undefined) this.#revoke(before);
+    owner.delegates.set(key, guest);
+    guest.delegatedTo = owner;
+    guest.delegatedKey = key;
+  }
+
+  #revoke(guest: GuestSpace): void {
+    guest.delegatedTo?.delegates?.delete(guest.delegatedKey);
+    guest.delegatedTo = null;
   }
 
   /** Another process is a member. @returns this */
@@ -83,6 +108,10 @@ export class SpaceGroup {
     for (const [id, guest] of this.#spaces) {
       kassert(id > 0 && id < 2 ** 53 && id === guest.id, 'space_group G1');
       kassert(!guest.isDestroyed, 'space_group G2');
+      const owner = guest.delegatedTo;
+      kassert(owner === null || (!owner.isDestroyed && owner.delegates?.get(guest.delegatedKey) === guest), 'space_group G3');
+      for (const [key, other] of guest.delegates ?? [])
+        kassert(other.delegatedTo === guest && other.delegatedKey === key, 'space_group G3');
     }
   }
 }

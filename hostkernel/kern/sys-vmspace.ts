@@ -38,6 +38,25 @@ export function sysVmspaceCreate(p: Process, args: SyscallArgs): number {
   if (space === null) return -ENOMEM;
   p.group ??= new SpaceGroup();
   p.group.add(id, space);
+  p.kernel.machine.delegate(space.context, p.space.context, id);
+  return 0;
+}
+
+/**
+ * vmspace_delegate(id, owner, key): whoever runs in the caller's space `owner` runs `id` itself, as its own space `key`,
+ * without the caller in between: delegation.ts. It ends with either space, or when either key is delegated anew.
+ * @returns 0; or -EINVAL key is 0 or 2^53 and more, or the two spaces are one
+ * Ours.
+ */
+export function sysVmspaceDelegate(p: Process, args: SyscallArgs, lwp: Lwp): number {
+  const guest = findGuest(p, args, lwp);
+  if (typeof guest === 'number') return guest;
+  const owner = p.group?.find(args.unsigned(1)) ?? null;
+  if (owner === null) return -ENOENT;
+  const key = args.unsigned(2);
+  if (key === 0 || key >= 2 ** 53 || owner === guest) return -EINVAL;
+  p.group?.delegate(guest, owner, key);
+  p.kernel.machine.delegate(guest.space.context, owner.space.context, key);
   return 0;
 }
 

@@ -54,6 +54,7 @@ import { sysClockGettime, sysClockNanosleep, sysGetitimer, sysNanosleep, sysPpol
 import {
   sysVmspaceCreate,
   sysVmspaceCtl,
+  sysVmspaceDelegate,
   sysVmspaceDestroy,
   sysVmspaceMcontrol,
   sysVmspaceMcontrolv,
@@ -174,6 +175,7 @@ const SYSCALLS: readonly (readonly [nr: number, syscall: Syscall])[] = [
   [abi.SYS_vmspace_mcontrolv, call(sysVmspaceMcontrolv, 'vmspace_mcontrolv')],
   [abi.SYS_mcontrol_frames, call(sysMcontrolFrames, 'mcontrol_frames', { pair: 1 })],
   [abi.SYS_minherit, call(sysMinherit, 'minherit')],
+  [abi.SYS_vmspace_delegate, call(sysVmspaceDelegate, 'vmspace_delegate')],
   [abi.SYS_sysctlbyname, call(sysSysctlbyname, 'sysctlbyname')],
 ];
 

@@ -112,6 +112,11 @@ export interface Hardware {
   /** An address space with the page table at `root`. @returns null: the hardware cannot have another */
   createContext(format: PageTableFormat, root: HostFrame): TranslationContext | null;
   /**
+   * The program in `owner` runs the program in `context`, and calls it `key`. Hardware that is itself a process may tell
+   * whoever runs it, to be left out of their traffic; the real machine has no use for it.
+   */
+  delegate(context: TranslationContext, owner: TranslationContext, key: number): void;
+  /**
    * A program that is not RISC-V code makes a system call in `context`: what the trap of its ecall would cost here.
    * Nothing on the real machine; in a machine that is itself a process, an ecall is executed and its trap taken.
    */

@@ -60,6 +60,10 @@ export class Machine implements Hardware {
     return new MmuContext(this.mmu, format, root);
   }
 
+  delegate(): void {
+    // nobody is below
+  }
+
   /** A real trap costs what the clock is charged for it, and no more. */
   trapFromBody(): void {
     // nothing is executed

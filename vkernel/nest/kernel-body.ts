@@ -20,6 +20,8 @@ export interface NestedKernel {
   /** Virtual page tables of the inner kernel's processes. */
   readonly vpte: PageTableFormat;
   readonly options?: Partial<Pick<HostKernelOptions, 'timeSlice' | 'log' | 'vkernelEnable'>>;
+  /** Whether it lets its vkernels run their guests without it: kern/delegation.ts. Default false. */
+  readonly delegates?: boolean;
   /** Who listens to the inner kernel. */
   readonly tracer?: Tracer;
   /** Called once the kernel is up: starts its processes. */
@@ -37,6 +39,7 @@ export function kernelBody(nested: NestedKernel): HostBody {
   return function* main(host: Host): Generator<HostWait, number> {
     const machine = VirtualMachine.create(host, nested.frames);
     if (typeof machine === 'number') return KERNEL_NO_MACHINE;
+    machine.delegates = nested.delegates ?? false;
     const { mmu, vpte } = nested;
     const kernel = new HostKernel({
       ...nested.options,
@@ -69,6 +72,8 @@ export interface NestOptions {
   /** Virtual page tables of the innermost kernel's processes. */
   readonly vpte: PageTableFormat;
   readonly options?: NestedKernel['options'];
+  /** Whether all of them let their vkernels run their guests without them. Default false. */
+  readonly delegates?: boolean;
   /** Who listens to the innermost kernel. */
   readonly tracer?: Tracer;
   /** Share of the frames free in `outer` that the kernel in it gets as RAM; 3/4 by default. */
@@ -90,6 +95,7 @@ export function nest(outer: HostKernel, nesting: NestOptions, at = 1): Process {
     mmu: between,
     vpte: at === depth ? vpte : between,
     ...(options === undefined ? {} : { options }),
+    delegates: nesting.delegates ?? false,
     ...(tracer === undefined || at < depth ? {} : { tracer }),
     start: (kernel, machine) => {
       visit?.(kernel, at);

@@ -19,7 +19,7 @@
  */
 import type { HostFrame } from '../../hostkernel/base/units.ts';
 import { PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
-import { type Host, MAP_ANON, MAP_PRIVATE, SYS_mmap, SYS_read, SYS_write } from '../../hostkernel/kern/index.ts';
+import { type Host, MAP_ANON, MAP_PRIVATE, SYS_mmap, SYS_read, SYS_vmspace_delegate, SYS_write } from '../../hostkernel/kern/index.ts';
 import { Clock, Console, type Hardware, type PageTableFormat, type TranslationContext } from '../../hostkernel/machine/index.ts';
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { Invalidations } from './invalidations.ts';
@@ -44,6 +44,8 @@ export class VirtualMachine implements Hardware {
   readonly console: Console;
   readonly disk = null;
   readonly userLimit: number;
+  /** Whether the host is told which of our spaces runs which: kern/delegation.ts. */
+  delegates = false;
   readonly invalidations: Invalidations;
   /** Software walks of this kernel's tables, for its own accesses. */
   readonly walkCounters = { walks: 0, walkReferences: 0 };
@@ -86,6 +88,14 @@ export class VirtualMachine implements Hardware {
     if (typeof context === 'number') return null;
     this.#nextSpace++;
     return context;
+  }
+
+  /** Tells the host, if this machine delegates. From then on a guest may run in `context` without our saying so. */
+  delegate(context: TranslationContext, owner: TranslationContext, key: number): void {
+    if (!this.delegates) return;
+    const guest = context as VirtualContext; // the only contexts this machine makes
+    guest.hosted = true;
+    this.#home.host.syscall(SYS_vmspace_delegate, guest.id, (owner as VirtualContext).id, key);
   }
 
   trapFromBody(context: TranslationContext): void {

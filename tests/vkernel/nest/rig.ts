@@ -29,6 +29,7 @@ export interface RigOptions {
   readonly timeSlice?: number;
   readonly options?: NestOptions['options'];
   readonly input?: string;
+  readonly delegates?: boolean;
 }
 
 /** `start` gets the kernel at `depth`; depth 0 is the machine's own. */
@@ -98,6 +99,7 @@ export function nestOf(depth: number, start: (kernel: HostKernel) => Process, op
       between,
       vpte,
       options: { ...(options.timeSlice === undefined ? {} : { timeSlice: options.timeSlice }), ...options.options },
+      delegates: options.delegates ?? false,
       visit: note,
       start: (kernel) => void (made.process = start(kernel)),
       ended: (kernel) => kernel.assertInvariants(),
