@@ -10,10 +10,12 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
-import { type Host, MADV_INVAL, SYS_vmspace_mcontrol } from '../../hostkernel/kern/index.ts';
+import { type Host, MADV_INVAL, SYS_vmspace_mcontrol, SYS_vmspace_mcontrolv } from '../../hostkernel/kern/index.ts';
 
-/** Ranges kept. One more, and the space it is of is forgotten as a whole. */
-export const MAX_RANGES = 128;
+/** An element of vmspace_mcontrolv's vector: id, address, length, u64 each. */
+const VECTOR_BYTES = 24;
+/** Ranges kept: what a page of them holds. One more, and the space it is of is forgotten as a whole. */
+export const MAX_RANGES = Math.floor(PAGE_SIZE / VECTOR_BYTES);
 
 export class Invalidations {
   /** Ranges that wait. */
@@ -24,10 +26,12 @@ export class Invalidations {
   readonly #starts = new Float64Array(MAX_RANGES); // pages
   readonly #ends = new Float64Array(MAX_RANGES);
   readonly #host: Host;
+  readonly #vector: number; // address of a page of ours
   readonly #endPage: number; // of user space
 
-  constructor(host: Host, endPage: number) {
+  constructor(host: Host, vector: number, endPage: number) {
     this.#host = host;
+    this.#vector = vector;
     this.#endPage = endPage;
   }
 
@@ -67,7 +71,8 @@ export class Invalidations {
     if (count === 0) return;
     this.calls++;
     this.count = 0;
-    for (let i = 0; i < count; i++) kassert(this.#one(i) === 0, 'nest: an invalidation was refused');
+    const result = count === 1 ? this.#one() : this.#vectored(count);
+    kassert(result === 0, 'nest: an invalidation was refused');
   }
 
   #append(id: number, start: number, end: number): void {
@@ -77,8 +82,19 @@ export class Invalidations {
     this.count++;
   }
 
-  #one(i: number): number {
-    const start = this.#starts[i] * PAGE_SIZE;
-    return this.#host.syscall(SYS_vmspace_mcontrol, this.#ids[i], start, this.#ends[i] * PAGE_SIZE - start, MADV_INVAL, 0);
+  #one(): number {
+    const start = this.#starts[0] * PAGE_SIZE;
+    return this.#host.syscall(SYS_vmspace_mcontrol, this.#ids[0], start, this.#ends[0] * PAGE_SIZE - start, MADV_INVAL, 0);
+  }
+
+  #vectored(count: number): number {
+    const { memory } = this.#host;
+    for (let i = 0; i < count; i++) {
+      const at = this.#vector + i * VECTOR_BYTES;
+      memory.store64(at, this.#ids[i]);
+      memory.store64(at + 8, this.#starts[i] * PAGE_SIZE);
+      memory.store64(at + 16, (this.#ends[i] - this.#starts[i]) * PAGE_SIZE);
+    }
+    return this.#host.syscall(SYS_vmspace_mcontrolv, this.#vector, count);
   }
 }

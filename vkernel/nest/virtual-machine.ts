@@ -27,10 +27,11 @@ import { type ContextHome, VirtualContext } from './virtual-context.ts';
 import { VirtualHart } from './virtual-hart.ts';
 import { VirtualRam } from './virtual-ram.ts';
 
-/** Pages of our own: frames of registers, a bounce buffer. */
+/** Pages of our own: frames of registers, a bounce buffer, vectors of invalidations. */
 const FRAMES_PAGE = 0;
 const BOUNCE_PAGE = 1;
-const OWN_PAGES = 2;
+const VECTOR_PAGE = 2;
+const OWN_PAGES = 3;
 /** Offsets in the first of them. */
 const TF = 0;
 const VF = 512;
@@ -64,7 +65,7 @@ export class VirtualMachine implements Hardware {
     const first = own + FRAMES_PAGE * PAGE_SIZE;
     this.ram = ram;
     this.userLimit = host.userEnd - PAGE_SIZE; // the stub is above
-    this.invalidations = new Invalidations(host, this.userLimit / PAGE_SIZE);
+    this.invalidations = new Invalidations(host, own + VECTOR_PAGE * PAGE_SIZE, this.userLimit / PAGE_SIZE);
     this.hart = new VirtualHart(
       host,
       { tf: first + TF, vf: first + VF, stubTf: first + STUB_TF, stub: this.userLimit },

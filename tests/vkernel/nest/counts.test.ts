@@ -90,6 +90,15 @@ describe.each([0, 1, 2, 3])('host entries at depth %i', (depth) => {
     expect(many - few).toBe(10 * F);
   });
 
+  test('pages given back here and there: they are invalidated by one call too', () => {
+    const scattered = [0, 3, 7, 20].flatMap((page) => [...li(T0, DATA + page * 4096), sw(ZERO, 0, T0)]);
+    const away = [0, 3, 7, 20].flatMap((page) => syscall(SYS_madvise, DATA + page * 4096, 4096, MADV_DONTNEED));
+    // Each call returns to the program, so each is a RUN, with an invalidation before it.
+    expect(perRound(depth, [...scattered, ...away])).toBe(4 * F + 4 * S + 4 * I);
+    const together = syscall(SYS_madvise, DATA, 24 * 4096, MADV_DONTNEED);
+    expect(perRound(depth, [...scattered, ...together])).toBe(4 * F + S + I);
+  });
+
   test('pages given back: all of them are invalidated at once', () => {
     expect(perRound(depth, touching(40))).toBe(40 * F + S + I);
   });
