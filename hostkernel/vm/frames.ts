@@ -2,10 +2,10 @@
  * The frame allocator: which frames of RAM are free, and which of them should go to whom. What a frame is used for is
  * not here (page.ts), nor what is done when none is left (pageout.ts).
  *
- *   RAM = | run 0 | run 1 | run 2 | ...      a run is 512 aligned frames, what one large page maps; the last may be short
+ *   RAM = | run 0 | run 1 | run 2 | ...      a run is 1024 aligned frames: one large page, two or more; the last may be short
  *
- *   run:  MIXED --last frame freed--> EMPTY --allocateIn--> RESERVED for (owner, index >> 9)
- *           ^                           |                       |  page i of the owner gets frame i & 511 of the run
+ *   run:  MIXED --last frame freed--> EMPTY --allocateIn--> RESERVED for (owner, index >> 10)
+ *           ^                           |                       |  page i of the owner gets frame i & 1023 of the run
  *           +-------- allocate ---------+      broken ----------+  under pressure the oldest is broken: MIXED
  *
  * A reservation costs nothing: its free frames count as free and are given to anybody when there are no others. It only
@@ -72,9 +72,9 @@ export class FrameAllocator {
 
   /**
    * @param frames   of the machine, 1 or more; all free but frame 0
-   * @param runShift log2 of the frames of a run, 5..10: what one entry of level 1 maps
+   * @param runShift log2 of the frames of a run, 5..10: the pages that the largest leaf of level 1 maps, in any format
    */
-  constructor(frames: number, runShift = 9) {
+  constructor(frames: number, runShift = 10) {
     kassert(frames > 0 && runShift >= MIN_RUN_SHIFT && runShift <= MAX_RUN_SHIFT, 'frames: size of a run');
     const runs = Math.ceil(frames / 2 ** runShift);
     this.#frames = frames;
@@ -151,13 +151,13 @@ export class FrameAllocator {
 
   /**
    * A free frame for page `index` of object `owner`, or 0. Pages of one block of the object lie in RAM as they lie in the
-   * object, while memory is plentiful and the object holds the whole block. Hot: allocates nothing.
+   * object, while memory is plentiful and the object holds at least half of the block. Hot: allocates nothing.
    * @param owner       positive
    * @param objectPages size of the object
    */
   allocateIn(owner: number, index: ObjectPage, objectPages: number): HostFrame {
     const block = Math.floor(index / this.runFrames);
-    if ((block + 1) * this.runFrames > objectPages || block > MAX_BLOCK) return this.allocate();
+    if ((block + 0.5) * this.runFrames > objectPages || block > MAX_BLOCK) return this.allocate();
     let run = this.#reservationOf(owner, block);
     if (run === NO_RUN) {
       run = this.#first[EMPTY];

@@ -88,7 +88,7 @@ test('no frame is lost or handed out twice, and the same requests get the same f
 
 describe('reservations', () => {
   test('pages of one block lie in RAM as in the object, whatever the order of their first touch', () => {
-    const allocator = new FrameAllocator(8 * 512);
+    const allocator = new FrameAllocator(8 * 512, 9);
     const first = allocator.allocateIn(1, page(600), 2048);
     expect(first % 512).toBe(600 - 512);
     allocator.allocateIn(2, page(5), 2048);
@@ -97,17 +97,17 @@ describe('reservations', () => {
     expect(allocator.reservations).toBe(2);
   });
 
-  test('an object that does not hold the whole block gets none', () => {
-    const allocator = new FrameAllocator(8 * 512);
-    allocator.allocateIn(1, page(0), 511);
-    allocator.allocateIn(1, page(512), 1023);
+  test('an object that does not hold half of the block gets none', () => {
+    const allocator = new FrameAllocator(8 * 512, 9);
+    allocator.allocateIn(1, page(0), 255);
+    allocator.allocateIn(1, page(512), 767);
     expect(allocator.reservations).toBe(0);
-    allocator.allocateIn(1, page(0), 512);
+    allocator.allocateIn(1, page(0), 256);
     expect(allocator.reservations).toBe(1);
   });
 
   test('under pressure the oldest is broken, and every frame can be had', () => {
-    const allocator = new FrameAllocator(8 * 512);
+    const allocator = new FrameAllocator(8 * 512, 9);
     for (let owner = 1; owner <= 8; owner++) allocator.allocateIn(owner, page(7), 512);
     expect(allocator.reservations).toBe(7); // run 0 has frame 0, so it is never whole
     let got = 8;
@@ -118,7 +118,7 @@ describe('reservations', () => {
   });
 
   test('ends with its last frame, and the run is whole again', () => {
-    const allocator = new FrameAllocator(4 * 512);
+    const allocator = new FrameAllocator(4 * 512, 9);
     const frame = allocator.allocateIn(1, page(3), 512);
     expect(allocator.emptyRuns).toBe(2);
     allocator.release(frame);
@@ -127,7 +127,7 @@ describe('reservations', () => {
   });
 
   test('a frame of the block that another still holds is replaced by any other', () => {
-    const allocator = new FrameAllocator(4 * 512);
+    const allocator = new FrameAllocator(4 * 512, 9);
     const frame = allocator.allocateIn(1, page(3), 512);
     expect(allocator.allocateIn(1, page(3), 512)).not.toBe(frame);
     allocator.assertInvariants();
@@ -136,7 +136,7 @@ describe('reservations', () => {
 
 describe('runs for large tables', () => {
   test('are aligned, and may be longer than what one large page maps', () => {
-    const allocator = new FrameAllocator(8 * 512);
+    const allocator = new FrameAllocator(8 * 512, 9);
     expect(allocator.allocateRun(16, 16) % 16).toBe(0);
     const long = allocator.allocateRun(1024, 1024);
     expect(long).toBeGreaterThan(0);
@@ -145,7 +145,7 @@ describe('runs for large tables', () => {
   });
 
   test('are found in reserved frames when nothing else is left', () => {
-    const allocator = new FrameAllocator(2 * 512);
+    const allocator = new FrameAllocator(2 * 512, 9);
     allocator.allocateIn(1, page(0), 512);
     while (allocator.free > 511) allocator.allocate();
     expect(allocator.reservations).toBe(1);
