@@ -99,30 +99,20 @@ export class Told {
 
   constructor(machine: Machine, mmu: PageTableFormat, vpte: PageTableFormat, xlen: 32 | 64) {
     this.kernel = new HostKernel({ machine, tracer: new Tracer(), mmu64: mmu, mmu32: mmu, vpte64: vpte, vpte32: vpte });
-    const told = this;
-    this.process = this.kernel.spawnBody(
-      'told',
-      function* body(host) {
-        while (!told.isOver) {
-          told.work(host);
-          yield undefined;
-        }
-        return 0;
-      },
-      xlen,
-    );
+    this.process = this.kernel.spawnBody('told', (host) => this.#body(host), xlen);
     this.#call(SYS_mmap, BUFFER, BUFFER_PAGES * PAGE_SIZE, 3, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1, 0);
   }
 
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
-  /** For the body: what it has been told. */
-  work(host: Host): void {
-    if (this.#job === null) return;
-    this.#result = this.#job(host);
-    this.#job = null;
+  /** The program: it does what it has been told. */
+  *#body(host: Host): Generator<undefined, number, void> {
+    while (!this.#isOver) {
+      if (this.#job !== null) {
+        this.#result = this.#job(host);
+        this.#job = null;
+      }
+      yield undefined;
+    }
+    return 0;
   }
 
   #run(job: (host: Host) => number): number {

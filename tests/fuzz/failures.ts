@@ -52,7 +52,6 @@ import {
 } from '../../hostkernel/kern/index.ts';
 import { TRAP_ECALL } from '../../hostkernel/machine/index.ts';
 import { Vm, type VmSpace } from '../../hostkernel/vm/index.ts';
-import { VmMap } from '../../hostkernel/vm/map.ts';
 import { A0, A1, ECALL, lw, sw } from '../hostkernel/kern/assembler.ts';
 import { boot, exhaust, plain } from '../hostkernel/kern/boot.ts';
 import { TestVkernel } from '../hostkernel/kern/vkernel.ts';
@@ -310,9 +309,6 @@ const POINTS = ['frame', 'map entry', 'space'] as const;
 
 type Point = (typeof POINTS)[number];
 
-/** Methods that give what is asked for, and what they give when there is none. */
-const METHODS = { 'map entry': [VmMap.prototype, 'hasRoomFor', false], space: [Vm.prototype, 'createSpace', null] } as const;
-
 interface Injection {
   readonly point: Point;
   readonly nth: number;
@@ -336,21 +332,43 @@ function missingFrame(nth: number, vm: Vm): Shortage {
   };
 }
 
-function missing(point: 'map entry' | 'space', nth: number): Shortage {
-  const [prototype, method, nothing] = METHODS[point];
-  const methods = prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
-  const original = methods[method];
+/** No map may have more than n - 1 entries more than now. */
+function missingEntry(nth: number, spaces: readonly VmSpace[]): Shortage {
+  const maps = spaces.map(({ map }) => ({ map, limit: map.maxEntries }));
+  for (const { map } of maps) map.maxEntries = map.entries.length + nth - 1;
+  return {
+    end: () => {
+      let isMet = false;
+      for (const { map, limit } of maps) {
+        if (map.entries.length > map.maxEntries) throw new Error('a map has more entries than it may');
+        isMet ||= map.entries.length === map.maxEntries;
+        map.maxEntries = limit;
+      }
+      return isMet;
+    },
+  };
+}
+
+function missingSpace(nth: number): Shortage {
+  const methods = Vm.prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const original = methods['createSpace'];
   let calls = 0;
-  methods[method] = function failing(this: unknown, ...args: unknown[]): unknown {
+  methods['createSpace'] = function failing(this: unknown, ...args: unknown[]): unknown {
     calls += 1;
-    return calls >= nth ? nothing : original.apply(this, args);
+    return calls >= nth ? null : original.apply(this, args);
   };
   return {
     end: () => {
-      methods[method] = original;
+      methods['createSpace'] = original;
       return calls >= nth;
     },
   };
+}
+
+function shortageOf({ point, nth }: Injection, { kernel, process }: Stage): Shortage {
+  if (point === 'frame') return missingFrame(nth, kernel.vm);
+  if (point === 'space') return missingSpace(nth);
+  return missingEntry(nth, [process.space, ...[...(process.group?.spaces ?? [])].map(({ space }) => space)]);
 }
 
 interface Trial {
@@ -373,12 +391,11 @@ function trial(scenario: Scenario, injection: Injection | null, acts: boolean): 
     scenario.prepare?.(stage);
     if (acts) {
       result = 'killed';
-      const { point, nth } = injection ?? { point: 'space', nth: Infinity };
-      const shortage = point === 'frame' ? missingFrame(nth, kernel.vm) : missing(point, nth);
+      const shortage = injection === null ? null : shortageOf(injection, stage);
       try {
         result = scenario.act(stage);
       } finally {
-        isMet = shortage.end() || result === 'killed';
+        isMet = shortage !== null && (shortage.end() || result === 'killed');
       }
       kernel.assertInvariants();
     }
@@ -512,11 +529,16 @@ export function fuzzFailures(campaign: Campaign, stride = 1): { failures: Failur
   const coverage = new Coverage();
   const failures: Failure[] = [];
   for (let index = campaign.from; index < campaign.from + campaign.cases; index += 1) {
-    campaign.progress?.(index);
+    let beats = 0;
+    const tick = (): void => {
+      beats = (beats + 1) % 1000;
+      campaign.progress?.(index + beats / 1000); // it moves, though the case goes on
+    };
+    tick();
     const which = CASES[index % CASES.length];
     const what = 'swapping' in which ? SWAPPING[which.swapping].name : `${which.scenario.name}, ${which.point}`;
     try {
-      if ('swapping' in which) SWAPPING[which.swapping].run(coverage, stride);
+      if ('swapping' in which) SWAPPING[which.swapping].run(coverage, { stride, tick });
       else runCase(which, coverage);
     } catch (error) {
       const failure = { index, what, error: error instanceof Error ? error : new Error(String(error)) };

@@ -61,7 +61,7 @@ function watchdog(counter: Float64Array, name: string, seed: number): void {
     setInterval(() => {
       if (counter[0] !== last) { last = counter[0]; since = Date.now(); return; }
       if (Date.now() - since < patience * 1000) return;
-      require('node:fs').writeSync(2, 'case ' + last + ' hangs: npm run fuzz -- ' + name + ' --seed ' + seed + ' --case ' + last + '\\n');
+      require('node:fs').writeSync(2, 'case ' + Math.floor(last) + ' hangs: npm run fuzz -- ' + name + ' --seed ' + seed + ' --case ' + Math.floor(last) + '\\n');
       process.kill(process.pid, 'SIGKILL');
     }, 1000);`;
   new Worker(body, { eval: true, workerData: { counter, name, seed, patience: PATIENCE } }).unref();
@@ -88,7 +88,7 @@ function progressOf({ from, cases }: Options, started: number, counter: Float64A
     const now = performance.now();
     if (now - reported < REPORT_EVERY * 1000) return;
     reported = now;
-    const done = index - from;
+    const done = Math.floor(index) - from;
     const rate = (1000 * done) / (now - started);
     const left = rate > 0 ? duration((cases - done) / rate) : 'unknown';
     process.stdout.write(`${done} of ${cases} cases, ${rate >= 10 ? Math.round(rate) : rate.toFixed(1)} a second, ${left} left\n`);

@@ -147,9 +147,17 @@ const PLAYS: Readonly<Record<string, Play>> = {
   },
 };
 
+export interface SwappingOptions {
+  /** Every so manieth transfer is made to fail. */
+  readonly stride: number;
+  /** Called now and then. */
+  readonly tick: () => void;
+}
+
 /** Goes through every stride-th n until the play makes fewer requests. */
-function untilClean(name: string, play: Play, outcome: 'error' | 'short', coverage: Coverage, stride: number): void {
+function untilClean(name: string, play: Play, outcome: 'error' | 'short', coverage: Coverage, { stride, tick }: SwappingOptions): void {
   for (let nth = 1; nth < MOST; nth += stride) {
+    tick();
     const stand = new Stand(nth, outcome, 4 * PAGES);
     const where = `request ${nth}, ${outcome}: `;
     try {
@@ -191,11 +199,11 @@ function outOfSlots(coverage: Coverage): void {
   }
 }
 
-export const SWAPPING: readonly { readonly name: string; readonly run: (coverage: Coverage, stride: number) => void }[] = [
+export const SWAPPING: readonly { readonly name: string; readonly run: (coverage: Coverage, options: SwappingOptions) => void }[] = [
   ...Object.entries(PLAYS).flatMap(([name, play]) =>
     (['error', 'short'] as const).map((outcome) => ({
       name: `swapping ${name}, ${outcome}`,
-      run: (coverage: Coverage, stride: number): void => untilClean(`swapping ${name}`, play, outcome, coverage, stride),
+      run: (coverage: Coverage, options: SwappingOptions): void => untilClean(`swapping ${name}`, play, outcome, coverage, options),
     })),
   ),
   { name: 'slots run out', run: outOfSlots },
