@@ -19,7 +19,7 @@ import { kassert } from '../base/assert.ts';
 import { EXEC, PAGE_SHIFT, PAGE_SIZE, READ, WRITE, type Access, type HostFrame } from '../base/units.ts';
 import type { TranslationContext } from './hardware.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, type PageTableFormat } from './paging/format.ts';
-import { WALK_BUS, WALK_HIT, compileWalk, type HardwareWalk } from './paging/walk.ts';
+import { WALK_BUS, WALK_HIT, compileWalk, type HardwareWalk } from './paging/index.ts';
 import { TLB_BASE, TLB_BLOCKS, TLB_BLOCK_BYTES, type Ram } from './ram.ts';
 import {
   ADDEND,

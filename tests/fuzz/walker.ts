@@ -11,14 +11,13 @@
 import { EXEC, READ, WRITE } from '../../hostkernel/base/units.ts';
 import {
   ATTR_DIRTY,
-  compileLayout,
-  compileWalk,
-  type HardwareWalk,
+  compileWalker,
   LAYOUT_NAMES,
   type LayoutDescriptor,
   layoutByName,
   WALK_FAULTS,
   WALK_HIT,
+  type Walker,
   walkReference,
 } from '../../hostkernel/machine/paging/index.ts';
 import { type Batches, type Campaign, Coverage, type Failure, runBatches, type Target } from './campaign.ts';
@@ -86,7 +85,7 @@ interface Plan {
   readonly descriptor: LayoutDescriptor;
   readonly maker: EntryMaker;
   readonly rootAlign: number;
-  readonly walks: readonly [HardwareWalk, HardwareWalk];
+  readonly walks: readonly [Walker, Walker];
 }
 
 function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
@@ -94,8 +93,8 @@ function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
   if (descriptor === null) throw new Error(`no layout ${name}`);
   const layout = descriptor as unknown as Layout; // the same JSON
   const judge = new Judge(layout, options);
-  const format = compileLayout(descriptor, options as Record<string, 0 | 1>);
   const memory = { base: BASE, frames: BYTES / 4096, i32: ram };
+  const setup = { layout: descriptor, options: options as Record<string, 0 | 1>, memory };
   return {
     layout,
     judge,
@@ -103,7 +102,7 @@ function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
     descriptor,
     maker: new EntryMaker(judge),
     rootAlign: lowOf(layout.root.mask) & -lowOf(layout.root.mask),
-    walks: [compileWalk(format, memory, 'user'), compileWalk(format, memory, 'super')],
+    walks: [compileWalker({ ...setup, mode: 'user' }), compileWalker({ ...setup, mode: 'super' })],
   };
 }
 
@@ -183,10 +182,9 @@ class Walks implements Batches {
     const { judge } = plan;
     const { verdict } = judge;
     judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, access, supervisor);
-    const { walk, result } = plan.walks[supervisor];
-    const isValue = plan.layout.root.kind === 'value';
-    const rootNumber = isValue ? (root.hi >>> 0) * 2 ** 32 + (root.lo >>> 0) : root.lo >>> 12;
-    const code = walk(rootNumber, va.lo, va.hi, ACCESSES[access]);
+    const { walk, result, registers } = plan.walks[supervisor];
+    setRoot(registers, root);
+    const code = walk(va.lo, va.hi, ACCESSES[access]);
 
     const name = verdict.outcome;
     const got = code === WALK_HIT ? 'hit' : (WALK_FAULTS[code] as string);
@@ -278,6 +276,7 @@ class Walks implements Batches {
       },
       {
         root: { lo: root.lo >>> 0, hi: root.hi >>> 0 },
+        root2: { lo: root.lo >>> 0, hi: root.hi >>> 0 },
         va: { lo: va.lo >>> 0, hi: va.hi >>> 0 },
         access: 'rwx'[access] as 'r',
         mode: supervisor === 1 ? 'super' : 'user',
@@ -301,11 +300,11 @@ class Walks implements Batches {
 
   /** A translation that the walk calls writable and dirty: a write through it would have changed nothing. */
   #checkDirty(index: number, plan: Plan, supervisor: number): void {
-    const { walk, result } = plan.walks[supervisor];
+    const { walk, result, registers } = plan.walks[supervisor];
     const va = this.#va;
     const root = this.#root;
-    const isValue = plan.layout.root.kind === 'value';
-    const code = walk(isValue ? (root.hi >>> 0) * 2 ** 32 + (root.lo >>> 0) : root.lo >>> 12, va.lo, va.hi, READ);
+    setRoot(registers, root);
+    const code = walk(va.lo, va.hi, READ);
     if (code !== WALK_HIT || (result.attributes & (WRITE | ATTR_DIRTY)) !== (WRITE | ATTR_DIRTY)) return;
     plan.judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, 0, supervisor);
     const before = this.#judged.touched;
@@ -377,6 +376,15 @@ class Walks implements Batches {
     this.#judged.write(address, 0, lo, hi);
     return true;
   }
+}
+
+/** One root for both halves of the address space, where the layout has two. */
+function setRoot(registers: Walker['registers'], { lo, hi }: Halves): void {
+  registers.rootLo = lo;
+  registers.rootHi = hi;
+  registers.hasUpperRoot = true;
+  registers.upperRootLo = lo;
+  registers.upperRootHi = hi;
 }
 
 function hex(hi: number, lo: number): string {

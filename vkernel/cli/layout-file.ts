@@ -2,7 +2,13 @@
 import { statSync } from 'node:fs';
 import { readHostFile } from '../posix/node/provider.ts';
 import { errnoText } from '../../hostkernel/base/errno.ts';
-import { checkLayout, ALL_NAMES, type LayoutDescriptor, type LayoutProblem, layoutByName } from '../../hostkernel/machine/paging/index.ts';
+import {
+  checkLayout,
+  LAYOUT_NAMES,
+  type LayoutDescriptor,
+  type LayoutProblem,
+  layoutByName,
+} from '../../hostkernel/machine/paging/index.ts';
 import { readDescriptor } from './layout-schema.ts';
 
 /** A file larger than this describes no page table. */
@@ -28,7 +34,7 @@ export function problemLine(problem: LayoutProblem): string {
 export async function namedLayout(name: string): Promise<LayoutDescriptor | string> {
   const known = layoutByName(name);
   if (known !== null) return known;
-  if (!isFileName(name)) return `no layout '${name}'; there are ${ALL_NAMES.join(', ')}, and files (.toml, .json)`;
+  if (!isFileName(name)) return `no layout '${name}'; there are ${LAYOUT_NAMES.join(', ')}, and files (.toml, .json)`;
   const { layout, problems } = await layoutFromFile(name);
   const errors = problems.filter((problem) => problem.severity === 'error');
   if (layout !== null && errors.length === 0) return layout;

@@ -1,5 +1,5 @@
 /** `vkernel layouts`: what page-table layouts there are, and what is to be known of one. Each command returns an exit status. */
-import { ALL_NAMES, type LayoutDescriptor, layoutByName, tableCost } from '../../hostkernel/machine/paging/index.ts';
+import { LAYOUT_NAMES, type LayoutDescriptor, layoutByName, tableCost } from '../../hostkernel/machine/paging/index.ts';
 import { entryKinds } from './layout-anatomy.ts';
 import { bytesText, drawLayout, levelsText, pageSizes, table } from './layout-drawing.ts';
 import { layoutFromFile, namedLayout, problemLine } from './layout-file.ts';
@@ -12,7 +12,7 @@ export interface OutputOptions {
 
 /** All layouts, a line each. */
 export function listCommand(options: OutputOptions): number {
-  const all = ALL_NAMES.map((name) => layoutByName(name)).filter((layout) => layout !== null);
+  const all = LAYOUT_NAMES.map((name) => layoutByName(name)).filter((layout) => layout !== null);
   if (options.json === true) {
     print(JSON.stringify(all.map(summaryOf), null, 2));
     return 0;

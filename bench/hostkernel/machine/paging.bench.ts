@@ -2,11 +2,31 @@
  * What does a hardware walk cost, and what does it cost to do it any other way? One Sv39 address space with base pages
  * all over 256 MiB, walked in a fixed order: compiled from the descriptor, with bigints, and by interpreting the descriptor.
  *
+ * Then every layout, over as many base pages as there are in 16 MiB: the walk the machine uses, the walk for any format,
+ * the reference; and a load of the MMU that misses its TLB, for the layouts a machine can have.
+ *
  * Reported first: page-table entries read per walk, which repeat exactly. Times matter as ratios only.
  */
 import b from 'benny';
-import { PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
-import { ATTR_USER, compileLayout, compileWalk, SV39, WALK_HIT, walkReference } from '../../../hostkernel/machine/paging/index.ts';
+import { EXEC, type HostFrame, PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
+import {
+  ATTR_ACCESSED,
+  ATTR_DIRTY,
+  ATTR_USER,
+  compileAnyWalk,
+  compileLayout,
+  compileWalk,
+  ENTRY_INVALID,
+  LAYOUT_NAMES,
+  Machine,
+  type PageTableFormat,
+  layoutByName,
+  SV39,
+  swap32,
+  WALK_HIT,
+  type WalkMemory,
+  walkReference,
+} from '../../../hostkernel/machine/index.ts';
 
 const PAGES = 65536; // 256 MiB of base pages
 const STRIDE = 40503; // odd: visits every page once, none near the one before
@@ -54,6 +74,121 @@ function bigintWalk(entries: BigUint64Array, root: bigint, va: bigint, write: bo
     return frame + ((va >> 12n) & below);
   }
   return -1n;
+}
+
+/** Entries in RAM, by byte address, as the format's byte order has them. */
+function entries(format: PageTableFormat, ram: WalkMemory) {
+  const { bigEndian, entryBytes } = format;
+  const read = (address: number) => {
+    const word = (ram.base + address) / 4;
+    if (entryBytes === 4) return { lo: (bigEndian ? swap32(ram.i32[word]) : ram.i32[word]) >>> 0, hi: 0 };
+    const halves = [ram.i32[word], ram.i32[word + 1]];
+    const [lo, hi] = bigEndian ? [swap32(halves[1]), swap32(halves[0])] : halves;
+    return { lo: lo >>> 0, hi: hi >>> 0 };
+  };
+  const write = (address: number, lo: number, hi: number) => {
+    const word = (ram.base + address) / 4;
+    if (entryBytes === 4) ram.i32[word] = bigEndian ? swap32(lo) : lo;
+    else {
+      ram.i32[word] = bigEndian ? swap32(hi) : lo;
+      ram.i32[word + 1] = bigEndian ? swap32(lo) : hi;
+    }
+  };
+  return { read, write };
+}
+
+const SMALL_PAGES = 4096; // 16 MiB of 4 KiB pages
+
+/** Maps pages [0, SMALL_PAGES) to frames of the same number with tables from byte `start` on. Returns the root table's address. */
+function mapPages(format: PageTableFormat, ram: WalkMemory, start: number): number {
+  const { read, write } = entries(format, ram);
+  let next = start;
+  const take = (level: number) => {
+    const align = Math.max(PAGE_SIZE, format.tableAlign(level));
+    const table = Math.ceil(next / align) * align;
+    next = table + format.tableBytes(level);
+    if (format.kind(0, 0, 0) !== ENTRY_INVALID) for (let at = table; at < next; at += format.entryBytes) write(at, 1, 0);
+    return table;
+  };
+  const attributes = READ | WRITE | EXEC | ATTR_USER | ATTR_ACCESSED | ATTR_DIRTY;
+  const root = take(format.levels - 1);
+  for (let page = 0; page < SMALL_PAGES; page += format.basePages) {
+    let table = root;
+    for (let level = format.levels - 1; level > 0; level--) {
+      const at = table + format.index(level, page) * format.entryBytes;
+      const { lo, hi } = read(at);
+      if (format.kind(level, lo, hi) === ENTRY_INVALID) {
+        table = take(level - 1);
+        write(at, format.tableLo(level, table), format.tableHi(level, table));
+      } else table = format.tableAddress(level, lo, hi);
+    }
+    write(table + format.index(0, page) * format.entryBytes, format.leafLo(0, page, attributes), format.leafHi(0, page, attributes));
+  }
+  return root;
+}
+
+const ROUNDS = 60;
+const ROUND = 2048; // operations
+
+/** Nanoseconds of one `operation`: the median of ROUNDS rounds, after as many to warm up. */
+function nanoseconds(operation: (page: number) => void, count = ROUND): number {
+  const times: number[] = [];
+  let page = 0;
+  for (let round = 0; round < 2 * ROUNDS; round++) {
+    const start = performance.now();
+    for (let i = 0; i < count; i++) {
+      page = (page + 1657) % SMALL_PAGES;
+      operation(page);
+    }
+    if (round >= ROUNDS) times.push(((performance.now() - start) * 1e6) / count);
+  }
+  return times.toSorted((a, b) => a - b)[ROUNDS / 2];
+}
+
+/** A line for each layout. */
+function everyLayout(): void {
+  console.log('\n  layout            entries  walk ns  any-format ns  reference ns  TLB refill ns');
+  let sum = 0;
+  for (const name of LAYOUT_NAMES) {
+    const layout = layoutByName(name);
+    const machine = Machine.create({ ramBytes: 32 * 2 ** 20 });
+    if (layout === null || machine === null) throw new Error(`no layout or no memory for ${name}`);
+    const own = compileLayout(layout);
+    const root = mapPages(own, machine.ram, 16 * 2 ** 20);
+    const { read } = entries(own, machine.ram);
+    const walker = compileWalk(own, machine.ram);
+    const any = compileAnyWalk(own, machine.ram, 'user');
+    const time = ({ walk, result }: typeof walker) =>
+      nanoseconds((page) => {
+        if (walk(root / PAGE_SIZE, page * PAGE_SIZE, 0, READ) !== WALK_HIT) throw new Error(`${name}: page ${page} is not mapped`);
+        sum += result.frame;
+      });
+    const walk = time(walker);
+    const { references } = walker.result;
+    const anyWalk = time(any);
+    // The reference begins with a register; where that is no root table, it is not timed.
+    const isPointer = layout.root.kind === 'pointer' && layout.levels[0].bits > 0;
+    const memory = { read: ({ lo }: { readonly lo: number }) => read(lo), write: () => undefined };
+    const reference = isPointer
+      ? nanoseconds((page) => {
+          const request = { root: { lo: root, hi: 0 }, va: { lo: page * PAGE_SIZE, hi: 0 }, access: 'r', mode: 'user' } as const;
+          sum += walkReference(layout, memory, request).refs.length;
+        }, 64)
+      : NaN;
+    const isHardware = layout.stage !== 2 && own.basePages === 1;
+    const context = isHardware ? machine.createContext(own, (root / PAGE_SIZE) as HostFrame) : null;
+    const refill =
+      context === null
+        ? NaN
+        : nanoseconds((page) => {
+            sum += context.lookup(page * PAGE_SIZE, READ); // four times as many pages as the TLB has entries
+          });
+    const column = (value: number, width: number) => (Number.isNaN(value) ? '-' : value.toFixed(1)).padStart(width);
+    console.log(
+      `  ${name.padEnd(18)}${String(references).padStart(7)}${column(walk, 9)}${column(anyWalk, 15)}${column(reference, 14)}${column(refill, 15)}`,
+    );
+  }
+  if (sum === 0) throw new Error('nothing was walked');
 }
 
 export async function run(): Promise<void> {
@@ -111,4 +246,5 @@ export async function run(): Promise<void> {
   console.log(`  reference / compiled:  ${(reference / compiled).toFixed(0)}`);
   console.log(`  compiled:              ${compiled.toFixed(1)} ns a walk (median)`);
   if (sum === 0) throw new Error('nothing was walked');
+  everyLayout();
 }

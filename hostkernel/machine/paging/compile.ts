@@ -110,7 +110,8 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
   const codes = searchCodes(decoder, kind, attributes);
   const leafFrame = fieldWriter(naturals.map((shape) => shape?.unaligned ?? []));
   const tableFrame = fieldWriter(tables);
-  const rootIsEntry = kind(levels, 0, 0) === ENTRY_INVALID; // a mapping without a root must refuse every access
+  // A mapping without a root must refuse every access, and a root must be a number.
+  const rootIsEntry = kind(levels, 0, 0) === ENTRY_INVALID && codes.tableHi[levels] >>> 0 < 2 ** 21;
 
   const aligns = alignmentsOf(decoder);
   const marks = marksOf(decoder);

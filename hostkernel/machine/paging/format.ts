@@ -40,8 +40,9 @@ export const ENTRY_LEAF = 3;
  * A page-table format, compiled from its descriptor. All functions are hot: none allocates.
  *
  * Hardware formats serve as virtual-page-table formats too: their root value is then an entry as their top table has
- * them, which points to that table. (A RISC-V root may also be a leaf that maps everything linearly.) Value 0 is invalid
- * in every format but vpte-2006.
+ * them, which points to that table. (A RISC-V root may also be a leaf that maps everything linearly.) Power's pointers have
+ * bit 63 set, so its root is a frame number. An entry of zeros is invalid in every format but vpte-2006, which therefore is
+ * no format for the tables of a kernel that clears entries by writing 0.
  */
 export interface PageTableFormat {
   readonly id: string;
@@ -56,7 +57,7 @@ export interface PageTableFormat {
   readonly vaBits: number;
   readonly userEnd: number; //   first byte address beyond user space, used as MMU format: the lower half, or everything
   readonly frameBits: number; // frames it can name: 2^frameBits
-  readonly rootIsEntry: boolean; // as a virtual-page-table format. false: a zero entry is valid, so the root is a bare frame number
+  readonly rootIsEntry: boolean; // as a virtual-page-table format. false: a zero entry is valid, or pointers are no numbers below 2^53, so the root is a bare frame number
   readonly hasPermissions: boolean; // false: every valid entry grants everything
   readonly hasAccessed: boolean;
   readonly hasDirty: boolean;

@@ -22,29 +22,50 @@ export {
   type Options,
   type U64,
 } from './descriptor.ts';
+export { faultCode } from './fault-code.ts';
 export * from './format.ts';
 export { SV32, SV39, SV48 } from './layouts/riscv.ts';
 export { VPTE_2006, VPTE_2006V, VPTE_32_NX, VPTE_64_NX } from './layouts/vpte.ts';
 export { LayoutError } from './layout-error.ts';
-export { ALL_NAMES, LAYOUT_ALIASES, LAYOUT_NAMES, layoutByName } from './registry.ts';
+export { LAYOUT_ALIASES, LAYOUT_NAMES, layoutByName } from './registry.ts';
 export {
+  compileAnyWalk,
   compileWalk,
+  compileWalker,
   type HardwareWalk,
+  type Walk,
+  type Walker,
+  type WalkerResult,
+  type WalkerSetup,
+  type WalkMemory,
+  type WalkRegisters,
+  type WalkResult,
+} from './walk.ts';
+export {
   WALK_ACCESS_FLAG,
+  WALK_ADDRESS_SIZE,
   WALK_BUS,
   WALK_DIRTY_FLAG,
+  WALK_DOMAIN,
   WALK_FAULTS,
   WALK_HIT,
   WALK_MISALIGNED,
+  WALK_MISCONFIG,
   WALK_NONCANONICAL,
   WALK_NOT_LEAF,
   WALK_NOT_PRESENT,
   WALK_PROTECTION,
   WALK_RESERVED,
-  type Walk,
-  type WalkMemory,
-  type WalkResult,
-} from './walk.ts';
-export { type ReferenceMemory, type ReferenceResult, type WalkRequest, walkReference } from './reference.ts';
+} from './walk-tables.ts';
 export { type TableCost, tableCost } from './tables.ts';
 export { type Condition, type Cube, findEntries, patternMatches } from './witness.ts';
+export {
+  type EntryReference,
+  type ReferenceFault,
+  type ReferenceHit,
+  type ReferenceMemory,
+  type ReferenceResult,
+  type WalkRequest,
+  type WalkStep,
+  walkReference,
+} from './reference.ts';

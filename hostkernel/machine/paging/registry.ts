@@ -43,8 +43,7 @@ export const LAYOUT_ALIASES: Readonly<Record<string, string>> = {
 };
 
 /** Every registered name: hardware formats, second stages, virtual page tables. */
-export const LAYOUT_NAMES: readonly string[] = [SV32, SV39, SV48, VPTE_2006, VPTE_2006V, VPTE_32_NX, VPTE_64_NX].map(({ id }) => id);
-export const ALL_NAMES = [...BY_NAME.keys()];
+export const LAYOUT_NAMES: readonly string[] = [...BY_NAME.keys()];
 
 /** The descriptor called `name`, by its id or an alias, or null where there is none: names come from users. */
 export function layoutByName(name: string): LayoutDescriptor | null {

@@ -1,59 +1,69 @@
 /**
  * The hardware walk: follows the page tables of an address space in RAM, and maintains accessed and dirty bits.
  *
- *   root -> [entry] -> table frame -> [entry] -> ... -> leaf -> frame of the address
- *              |                        |
+ *   root -> [entry] -> table -> [entry] -> ... -> leaf -> frame of the address
+ *              |                   |
  *              +---- classify, then: refuse, follow, or judge the access
  *
- * It is derived from a format's descriptor and gives the results of `reference.ts`, which says the same more slowly.
- * Tables instead of patterns, halves instead of bigints: bench/hostkernel/machine/paging.bench.ts has the ratios.
- * What it does not do: caching (the TLB's business) and policy (the fault path's).
+ * It is compiled from a descriptor and gives the results of `reference.ts`, which says the same more slowly and shares
+ * nothing with it. Tables instead of patterns, halves instead of bigints, one record for all results:
+ * bench/hostkernel/machine/paging.bench.ts has the ratios. What it does not do: caching (the TLB's business) and policy
+ * (the fault path's).
+ *
+ * Two ways in. compileWalk() is the machine's: one stage, from the frame of a root table. compileWalker() is the
+ * laboratory's: from root registers, through a second stage if there is one, noting every reference if asked to.
  */
 import { kassert } from '../../base/assert.ts';
-import { type Access, WRITE } from '../../base/units.ts';
-import { attributesByKey, classificationFor, frameFieldOf, geometryOf, keyOf, PERMISSIONS } from './derive.ts';
-import { type FaultKind, type Hex, halves, inForce, type LayoutDescriptor, type Options } from './descriptor.ts';
-import { ATTR_USER, ENTRY_LEAF, ENTRY_RESERVED, type PageTableFormat } from './format.ts';
-import { type Classification, classifySlowly } from './rules.ts';
+import { type Access, EXEC, READ, WRITE } from '../../base/units.ts';
+import type { LayoutDescriptor, Options } from './descriptor.ts';
+import {
+  addressIn,
+  ALL_GRANTS,
+  classificationFor,
+  geometryOf,
+  grantsOf,
+  grantsOfEntry,
+  type Part,
+  PERMISSIONS,
+  postOf,
+  signed,
+} from './entries.ts';
+import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_GLOBAL, ATTR_USER, ENTRY_LEAF, ENTRY_RESERVED, type PageTableFormat, swap32 } from './format.ts';
+import { LayoutError } from './layout-error.ts';
+import { compilePlainWalk } from './plain-walk.ts';
+import { classify, classifySlowly, ENTRY_INDIRECT, ruleMatches } from './rules.ts';
+import {
+  domainOf,
+  faultsOf,
+  type Flag,
+  flagsOf,
+  leafFieldsOf,
+  PATTERN_SHIFT,
+  pointersOf,
+  statusOf,
+  tableFieldsOf,
+  updateSlotsOf,
+  upperBitsOf,
+  WALK_BUS,
+  WALK_DOMAIN,
+  WALK_HIT,
+  WALK_NONCANONICAL,
+  WALK_NOT_PRESENT,
+  WALK_PROTECTION,
+} from './walk-tables.ts';
 
-/** What a walk returns: the translation is in the result, or why there is none. */
-export const WALK_HIT = 0;
-export const WALK_NONCANONICAL = 1;
-export const WALK_NOT_PRESENT = 2;
-export const WALK_RESERVED = 3;
-export const WALK_MISALIGNED = 4;
-export const WALK_NOT_LEAF = 5;
-export const WALK_PROTECTION = 6;
-export const WALK_ACCESS_FLAG = 7;
-export const WALK_DIRTY_FLAG = 8;
-export const WALK_BUS = 9; // a table outside RAM: an access fault, not a page fault
-
-/** The name of each refusal; null for WALK_HIT. */
-export const WALK_FAULTS: readonly (FaultKind | null)[] = [
-  null,
-  'noncanonical',
-  'not-present',
-  'reserved',
-  'misaligned',
-  'not-leaf',
-  'protection',
-  'access-flag',
-  'dirty-flag',
-  'bus',
-];
-
-/** The memory a walk reads and writes. Frame f begins at byte base + f * 4096 of `i32`. */
+/** The memory a walk reads and writes. Byte a of physical memory is byte base + a of `i32`. */
 export interface WalkMemory {
   readonly base: number;
   readonly frames: number;
   readonly i32: Int32Array;
 }
 
-/** What the last walk found. One record for all walks: it is overwritten. */
+/** What the last walk found. One record for all walks of a walker: it is overwritten. */
 export interface WalkResult {
   /** The 4 KiB frame of the address, also inside a large page. It may lie outside RAM. Only after a hit. */
   frame: number;
-  /** log2 of the page's size in bytes. Only after a hit. */
+  /** log2 of the page's size in bytes; of the smaller page, if there are two stages. Only after a hit. */
   pageShift: number;
   /** What is permitted, and the accessed and dirty bits, after this access has set them. Only after a hit. */
   attributes: number;
@@ -63,11 +73,30 @@ export interface WalkResult {
   references: number;
 }
 
+/** What a walk from registers adds. */
+export interface WalkerResult extends WalkResult {
+  /** Whose entry refused: 1 or 2. */
+  stage: number;
+  /** Stage 2 refused while an entry of stage 1 was being read or updated. */
+  implicit: boolean;
+  /** The entry that refused. */
+  entryLo: number;
+  entryHi: number;
+  /** After a hit, the address that stage 1 gave, as a frame; after a refusal of stage 2, the address it refused. */
+  guestFrame: number;
+  guestOffset: number; // bytes in the frame
+  /** Level of the second stage's leaf; -1 if there is none. Only after a hit. */
+  level2: number;
+  /** Physical addresses of the entries read, and whose they are: the first `references`, if the walker keeps them. */
+  readonly addresses: Float64Array;
+  readonly stages: Uint8Array;
+}
+
 /**
  * Translates one address. Hot: allocates nothing.
  *
  * A refused walk has written nothing, except in virtual-page-table formats, which set A and M while descending.
- * @param root frame of the root table; the value of the root entry where the format's root is one
+ * @param root frame of the root table, in every format: a fixed root entry is the hardware's own
  * @param vaLo lower half of the byte address, signed or not; vaHi the upper
  * @param access READ, WRITE, EXEC or several: all must be permitted
  * @returns WALK_HIT or the refusal
@@ -81,241 +110,560 @@ export interface HardwareWalk {
 
 /**
  * The walk of `format` in `ram`, for user or supervisor mode.
- * @throws KernelPanic if the format's rules are beyond what a hardware walk does
+ * @throws LayoutError if the descriptor uses what no walk can do
  */
 export function compileWalk(format: PageTableFormat, ram: WalkMemory, mode: 'user' | 'super' = 'user'): HardwareWalk {
-  const { descriptor, options, levels } = format;
-  const { perm, va } = descriptor;
-  kassert(ram.base % 4 === 0 && ram.frames <= 2 ** 20, 'paging: RAM is at most 4 GiB, in words');
+  return compilePlainWalk(format, ram, mode) ?? compileAnyWalk(format, ram, mode);
+}
 
-  const { i32, frames } = ram;
-  const baseWord = ram.base / 4;
-  const wide = format.entryBytes === 8;
-  const entryWords = wide ? 1 : 0; // log2
-  const top = descriptor.root.kind === 'value' ? levels : levels - 1;
+/** The same for any format, in the way that takes nothing for granted. */
+export function compileAnyWalk(format: PageTableFormat, ram: WalkMemory, mode: 'user' | 'super'): HardwareWalk {
+  const { descriptor, options } = format;
+  const stage = compileStage({ layout: descriptor, options, memory: ram, mode, keepsReferences: false, second: null, number: 1 });
+  const top = format.levels - 1;
+  const { walk, result, isUpper, refuse } = stage;
+  if (isUpper === null) return { walk: (root, vaLo, vaHi, access) => walk(top, root << 12, root >>> 20, vaLo, vaHi, access), result };
+  return {
+    walk: (root, vaLo, vaHi, access) => {
+      if (isUpper(vaLo, vaHi)) return refuse(WALK_NONCANONICAL, top, 0); // there is no upper root
+      return walk(top, root << 12, root >>> 20, vaLo, vaHi, access);
+    },
+    result,
+  };
+}
 
-  const geometry = geometryOf(descriptor);
-  const lows = Int32Array.from(geometry.shifts, (shift) => shift + 12);
-  const masks = Int32Array.from(geometry.masks);
-  const classification = classificationFor(descriptor, options, geometry);
-  const faults = faultsOf(classification);
-  const { outcomes, doubtLo, doubtHi } = classification;
-  const attributes = flatten(attributesByKey(descriptor, options, mode, classification));
-  const { shift: frameShift, loMask: frameLo, hiMask: frameHi, hiScale } = frameFieldOf(descriptor);
-  const { offsetLo, offsetHi, pageShifts } = offsetsOf(geometry.spans);
-  const ranges = rangesOf(classification);
+/** The registers a walk from registers begins with, in halves. Set them before the walk. */
+export interface WalkRegisters {
+  rootLo: number;
+  rootHi: number;
+  /** The root of addresses with ones on top, where the format has two. */
+  hasUpperRoot: boolean;
+  upperRootLo: number;
+  upperRootHi: number;
+  /** Root of the second stage. */
+  secondRootLo: number;
+  secondRootHi: number;
+}
 
-  const checksAddress = va.rule !== 'wrap' || (va.strictOpt !== undefined && options[va.strictOpt] === 1);
-  const isSigned = va.rule === 'sign';
-  const highShift = isSigned ? va.bits - 33 : va.bits - 32;
-  const checksEach = perm.check === 'each';
-  const combines = perm.combine === 'and';
-  const { pre, onRead, onWrite } = updatesOf(descriptor, options);
-  const { required, requiredToWrite, refusals } = adFaultsOf(descriptor, options);
-  kassert(pre || top < levels, 'paging: a root entry cannot be written back');
+export interface Walker {
+  readonly registers: WalkRegisters;
+  /** Translates one address, as Walk does, from the registers. Hot: allocates nothing. */
+  readonly walk: (vaLo: number, vaHi: number, access: Access) => number;
+  readonly result: WalkerResult;
+}
 
-  const result: WalkResult = { frame: 0, pageShift: 0, attributes: 0, level: 0, references: 0 };
+export interface WalkerSetup {
+  readonly layout: LayoutDescriptor;
+  readonly options?: Options; // those that differ from the descriptor's defaults
+  readonly memory: WalkMemory;
+  readonly mode: 'user' | 'super';
+  readonly keepsReferences?: boolean; // note the address of each entry read
+  readonly second?: { readonly layout: LayoutDescriptor; readonly options?: Options };
+}
 
-  /** Whether the upper address bits are what the format wants: zero, or all equal. */
-  function isCanonical(vaHi: number): boolean {
-    if (isSigned) return ((vaHi >> highShift) + 1) >>> 0 <= 1;
-    return vaHi >>> highShift === 0;
+/**
+ * A walk from root registers, through one stage or two.
+ * @throws LayoutError if a descriptor uses what no walk can do
+ */
+export function compileWalker(setup: WalkerSetup): Walker {
+  const { layout, memory, mode, second } = setup;
+  const keepsReferences = setup.keepsReferences === true;
+  const registers: WalkRegisters = {
+    rootLo: 0,
+    rootHi: 0,
+    hasUpperRoot: false,
+    upperRootLo: 0,
+    upperRootHi: 0,
+    secondRootLo: 0,
+    secondRootHi: 0,
+  };
+  const shared = { memory, keepsReferences };
+  let host: SecondStage | null = null;
+  if (second !== undefined) {
+    const { layout: inner } = second;
+    const options = { ...inner.options, ...second.options };
+    const stage = compileStage({ ...shared, layout: inner, options, mode: 'user', second: null, number: 2 });
+    const { tableReadsWriteOpt: option } = inner;
+    const entryAccess = option !== undefined && options[option] === 1 ? WRITE : READ;
+    host = { stage, registers, top: inner.levels.length - 1, ...rootMaskOf(inner), entryAccess };
   }
+  const stage = compileStage({ ...shared, layout, options: { ...layout.options, ...setup.options }, mode, second: host, number: 1 });
+  const { walk: walkTables, result, isUpper } = stage;
+  const top = layout.levels.length - 1;
+  const { maskLo, maskHi } = rootMaskOf(layout);
+  const walk = (vaLo: number, vaHi: number, access: Access): number => {
+    if (isUpper !== null && isUpper(vaLo, vaHi)) {
+      if (registers.hasUpperRoot) {
+        return walkTables(top, registers.upperRootLo & maskLo, registers.upperRootHi & maskHi, vaLo, vaHi, access);
+      }
+      return stage.refuse(WALK_NONCANONICAL, top, 0);
+    }
+    return walkTables(top, registers.rootLo & maskLo, registers.rootHi & maskHi, vaLo, vaHi, access);
+  };
+  return { registers, walk, result };
+}
+
+function rootMaskOf(layout: LayoutDescriptor): { readonly maskLo: number; readonly maskHi: number } {
+  if (layout.root.kind === 'value') return { maskLo: -1, maskHi: -1 };
+  const { lo, hi } = signed(layout.root.mask);
+  return { maskLo: lo, maskHi: hi };
+}
+
+// --------------------------------------------------------------------------------------------------------- one stage
+
+const MAX_LEVELS = 16;
+const MAX_REFERENCES = (MAX_LEVELS + 2) ** 2; // each entry of stage 1, one of them indirect, and the data through all of stage 2
+
+interface SecondStage {
+  readonly stage: Stage;
+  readonly registers: WalkRegisters;
+  readonly top: number;
+  readonly maskLo: number;
+  readonly maskHi: number;
+  readonly entryAccess: Access; // what reading an entry of stage 1 counts as
+}
+
+interface StageSetup {
+  readonly layout: LayoutDescriptor;
+  readonly options: Options;
+  readonly memory: WalkMemory;
+  readonly mode: 'user' | 'super';
+  readonly keepsReferences: boolean;
+  readonly second: SecondStage | null;
+  readonly number: 1 | 2;
+}
+
+interface Stage {
+  /** Walks from `level` on: (tableLo, tableHi) is the address of its table, or, above the tables, the value of the root entry. */
+  readonly walk: (level: number, tableLo: number, tableHi: number, vaLo: number, vaHi: number, access: Access) => number;
+  readonly refuse: (fault: number, level: number, references: number) => number;
+  readonly isUpper: ((vaLo: number, vaHi: number) => boolean) | null; // the address is the upper root's
+  readonly result: WalkerResult;
+  readonly log: Log;
+}
+
+/** What both stages of a walk write down. */
+interface Log {
+  /** Updates of words to be made when the walk has succeeded: word = (word | set) & ~clear. */
+  pending: number;
+  readonly words: Int32Array;
+  readonly sets: Int32Array;
+  readonly clears: Int32Array;
+  /** References before the present walk of stage 2; whether they are noted. */
+  before: number;
+  isNoting: boolean;
+  readonly addresses: Float64Array;
+  readonly stages: Uint8Array;
+}
+
+function compileStage(setup: StageSetup): Stage {
+  const { layout, options, memory, mode, second } = setup;
+  kassert(memory.base % 4 === 0 && memory.frames <= 2 ** 20, 'paging: RAM is at most 4 GiB, in words');
+  const { i32 } = memory;
+  const baseWord = memory.base / 4;
+  const limit = memory.frames * 4096;
+
+  const geometry = geometryOf(layout);
+  const { levels } = geometry;
+  if (levels > MAX_LEVELS) throw new LayoutError(layout.id, 'levels', `more than ${MAX_LEVELS}`);
+  const lows = Int32Array.from(geometry.lows);
+  const masks = Int32Array.from([...geometry.bits.map((bits) => 2 ** bits - 1), 0]);
+  const wide = layout.entryBytes === 8;
+  const entryShift = wide ? 3 : 2;
+  const swaps = layout.endian === 'be';
+  const loWord = swaps && wide ? 1 : 0; // of the words of an entry
+  const hiWord = 1 - loWord;
+  const fixedValue = layout.root.kind === 'value' ? levels : -1; // the level of a root entry that is in no table
+
+  const classification = classificationFor(layout, options, geometry);
+  const { outcomes, doubtLo, doubtHi } = classification;
+  const faults = faultsOf(layout, classification);
+  const tables = tableFieldsOf(layout, geometry, classification);
+  const leaves = leafFieldsOf(layout, geometry, classification);
+  const pointers = pointersOf(layout, classification);
+
+  const grants = grantsOf(layout, options, geometry);
+  const post = postOf(layout, options);
+  const modeShift = mode === 'user' ? 0 : 3;
+  const combines = layout.perm.combine === 'and';
+  const checksEach = layout.perm.check === 'each';
+  const domain = domainOf(layout, options, geometry);
+  const pre = updateSlotsOf(layout, options, geometry, true);
+  const late = updateSlotsOf(layout, options, geometry, false);
+  const hasPre = pre.some((list) => list.length > 0);
+  const hasLate = late.some((list) => list.length > 0);
+  const flagsBefore = flagsOf(layout, options, true);
+  const flagsAfter = flagsOf(layout, options, false);
+  const status = statusOf(layout, options);
+  const { upperLo, upperHi, onesAllowed, isSplit } = upperBitsOf(layout, options);
+
+  const log = second?.stage.log ?? newLog(setup.keepsReferences);
+  const isOutermost = setup.number === 1;
+  const result: WalkerResult = {
+    frame: 0,
+    pageShift: 0,
+    attributes: 0,
+    level: 0,
+    references: 0,
+    stage: setup.number,
+    implicit: false,
+    entryLo: 0,
+    entryHi: 0,
+    guestFrame: 0,
+    guestOffset: 0,
+    level2: -1,
+    addresses: log.addresses,
+    stages: log.stages,
+  };
+  // Through a second stage: entries to be updated, as (address, word, changes), until it has allowed each write.
+  const own = new Int32Array(second === null ? 0 : (MAX_LEVELS + 2) * OWN_FIELDS);
 
   function refuse(fault: number, level: number, references: number): number {
     result.level = level;
     result.references = references;
+    result.stage = setup.number;
+    result.implicit = false;
     return fault;
   }
 
-  function walk(root: number, vaLo: number, vaHi: number, access: Access): number {
-    if (checksAddress && !isCanonical(vaHi)) return refuse(WALK_NONCANONICAL, top, 0);
-    const isWrite = (access & WRITE) !== 0;
-    const updateMask = isWrite ? onWrite.mask : onRead.mask;
-    const updateValue = isWrite ? onWrite.value : onRead.value;
-    const updateSet = isWrite ? onWrite.set : onRead.set;
-    let table = top < levels && root < frames ? root | 0 : NO_TABLE;
-    let granted = ~0;
+  function refuseEntry(fault: number, level: number, references: number, lo: number, hi: number): number {
+    result.entryLo = lo;
+    result.entryHi = hi;
+    return refuse(fault, level, references);
+  }
+
+  /** Makes stage 2's refusal of an address ours. `implicit`: the address of an entry. */
+  function refuseSecond(fault: number, addressLo: number, addressHi: number, references: number, implicit: boolean): number {
+    const inner = (second as SecondStage).stage.result;
+    result.level = inner.level;
+    result.references = references;
+    result.stage = 2;
+    result.implicit = implicit;
+    result.entryLo = inner.entryLo;
+    result.entryHi = inner.entryHi;
+    result.guestFrame = (addressHi >>> 0) * 1048576 + (addressLo >>> 12);
+    result.guestOffset = addressLo & 4095;
+    return fault;
+  }
+
+  /** Translates an address of ours by stage 2. */
+  function translate(addressLo: number, addressHi: number, access: Access): number {
+    const { stage, registers, top, maskLo, maskHi } = second as SecondStage;
+    return stage.walk(top, registers.secondRootLo & maskLo, registers.secondRootHi & maskHi, addressLo, addressHi, access);
+  }
+
+  /** Puts the changes of an entry on the list of those made at the end. */
+  function defer(word: number, setLo: number, clearLo: number, setHi: number, clearHi: number): void {
+    let at = log.pending;
+    if ((setLo | clearLo) !== 0) {
+      log.words[at] = word + loWord;
+      log.sets[at] = swaps ? swap32(setLo) : setLo;
+      log.clears[at++] = swaps ? swap32(clearLo) : clearLo;
+    }
+    if ((setHi | clearHi) !== 0) {
+      log.words[at] = word + hiWord;
+      log.sets[at] = swaps ? swap32(setHi) : setHi;
+      log.clears[at++] = swaps ? swap32(clearHi) : clearHi;
+    }
+    log.pending = at;
+  }
+
+  function store(word: number, lo: number, hi: number): void {
+    i32[word + loWord] = swaps ? swap32(lo) : lo;
+    if (wide) i32[word + hiWord] = swaps ? swap32(hi) : hi;
+  }
+
+  /** Whether a leaf matches one of the flags that `access` is refused for: its code, or 0. */
+  function flagged(flags: readonly Flag[], access: Access, lo: number, hi: number): number {
+    for (let i = 0; i < flags.length; i++) {
+      if ((flags[i].on & access) !== 0 && ruleMatches(flags[i].rule, lo, hi)) return flags[i].code;
+    }
+    return 0;
+  }
+
+  function walk(from: number, rootLo: number, rootHi: number, vaLo: number, vaHi: number, access: Access): number {
+    const beyondLo = vaLo & upperLo;
+    const beyondHi = vaHi & upperHi;
+    if ((beyondLo | beyondHi) !== 0 && !(onesAllowed && beyondLo === upperLo && beyondHi === upperHi)) {
+      return refuse(WALK_NONCANONICAL, from, 0);
+    }
+    if (isOutermost) log.pending = 0;
+    const letter = (access & WRITE) !== 0 ? 1 : (access & EXEC) !== 0 ? 2 : 0;
+    let tableLo = rootLo;
+    let tableHi = rootHi;
+    let granted = ALL_GRANTS;
+    let everything = false; // a domain needs no permissions
+    let noDomain = false;
     let references = 0;
-    for (let level = top; ; level--) {
-      // Read the entry. A root entry is in no table.
+    let owned = 0;
+    for (let level = from; ; level--) {
+      // Read the entry. The value of a root register is in no table.
       let word = -1;
-      let lo: number;
-      let hi = 0;
-      if (level < levels) {
-        if (table >>> 0 >= frames) return refuse(WALK_BUS, level, references);
+      let lo = tableLo;
+      let hi = tableHi;
+      let atLo = 0;
+      let atHi = 0;
+      if (level !== fixedValue) {
         const low = lows[level];
         const index = (low < 32 ? (vaLo >>> low) | (vaHi << (32 - low)) : vaHi >>> (low - 32)) & masks[level];
-        word = (baseWord + (table << 10) + (index << entryWords)) | 0;
-        lo = i32[word];
-        if (wide) hi = i32[word + 1];
+        let at = (tableLo >>> 0) + (index << entryShift);
+        if (second !== null) {
+          atLo = at | 0;
+          atHi = at >= 4294967296 ? tableHi + 1 : tableHi;
+          log.before = references;
+          const fault = translate(atLo, atHi, second.entryAccess);
+          references += second.stage.result.references;
+          if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
+          at = second.stage.result.frame * 4096 + (atLo & 4095);
+        } else if (tableHi !== 0) return refuse(WALK_BUS, level, references);
+        if (at >= limit) return refuse(WALK_BUS, level, references);
+        if (log.isNoting) note(at, references);
+        word = baseWord + (at >>> 2);
+        lo = i32[word + loWord];
+        hi = wide ? i32[word + hiWord] : 0;
+        if (swaps) {
+          lo = swap32(lo);
+          hi = swap32(hi);
+        }
         references++;
-      } else {
-        lo = root | 0;
-        hi = (root / 2 ** 32) | 0;
       }
 
       // What is it?
       const row = (level << 8) | (lo & 0xff);
       let outcome = outcomes[row];
       if (((lo & doubtLo[row]) | (hi & doubtHi[row])) !== 0) outcome = classifySlowly(classification, level, lo, hi);
-      const kind = outcome & 7;
-      if (kind <= ENTRY_RESERVED) return refuse(faults[(level << 6) | (outcome >> 3)], level, references);
+      let kind = outcome & 7;
+      if (kind === ENTRY_INDIRECT) {
+        let at = addressIn(pointers[(level << PATTERN_SHIFT) | (outcome >> 3)], lo, hi, 0);
+        if (second !== null) {
+          atLo = at | 0;
+          atHi = Math.floor(at / 4294967296) | 0;
+          log.before = references;
+          const fault = translate(atLo, atHi, second.entryAccess);
+          references += second.stage.result.references;
+          if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
+          at = second.stage.result.frame * 4096 + (atLo & 4095);
+        }
+        if (at >= limit) return refuse(WALK_BUS, level, references);
+        if (log.isNoting) note(at, references);
+        word = baseWord + (at >>> 2);
+        lo = i32[word + loWord];
+        hi = wide ? i32[word + hiWord] : 0;
+        if (swaps) {
+          lo = swap32(lo);
+          hi = swap32(hi);
+        }
+        references++;
+        outcome = classify(classification, level, lo, hi);
+        kind = outcome & 7;
+        if (kind === ENTRY_INDIRECT) return refuseEntry(WALK_NOT_PRESENT, level, references, lo, hi);
+      }
+      if (kind <= ENTRY_RESERVED) return refuseEntry(faults[(level << PATTERN_SHIFT) | (outcome >> 3)], level, references, lo, hi);
       const isLeaf = kind === ENTRY_LEAF;
+      const slot = isLeaf ? (level << 1) | 1 : level << 1;
+
+      // What the hardware changes on its way down.
+      let newLo = lo;
+      let newHi = hi;
+      if (hasPre && word >= 0) {
+        const list = pre[slot * 3 + letter];
+        for (let i = 0; i < list.length; i++) {
+          const update = list[i];
+          if ((lo & update.maskLo) !== update.valueLo || (hi & update.maskHi) !== update.valueHi) continue;
+          newLo = (newLo | update.setLo) & ~update.clearLo;
+          newHi = (newHi | update.setHi) & ~update.clearHi;
+        }
+        if (newLo !== lo || newHi !== hi) {
+          if (second !== null) {
+            const fault = mayWrite(atLo, atHi);
+            if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
+          }
+          store(word, newLo, newHi);
+        }
+      }
+      if (hasLate && word >= 0) {
+        const seenLo = newLo;
+        const seenHi = newHi;
+        const list = late[slot * 3 + letter];
+        for (let i = 0; i < list.length; i++) {
+          const update = list[i];
+          if ((lo & update.maskLo) !== update.valueLo || (hi & update.maskHi) !== update.valueHi) continue;
+          newLo = (newLo | update.setLo) & ~update.clearLo;
+          newHi = (newHi | update.setHi) & ~update.clearHi;
+        }
+        lo = seenLo;
+        hi = seenHi;
+      } else {
+        lo = newLo;
+        hi = newHi;
+      }
 
       // May the access go through it?
-      if (pre && word >= 0 && (lo & updateMask) === updateValue && (lo & updateSet) !== updateSet) {
-        lo |= updateSet;
-        i32[word] = lo;
-      }
-      if (isLeaf || combines) {
-        granted &= attributes[(level << 13) | keyOf(lo, hi)] | ~RIGHTS;
-        if ((isLeaf || checksEach) && (granted & access) !== access) return refuse(WALK_PROTECTION, level, references);
+      if (isLeaf || combines) granted &= grantsOfEntry(grants, slot, lo, hi);
+      if (domain !== null && level === domain.level) {
+        const number = (lo & domain.skipMask) === domain.skipValue ? domain.skipDomain : (lo & domain.mask) >>> domain.shift;
+        const says = (domain.register >>> (2 * number)) & 3;
+        everything = says === 3;
+        noDomain = (says & 1) === 0;
       }
       if (!isLeaf) {
-        // A frame with bits in the upper half lies beyond 4 GiB in every format, hence beyond RAM.
-        table = (hi & frameHi) === 0 ? ((lo & frameLo) >>> frameShift) | 0 : NO_TABLE;
+        if (checksEach && ((granted >> modeShift) & access) !== access) return refuseEntry(WALK_PROTECTION, level, references, lo, hi);
+        if (newLo !== lo || newHi !== hi) {
+          if (second === null) defer(word, newLo & ~lo, lo & ~newLo, newHi & ~hi, hi & ~newHi);
+          else owned = keep(owned, word, atLo, atHi, newLo ^ lo, newHi ^ hi, newLo, newHi);
+        }
+        const shl = tables.shls[level];
+        if (shl >= 0) {
+          const field = lo & tables.loMasks[level];
+          tableLo = field << shl;
+          tableHi = ((hi & tables.hiMasks[level]) << shl) | ((field >>> 1) >>> (31 - shl));
+        } else {
+          const address = addressIn(tables.parts[level], lo, hi, 12);
+          tableLo = (address * 4096) | 0;
+          tableHi = (address / 1048576) | 0;
+        }
         continue;
       }
 
-      // It may. Accessed and dirty bits, then the result.
-      if (!pre) {
-        const missing = (isWrite ? requiredToWrite : required) & ~lo;
-        if (missing !== 0) return refuse(refusals[31 - Math.clz32(missing & -missing)], level, references);
-        if ((lo & updateMask) === updateValue && (lo & updateSet) !== updateSet) {
-          lo |= updateSet;
-          i32[word] = lo;
-        }
+      // It is the leaf: software's flags, domain, permissions, and more flags.
+      if (flagsBefore.length > 0) {
+        const fault = flagged(flagsBefore, access, lo, hi);
+        if (fault !== 0) return refuseEntry(fault, level, references, lo, hi);
       }
-      result.frame = ((lo & frameLo) >>> frameShift) + (hi & frameHi) * hiScale;
-      result.pageShift = pageShifts[level];
-      result.attributes = granted & attributes[(level << 13) | keyOf(lo, hi)];
+      if (noDomain) return refuseEntry(WALK_DOMAIN, level, references, lo, hi);
+      const set = everything ? ALL_GRANTS : post[granted];
+      if (((set >> modeShift) & access) !== access) return refuseEntry(WALK_PROTECTION, level, references, lo, hi);
+      if (flagsAfter.length > 0) {
+        const fault = flagged(flagsAfter, access, lo, hi);
+        if (fault !== 0) return refuseEntry(fault, level, references, lo, hi);
+      }
+
+      // Its address.
+      const field = (level << PATTERN_SHIFT) | (outcome >> 3);
+      let frame =
+        leaves.parts[field] === null
+          ? ((lo & leaves.loMasks[field]) >>> 0) * leaves.loScales[field] + ((hi & leaves.hiMasks[field]) >>> 0) * leaves.hiScales[field]
+          : addressIn(leaves.parts[field] as readonly Part[], lo, hi, 12);
+      if (leaves.offsetLo[field] !== 0) frame += (((vaLo >>> 12) | (vaHi << 20)) & leaves.offsetLo[field]) >>> 0;
+      if (leaves.offsetHi[field] !== 0) frame += ((vaHi >>> 12) & leaves.offsetHi[field]) * 4294967296;
+      let pageShift = leaves.pageShifts[field];
+
+      let attributes = ((set >> modeShift) & PERMISSIONS) | ((set & PERMISSIONS) === 0 ? 0 : ATTR_USER);
+      if ((newLo & status.accessedLo) === status.accessedValueLo && (newHi & status.accessedHi) === status.accessedValueHi) {
+        attributes |= ATTR_ACCESSED;
+      }
+      if ((newLo & status.dirtyLo) === status.dirtyValueLo && (newHi & status.dirtyHi) === status.dirtyValueHi) attributes |= ATTR_DIRTY;
+      if (((newLo & status.globalLo) | (newHi & status.globalHi)) !== 0) attributes |= ATTR_GLOBAL;
+
+      // It may: accessed and dirty bits, everywhere or nowhere.
+      if (second === null) {
+        if (newLo !== lo || newHi !== hi) {
+          if (isOutermost && log.pending === 0) store(word, newLo, newHi);
+          else defer(word, newLo & ~lo, lo & ~newLo, newHi & ~hi, hi & ~newHi);
+        }
+      } else {
+        if (newLo !== lo || newHi !== hi) owned = keep(owned, word, atLo, atHi, newLo ^ lo, newHi ^ hi, newLo, newHi);
+        for (let i = 0; i < owned; i++) {
+          const fault = mayWrite(own[i * OWN_FIELDS + OWN_AT_LO], own[i * OWN_FIELDS + OWN_AT_HI]);
+          if (fault !== WALK_HIT) {
+            return refuseSecond(fault, own[i * OWN_FIELDS + OWN_AT_LO], own[i * OWN_FIELDS + OWN_AT_HI], references, true);
+          }
+          deferOwn(i);
+        }
+        const guestLo = (frame * 4096) | (vaLo & 4095);
+        const guestHi = Math.floor(frame / 1048576) | 0;
+        log.before = references;
+        const fault = translate(guestLo, guestHi, access);
+        const inner = second.stage.result;
+        references += inner.references;
+        if (fault !== WALK_HIT) return refuseSecond(fault, guestLo, guestHi, references, false);
+        result.guestFrame = frame;
+        result.guestOffset = vaLo & 4095;
+        result.level2 = inner.level;
+        frame = inner.frame;
+        pageShift = Math.min(pageShift, inner.pageShift);
+        attributes &= inner.attributes | ~PERMISSIONS;
+      }
+      if (isOutermost && log.pending > 0) commit(log, i32);
+      result.frame = frame;
+      result.pageShift = pageShift;
+      result.attributes = attributes;
       result.level = level;
       result.references = references;
-      if (level > 0) result.frame += (((vaLo >>> 12) | (vaHi << 20)) & offsetLo[level]) >>> 0;
-      if (level === levels) result.frame += ((vaHi >>> 12) & offsetHi) * 2 ** 32;
-      const range = ranges[(level << 6) | (outcome >> 3)];
-      if (range !== 0) enterRange(range, vaLo);
       return WALK_HIT;
     }
   }
 
-  /** Corrects the result for a leaf of level 0 that stands for 2^range bytes: the lower frame bits are the address's. */
-  function enterRange(range: number, vaLo: number): void {
-    const pages = 2 ** (range - 12);
-    result.frame += ((vaLo >>> 12) % pages) - (result.frame % pages);
-    result.pageShift = range;
+  /** Notes a reference to the entry at physical `address`. */
+  function note(address: number, references: number): void {
+    const at = isOutermost ? references : log.before + references;
+    log.addresses[at] = address;
+    log.stages[at] = setup.number;
   }
 
-  return { walk, result };
+  /** Whether stage 2 lets us write the entry at this address, which we have read: WALK_HIT or its refusal. Notes no references. */
+  function mayWrite(atLo: number, atHi: number): number {
+    const wasNoting = log.isNoting;
+    log.isNoting = false;
+    const fault = translate(atLo, atHi, WRITE);
+    log.isNoting = wasNoting;
+    return fault;
+  }
+
+  /** Remembers changes of an entry of ours until stage 2 allows them. Returns how many there are. */
+  function keep(
+    count: number,
+    word: number,
+    atLo: number,
+    atHi: number,
+    changedLo: number,
+    changedHi: number,
+    newLo: number,
+    newHi: number,
+  ): number {
+    const at = count * OWN_FIELDS;
+    own[at] = word;
+    own[at + OWN_AT_LO] = atLo;
+    own[at + OWN_AT_HI] = atHi;
+    own[at + 3] = changedLo & newLo;
+    own[at + 4] = changedLo & ~newLo;
+    own[at + 5] = changedHi & newHi;
+    own[at + 6] = changedHi & ~newHi;
+    return count + 1;
+  }
+
+  function deferOwn(i: number): void {
+    const at = i * OWN_FIELDS;
+    defer(own[at], own[at + 3], own[at + 4], own[at + 5], own[at + 6]);
+  }
+
+  const isUpper = isSplit ? (vaLo: number, vaHi: number) => (vaLo & upperLo) === upperLo && (vaHi & upperHi) === upperHi : null;
+  return { walk, refuse, isUpper, result, log };
 }
 
-/** The tables one after the other: an index into one array is cheaper than one into an array of arrays. */
-function flatten(tables: readonly Uint8Array[]): Uint8Array {
-  const flat = new Uint8Array(tables.length * tables[0].length);
-  tables.forEach((table, i) => flat.set(table, i * table.length));
-  return flat;
-}
+const OWN_FIELDS = 7; // word, address in two halves, then set and clear of both halves
+const OWN_AT_LO = 1;
+const OWN_AT_HI = 2;
 
-const NO_TABLE = -1; // a frame that no RAM has
-const RIGHTS = PERMISSIONS | ATTR_USER;
-
-/** The refusal of each outcome, by level << 6 | pattern. */
-function faultsOf(c: Classification): Uint8Array {
-  const faults = new Uint8Array(c.patterns.length << 6).fill(WALK_RESERVED); // also where no pattern matches
-  c.patterns.forEach((patterns, level) => {
-    patterns.forEach((pattern, i) => {
-      if (pattern.as === 'invalid') faults[(level << 6) | i] = WALK_NOT_PRESENT;
-      if (pattern.as === 'reserved') faults[(level << 6) | i] = codeOf(pattern.fault ?? 'reserved');
-    });
-  });
-  return faults;
-}
-
-function codeOf(kind: FaultKind): number {
-  const code = WALK_FAULTS.indexOf(kind);
-  kassert(code > 0, `paging: fault ${kind}`);
-  return code;
-}
-
-/** Page size in bytes (log2) of leaves that are not as large as their level, by level << 6 | pattern; else 0. */
-function rangesOf(c: Classification): Uint8Array {
-  const ranges = new Uint8Array(c.patterns.length << 6);
-  c.patterns.forEach((patterns, level) => {
-    patterns.forEach((pattern, i) => {
-      if (pattern.as !== 'leaf' || pattern.pageShift === undefined) return;
-      kassert(level === 0, 'paging: ranges are of base pages');
-      ranges[i] = pattern.pageShift;
-    });
-  });
-  return ranges;
-}
-
-/** By level: which page bits of an address are offset within a leaf, in two parts, and log2 of its size in bytes. */
-function offsetsOf(spans: readonly number[]): { offsetLo: Int32Array; offsetHi: number; pageShifts: Uint8Array } {
-  const whole = spans[spans.length - 1];
-  kassert(
-    spans.every((span) => span === whole || span <= 2 ** 32),
-    'paging: only a root entry maps more than 2^32 pages',
-  );
+function newLog(keepsReferences: boolean): Log {
+  // Every entry read may change, in both halves; those of stage 1 are walked to once more.
+  const most = 4 * MAX_REFERENCES;
   return {
-    offsetLo: Int32Array.from(spans, (span) => (Math.min(span, 2 ** 32) - 1) | 0),
-    offsetHi: Math.max(whole / 2 ** 32, 1) - 1,
-    pageShifts: Uint8Array.from(spans, (span) => 12 + Math.log2(span)),
+    pending: 0,
+    words: new Int32Array(most),
+    sets: new Int32Array(most),
+    clears: new Int32Array(most),
+    before: 0,
+    isNoting: keepsReferences,
+    addresses: new Float64Array(keepsReferences ? MAX_REFERENCES : 0),
+    stages: new Uint8Array(keepsReferences ? MAX_REFERENCES : 0),
   };
 }
 
-/** An update of the lower half: `set` is set where (entry & mask) === value. */
-interface Update {
-  readonly mask: number;
-  readonly value: number;
-  readonly set: number;
-}
-
-/** What hardware sets in an entry. pre: in every entry while descending; otherwise in the leaf, when the access is permitted. */
-function updatesOf(descriptor: LayoutDescriptor, options: Options): { pre: boolean; onRead: Update; onWrite: Update } {
-  const updates = descriptor.ad.set.filter((update) => inForce(update, options));
-  const pre = descriptor.ad.set.some((update) => update.pre === 1);
-  kassert(
-    updates.every((update) => (update.at === 'all') === pre),
-    `paging: updates of ${descriptor.id}`,
-  );
-  const on = (letter: string): Update => {
-    const own = updates.filter((update) => update.on.includes(letter));
-    const same = own.every((update) => update.mask === own[0].mask && update.value === own[0].value);
-    kassert(same, `paging: updates of ${descriptor.id}`);
-    return { mask: lower(own[0]?.mask), value: lower(own[0]?.value), set: own.reduce((bits, update) => bits | lower(update.set), 0) };
-  };
-  const onRead = on('r');
-  const onFetch = on('x');
-  kassert(onFetch.set === onRead.set && onFetch.mask === onRead.mask, `paging: updates of ${descriptor.id}`);
-  return { pre: pre || descriptor.root.kind === 'value', onRead, onWrite: on('w') };
-}
-
-interface AdFaults {
-  readonly required: number; // bits of the lower half that every access needs set
-  readonly requiredToWrite: number;
-  readonly refusals: Uint8Array; // by bit number: the refusal where the bit is missing
-}
-
-/** Bits that software must have set. A missing lower bit is reported before a missing higher one. */
-function adFaultsOf(descriptor: LayoutDescriptor, options: Options): AdFaults {
-  const refusals = new Uint8Array(32);
-  let required = 0;
-  let requiredToWrite = 0;
-  for (const fault of descriptor.ad.fault.filter((f) => inForce(f, options))) {
-    const bit = lower(fault.mask);
-    kassert(bit > requiredToWrite && lower(fault.value) === 0 && fault.on.includes('w'), `paging: faults of ${descriptor.id}`);
-    refusals[31 - Math.clz32(bit)] = codeOf(fault.kind);
-    if (fault.on === 'rwx') required |= bit;
-    requiredToWrite |= bit;
+/** Makes the updates on the list. */
+function commit(log: Log, i32: Int32Array): void {
+  for (let at = 0; at < log.pending; at++) {
+    const word = log.words[at];
+    i32[word] = (i32[word] | log.sets[at]) & ~log.clears[at];
   }
-  return { required, requiredToWrite, refusals };
-}
-
-/** A mask that must lie in the lower half. */
-function lower(hex: Hex | undefined): number {
-  const { lo, hi } = halves(hex ?? '0x0');
-  kassert(hi === 0, 'paging: accessed and dirty bits are in the lower half');
-  return lo | 0;
 }

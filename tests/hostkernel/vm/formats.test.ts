@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { EXEC, PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
-import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, ALL_NAMES, type PageTableFormat } from '../../../hostkernel/machine/index.ts';
+import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, LAYOUT_NAMES, type PageTableFormat } from '../../../hostkernel/machine/index.ts';
 import { MAP_FIXED, MAP_SHARED, MAP_VPAGETABLE, MAX_OBJECT_PAGES, type VmObject, type VmSpace } from '../../../hostkernel/vm/index.ts';
 import { formatOf, Rig, RWX } from './rig.ts';
 
@@ -81,7 +81,7 @@ class Tables {
   }
 }
 
-describe.each(ALL_NAMES.map((name) => [name]))('%s', (name) => {
+describe.each(LAYOUT_NAMES.map((name) => [name]))('%s', (name) => {
   const format = formatOf(name);
   const preset = (format.hardwareAccessed ? 0 : ATTR_ACCESSED) | (format.hardwareDirty ? 0 : ATTR_DIRTY);
   const levels = Array.from({ length: format.levels }, (_, level) => level).filter(

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EXEC, PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
-import { LAYOUT_NAMES } from '../../../hostkernel/machine/index.ts';
+import { LAYOUT_NAMES, swap32 } from '../../../hostkernel/machine/index.ts';
 import { MADV_INVAL, MADV_SETMAP, MAP_FIXED, MAP_SHARED, MAP_VPAGETABLE } from '../../../hostkernel/vm/index.ts';
 import { formatOf, Rig, RW, RWX } from './rig.ts';
 
@@ -86,10 +86,12 @@ describe.each(LAYOUT_NAMES.map(String))('%s', (vpte) => {
   test('a root that points at a page of itself ends after as many steps as there are levels', () => {
     const { rig, guest, space } = victim(vpte);
     const format = formatOf(vpte);
-    const { levels, entryBytes, rootIsEntry } = format;
-    const self = new Uint8Array(new Uint32Array([format.rootIsEntry ? format.rootLo(0) : 0, 0]).buffer).subarray(0, entryBytes);
+    const { levels, entryBytes, bigEndian } = format;
+    const halves = [format.tableLo(levels - 1, 0), format.tableHi(levels - 1, 0)].slice(0, entryBytes / 4);
+    const words = bigEndian ? halves.toReversed().map(swap32) : halves;
+    const self = new Uint8Array(Int32Array.from(words).buffer);
     for (let slot = 0; slot < PAGE_SIZE / entryBytes; slot++) guest.write(slot * entryBytes, self);
-    space.mcontrol(0, 2 ** 40, MADV_SETMAP, rootIsEntry ? format.rootLo(0) : 0);
+    space.mcontrol(0, 2 ** 40, MADV_SETMAP, (format.rootHi(0) >>> 0) * 2 ** 32 + (format.rootLo(0) >>> 0));
     const references = rig.vm.counters.walkReferences;
     space.fault(12345 * PAGE_SIZE, READ);
     expect(rig.vm.counters.walkReferences - references).toBeLessThanOrEqual(levels);

@@ -1,23 +1,23 @@
-/** Every published vector, through the reference walk and through the compiled one. */
+/** Every published vector, of one stage and of two, through the reference walk and through the compiled one. */
 import { describe, expect, test } from 'vitest';
-import { EXEC, PAGE_SIZE, READ, WRITE } from '../../../../hostkernel/base/units.ts';
+import { EXEC, READ, WRITE } from '../../../../hostkernel/base/units.ts';
 import {
   ATTR_ACCESSED,
-  compileLayout,
-  compileWalk,
+  compileWalker,
+  faultCode,
   LAYOUT_NAMES,
   type LayoutDescriptor,
   layoutByName,
   type Options,
-  WALK_BUS,
   WALK_FAULTS,
   WALK_HIT,
+  type Walker,
   walkReference,
 } from '../../../../hostkernel/machine/paging/index.ts';
-import { hexOf, SparseMemory, u64 } from './memory.ts';
+import { bigintOf, hexOf, SparseMemory, TableRam, u64 } from './memory.ts';
 import file from './vectors.json' with { type: 'json' };
 
-interface Vector {
+interface Common {
   readonly id: string;
   readonly layout: string;
   readonly opts?: Options;
@@ -26,9 +26,13 @@ interface Vector {
   readonly va: string;
   readonly access: 'r' | 'w' | 'x';
   readonly mode: 'user' | 'super';
+}
+interface Vector extends Common {
+  readonly root2?: string;
   readonly expect: {
     readonly result: string;
     readonly kind?: string;
+    readonly code?: number | string;
     readonly pa?: string;
     readonly pageShift?: number;
     readonly level: number;
@@ -36,7 +40,28 @@ interface Vector {
     readonly writes?: readonly (readonly [string, string])[];
   };
 }
+interface TwoStageVector extends Common {
+  readonly layout2: string;
+  readonly rootStage2: string;
+  readonly expect: {
+    readonly result: string;
+    readonly pa?: string;
+    readonly gpa?: string;
+    readonly pageShift?: number;
+    readonly s1level?: number;
+    readonly s2level?: number;
+    readonly refs: readonly (readonly [number, string])[];
+    readonly writes?: readonly (readonly [string, string])[];
+    readonly stage?: number;
+    readonly implicit?: boolean;
+    readonly kind?: string;
+    readonly level?: number;
+    readonly code?: number;
+  };
+}
 const vectors = file.vectors as unknown as readonly Vector[];
+const twoStage = file.twoStage as unknown as readonly TwoStageVector[];
+const ACCESS = { r: READ, w: WRITE, x: EXEC };
 
 function layoutOf(name: string): LayoutDescriptor {
   const layout = layoutByName(name);
@@ -44,90 +69,197 @@ function layoutOf(name: string): LayoutDescriptor {
   return layout;
 }
 
-const WALKED = LAYOUT_NAMES.filter((name) => /^sv(32|39|48)$|^vpte-(2006v?|..-nx)$/.test(name));
-describe.each(WALKED)('%s', (name) => {
+/** An entry that is used on several levels is listed each time; what counts is its last value. */
+function last(writes: readonly (readonly [string, string])[]): readonly (readonly [string, string])[] {
+  return [...new Map(writes)];
+}
+
+/** Pairs of hex strings, by address. */
+function sorted(writes: readonly (readonly [string, string])[]): readonly (readonly [string, string])[] {
+  return writes.toSorted(([a], [b]) => (BigInt(a) < BigInt(b) ? -1 : 1));
+}
+
+/** What a vector of one stage wants; where nothing is said of a code there is none. */
+function wantedOf({ id, expect: wanted }: Vector): object {
+  const { result, kind, code, pa, pageShift, level, refs, writes } = wanted;
+  return result === 'hit'
+    ? { id, result, pa, pageShift, level, refs, writes: last(writes ?? []) }
+    : { id, result, kind, code: code ?? null, level, refs, writes: last(writes ?? []) };
+}
+
+function byReference(vector: Vector): object {
+  const layout = layoutOf(vector.layout);
+  const memory = new SparseMemory(layout.entryBytes, vector.mem);
+  const got = walkReference(layout, memory, {
+    root: u64(vector.root),
+    ...(vector.root2 === undefined ? {} : { root2: u64(vector.root2) }),
+    va: u64(vector.va),
+    access: vector.access,
+    mode: vector.mode,
+    ...(vector.opts === undefined ? {} : { options: vector.opts }),
+  });
+  const { level } = got;
+  const refs = got.refs.map(hexOf);
+  const writes = sorted(got.writes.map(({ address, entry }) => [hexOf(address), hexOf(entry)] as const));
+  return got.result === 'hit'
+    ? { id: vector.id, result: 'hit', pa: hexOf(got.pa), pageShift: got.pageShift, level, refs, writes }
+    : { id: vector.id, result: 'fault', kind: got.kind, code: got.code, level, refs, writes };
+}
+
+function setRoots({ registers }: Walker, root: string, root2: string | undefined, second: string | undefined): void {
+  const halves = (hex: string | undefined) => u64(hex ?? '0x0');
+  registers.rootLo = halves(root).lo;
+  registers.rootHi = halves(root).hi;
+  registers.hasUpperRoot = root2 !== undefined;
+  registers.upperRootLo = halves(root2).lo;
+  registers.upperRootHi = halves(root2).hi;
+  registers.secondRootLo = halves(second).lo;
+  registers.secondRootHi = halves(second).hi;
+}
+
+function references({ result }: Walker): readonly (readonly [number, string])[] {
+  return Array.from({ length: result.references }, (_, i) => [result.stages[i], `0x${result.addresses[i].toString(16)}`] as const);
+}
+
+const ram = new TableRam();
+
+function byCompiled(vector: Vector): object {
+  const layout = layoutOf(vector.layout);
+  const { id, access, mode } = vector;
+  const options = vector.opts ?? {};
+  ram.load(layout, vector.mem);
+  const walker = compileWalker({ layout, options, memory: ram, mode, keepsReferences: true });
+  setRoots(walker, vector.root, vector.root2, undefined);
+  const va = u64(vector.va);
+  const outcome = walker.walk(va.lo, va.hi, ACCESS[access]);
+  const { result } = walker;
+  const { level } = result;
+  const refs = references(walker).map(([, address]) => address);
+  const writes = ram.takeChanges(layout);
+  if (outcome === WALK_HIT) {
+    if (refs.length > 0) expect(result.attributes & ATTR_ACCESSED).toBe(ATTR_ACCESSED); // the value of a root is never written
+    const pa = (BigInt(result.frame) << 12n) | (bigintOf(va) & 4095n);
+    return { id, result: 'hit', pa: `0x${pa.toString(16)}`, pageShift: result.pageShift, level, refs, writes };
+  }
+  const kind = WALK_FAULTS[outcome];
+  if (kind === null) throw new Error('no fault');
+  const entry = refs.length === 0 ? null : { lo: result.entryLo >>> 0, hi: result.entryHi >>> 0 };
+  const code = faultCode(layout, { ...layout.options, ...options }, { kind, level, access, mode, entry });
+  return { id, result: 'fault', kind, code, level, refs, writes };
+}
+
+describe.each(LAYOUT_NAMES)('%s', (name) => {
   const layout = layoutOf(name);
   const own = vectors.filter((vector) => vector.layout === name);
 
   test('the descriptor says what the published one says', () => {
-    const { carried: _, ...published } = layout;
+    const { carried: _, tableReadsWriteOpt: __, ...published } = layout;
     expect(published).toEqual(file.layouts[name as keyof typeof file.layouts]);
   });
 
   test('has vectors', () => {
-    expect(own.length).toBeGreaterThan(0);
+    expect(own.length).toBeGreaterThan(5);
   });
 
-  test.each(own)('reference: $id $access $mode: $note', (vector) => {
-    const memory = new SparseMemory(layout.entryBytes, vector.mem);
-    const got = walkReference(layout, memory, {
-      root: u64(vector.root),
-      va: u64(vector.va),
-      access: vector.access,
-      mode: vector.mode,
-      ...(vector.opts === undefined ? {} : { options: vector.opts }),
-    });
-    expect({
-      ...(got.result === 'hit' ? { result: 'hit', pa: hexOf(got.pa), pageShift: got.pageShift } : { result: 'fault', kind: got.kind }),
-      level: got.level,
-      refs: got.refs.map(hexOf),
-      writes: got.writes.map(({ address, entry }) => [hexOf(address), hexOf(entry)]),
-    }).toEqual({ writes: [], ...withoutCode(vector.expect) });
+  test(`the reference walk passes all ${own.length}`, () => {
+    expect(own.map(byReference)).toEqual(own.map(wantedOf));
   });
 
-  test.each(own)('compiled: $id $access $mode: $note', (vector) => {
-    // RAM up to just above the highest table; a table beyond is a bus fault, where a vector reads zeros.
-    const highest = Math.max(...vector.mem.map(([address]) => Number(address)), 0);
-    const frames = Math.ceil((highest + 1) / PAGE_SIZE);
-    const ram = { base: 0, frames, i32: sharedRam() };
-    const words = vector.mem.map(([address]) => Number(address) / 4);
-    for (const [address, entry] of vector.mem) store(ram.i32, layout.entryBytes, Number(address), entry);
-
-    const { walk, result } = compileWalk(compileLayout(layout, vector.opts ?? {}), ram, vector.mode);
-    const root = layout.root.kind === 'value' ? Number(vector.root) : Number(vector.root) / PAGE_SIZE;
-    const va = u64(vector.va);
-    const code = walk(root, va.lo, va.hi, { r: READ, w: WRITE, x: EXEC }[vector.access]);
-
-    const { expect: wanted } = vector;
-    expect(result.level).toBe(wanted.level);
-    if (code === WALK_BUS) {
-      expect(wanted.kind).toBe('not-present');
-      expect(result.references).toBe(wanted.refs.length - 1);
-    } else {
-      expect(result.references).toBe(wanted.refs.length);
-      expect(WALK_FAULTS[code]).toBe(wanted.kind ?? null);
-    }
-    if (code === WALK_HIT) {
-      expect(BigInt(result.frame)).toBe(BigInt(wanted.pa ?? 0) >> 12n);
-      expect(result.pageShift).toBe(wanted.pageShift);
-      if (wanted.refs.length > 0) expect(result.attributes & ATTR_ACCESSED).toBe(ATTR_ACCESSED); // a root entry is never written
-    }
-    const after = vector.mem.map(([address]) => [address, load(ram.i32, layout.entryBytes, Number(address))]);
-    const changed = new Map(wanted.writes);
-    expect(after).toEqual(vector.mem.map(([address, entry]) => [address, changed.get(address) ?? entry]));
-    for (const word of words) ram.i32.fill(0, word, word + 2);
+  test(`the compiled walk passes all ${own.length}`, () => {
+    expect(own.map(byCompiled)).toEqual(own.map(wantedOf));
   });
 });
 
-function withoutCode(expected: Vector['expect'] & { readonly code?: unknown }): object {
-  const { code: _, ...rest } = expected;
-  return rest;
+function wantedOfTwo({ id, expect: wanted }: TwoStageVector): object {
+  const { result, pa, gpa, pageShift, s1level, s2level, refs, writes, stage, implicit, kind, level, code } = wanted;
+  return result === 'hit'
+    ? { id, result, pa, gpa, pageShift, s1level, s2level, refs, writes }
+    : { id, result, stage, implicit, kind, level, gpa: gpa ?? null, refs, writes: [], ...(code === undefined ? {} : { code }) };
 }
 
-let ramOfAll: Int32Array | null = null;
-
-/** 2 GiB + 16 MiB of zeros, where the vectors' tables fit at their own addresses. Untouched pages cost nothing. */
-function sharedRam(): Int32Array {
-  ramOfAll ??= new Int32Array((2 ** 31 + 2 ** 24) / 4);
-  return ramOfAll;
+function twoByReference(vector: TwoStageVector): object {
+  const { id, access, mode, expect: wanted } = vector;
+  const layout = layoutOf(vector.layout);
+  const second = layoutOf(vector.layout2);
+  const memory = new SparseMemory(8, vector.mem); // each entry is whole in the list
+  const got = walkReference(layout, memory, {
+    root: u64(vector.root),
+    va: u64(vector.va),
+    access,
+    mode,
+    second: { layout: second, root: u64(vector.rootStage2) },
+  });
+  const refs = got.refs.map((address) => [address.stage, hexOf(address)]);
+  const writes = sorted(got.writes.map(({ address, entry }) => [hexOf(address), hexOf(entry)] as const));
+  if (got.result === 'hit') {
+    const { pageShift, level: s1level, level2: s2level } = got;
+    return { id, result: 'hit', pa: hexOf(got.pa), gpa: hexOf(got.gpa), pageShift, s1level, s2level, refs, writes };
+  }
+  const { stage, implicit, kind, level } = got;
+  const gpa = got.gpa === null ? null : hexOf(got.gpa);
+  return { id, result: 'fault', stage, implicit, kind, level, gpa, refs, writes, ...(wanted.code === undefined ? {} : { code: got.code }) };
 }
 
-function store(i32: Int32Array, entryBytes: number, address: number, entry: string): void {
-  const { lo, hi } = u64(entry);
-  i32[address / 4] = lo;
-  if (entryBytes === 8) i32[address / 4 + 1] = hi;
+function twoByCompiled(vector: TwoStageVector): object {
+  const { id, access, mode, expect: wanted } = vector;
+  const layout = layoutOf(vector.layout);
+  const second = layoutOf(vector.layout2);
+  // Tables of the two stages may differ in width: those of the guest are named by the references of stage 1.
+  const guests = new Set(wanted.refs.filter(([stage]) => stage === 1).map(([, address]) => address));
+  const isGuests = ([address]: readonly [string, string]) => guests.has(address);
+  ram.load(
+    second,
+    vector.mem.filter((pair) => !isGuests(pair)),
+  );
+  ram.load(layout, vector.mem.filter(isGuests));
+  const walker = compileWalker({ layout, memory: ram, mode, keepsReferences: true, second: { layout: second } });
+  setRoots(walker, vector.root, undefined, vector.rootStage2);
+  const va = u64(vector.va);
+  const outcome = walker.walk(va.lo, va.hi, ACCESS[access]);
+  const { result } = walker;
+  const refs = references(walker);
+  const writes = sorted([...ram.takeChanges(layout), ...ram.takeChanges(second)]);
+  const gpa = `0x${((BigInt(result.guestFrame) << 12n) | BigInt(result.guestOffset)).toString(16)}`;
+  if (outcome === WALK_HIT) {
+    const pa = `0x${((BigInt(result.frame) << 12n) | (bigintOf(va) & 4095n)).toString(16)}`;
+    const { pageShift, level: s1level, level2: s2level } = result;
+    return { id, result: 'hit', pa, gpa, pageShift, s1level, s2level, refs, writes };
+  }
+  const kind = WALK_FAULTS[outcome];
+  if (kind === null) throw new Error('no fault');
+  const { stage, implicit, level } = result;
+  const where = { kind, level, access, mode, entry: null };
+  const code = stage === 1 ? faultCode(layout, layout.options, where) : faultCode(second, second.options, where);
+  return {
+    id,
+    result: 'fault',
+    stage,
+    implicit,
+    kind,
+    level,
+    gpa: stage === 1 ? null : gpa,
+    refs,
+    writes,
+    ...(wanted.code === undefined ? {} : { code }),
+  };
 }
 
-function load(i32: Int32Array, entryBytes: number, address: number): string {
-  return hexOf({ lo: i32[address / 4] >>> 0, hi: entryBytes === 8 ? i32[address / 4 + 1] >>> 0 : 0 });
-}
+const PAIRS = [...new Set(twoStage.map(({ layout, layout2 }) => `${layout} over ${layout2}`))];
+
+describe.each(PAIRS)('%s', (pair) => {
+  const own = twoStage.filter(({ layout, layout2 }) => `${layout} over ${layout2}` === pair);
+
+  test(`the reference walk passes all ${own.length}`, () => {
+    expect(own.map(twoByReference)).toEqual(own.map(wantedOfTwo));
+  });
+
+  test(`the compiled walk passes all ${own.length}`, () => {
+    expect(own.map(twoByCompiled)).toEqual(own.map(wantedOfTwo));
+  });
+});
+
+test('the file is complete', () => {
+  expect(LAYOUT_NAMES.toSorted()).toEqual(Object.keys(file.layouts).toSorted());
+  expect(vectors.length).toBe(2230);
+  expect(twoStage.length).toBe(334);
+});
