@@ -113,7 +113,7 @@ function reportCounts(): void {
     const step = sweeping(access)(made);
     const counters = made.vm.pagerCounters;
     if (counters === null) throw new Error('no disk');
-    const before = { ...counters };
+    const before = Object.assign({}, counters);
     step();
     const each = (key: keyof typeof before) => ((counters[key] - before[key]) / PAGES).toFixed(3);
     console.log(

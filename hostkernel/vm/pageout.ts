@@ -20,6 +20,7 @@
  * Source: the queues and the targets are those of BSD's vm_pageout.c; the second chance is Corbato's clock.
  */
 
+import { kassert } from '../base/assert.ts';
 import type { HostFrame, ObjectPage } from '../base/units.ts';
 import type { Clock } from '../machine/index.ts';
 import type { PmapSystem } from '../pmap/index.ts';
@@ -167,6 +168,7 @@ export class Pageout implements VmIo {
 
   /** Frees the frame of a clean page that no real PTE maps: its copy, or the zeros it was filled with, stand for it. */
   #evict(frame: HostFrame): void {
+    kassert(!this.#pmaps.isMapped(frame), 'pageout: a page leaves while it is mapped');
     this.#owners.detach(this.#pages.owner[frame], this.#pages.index[frame] as ObjectPage);
     this.#pages.release(frame);
     this.#pager.counters.evicted++;
@@ -190,6 +192,7 @@ export class Pageout implements VmIo {
       next = this.#neighbour(owner, first + cluster.length);
     }
     for (const one of cluster) this.#pmaps.removeAll(one);
+    kassert(!this.#pmaps.isMapped(cluster[0]), 'pageout: a page leaves while it is mapped');
     return this.#pager.pageOut(owner, first as ObjectPage, cluster) > 0;
   }
 

@@ -118,7 +118,7 @@ describe('a guest page is freed while the host still maps it (Jan 2007)', () => 
 });
 
 describe('M is cleared without INVAL, and a later write is lost, under heavy paging only (Jan 2017)', () => {
-  const PAGES = 40;
+  const PAGES = 8;
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.record({ kind: fc.constant('store' as const), page: fc.nat(PAGES - 1) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('load' as const), page: fc.nat(PAGES - 1) }) },

@@ -88,11 +88,12 @@ describe('an object larger than RAM', () => {
     const rig = new Rig({ frames: 65_536, disk: memoryDisk(2 ** 37) });
     const object = rig.vm.createObject(2 ** 24);
     const at = mapAll(rig, object);
-    const touched = 75_000; // in 150 places all over it
-    const addressOf = (i: number) => at + (Math.floor(i / 500) * 111_111 + (i % 500)) * PAGE_SIZE;
+    const touched = 75_000; // in 50 places all over it, with a large page or two in each
+    const addressOf = (i: number) => at + (Math.floor(i / 1500) * 333_333 + (i % 1500)) * PAGE_SIZE;
     for (let i = 0; i < touched; i++) rig.store32(addressOf(i), wordOf(i));
     expect(pagerOf(rig).counters.evicted).toBeGreaterThan(9_000);
-    for (let i = 0; i < touched; i++) if (rig.load32(addressOf(i)) !== wordOf(i)) expect.unreachable(`page ${i}`);
+    expect([rig.vm.pmaps.promotions > 20, rig.vm.pmaps.demotions > 5]).toEqual([true, true]);
+    for (let i = 0; i < touched; i += 3) if (rig.load32(addressOf(i)) !== wordOf(i)) expect.unreachable(`page ${i}`);
     expect(rig.load32(at + 2 ** 36 - PAGE_SIZE)).toBe(0);
     rig.vm.assertInvariants();
   });
