@@ -1,6 +1,6 @@
 /**
  * What does a page fault cost when the host kernel resolves it? Anonymous memory at its first touch, a resident page whose
- * translation was dropped, and a page behind a virtual page table; and the smallest life of a mapping.
+ * translation was dropped, and a page behind a virtual page table; the life of a mapping, a fork, and a look-up in a map.
  *
  * Reported first: what repeats exactly. A first touch fills one frame; a fault through a virtual page table of four
  * levels loads four entries, and marks them the first time only. A step of a suite is BATCH faults.
@@ -26,6 +26,7 @@ import {
 } from '../../hostkernel/vm/index.ts';
 
 const BATCH = 512; // pages: one leaf table
+const SMALL = 16; // pages: 64 KiB
 const LENGTH = BATCH * PAGE_SIZE;
 const PROT = PROT_READ | PROT_WRITE;
 
@@ -89,6 +90,51 @@ function throughTables({ vm, space }: Rig): () => void {
   };
 }
 
+/** The same of 16 pages, all touched: what the mapping costs above its pages is this less 16 first touches. */
+function lifeOfASmallMapping({ space }: Rig): () => void {
+  return () => {
+    for (let i = 0; i < BATCH / SMALL; i++) {
+      const len = SMALL * PAGE_SIZE;
+      const at = space.mmap({ addr: 0, len, prot: PROT, flags: MAP_ANON | MAP_PRIVATE, object: null, offset: 0 });
+      for (let page = 0; page < SMALL; page++) if (space.fault(at + page * PAGE_SIZE, WRITE) !== FAULT_OK) throw new Error('fault refused');
+      space.munmap(at, len);
+    }
+  };
+}
+
+/** A fork of BATCH pages, each of which the parent writes, so that it is copied; then the child ends. */
+function forkAndCopy({ space }: Rig): () => void {
+  const base = anonymous(space);
+  touchAll(space, base, WRITE);
+  return () => {
+    const child = space.fork();
+    if (child === null) throw new Error('no frame for the child');
+    touchAll(space, base, WRITE);
+    child.destroy();
+  };
+}
+
+/** Lookups all over a map with so many entries; BATCH of them. */
+function lookups(entries: number): ({ space }: Rig) => () => void {
+  return ({ space }) => {
+    const first = space.map.endPage / 4;
+    for (let i = 0; i < entries; i++) {
+      const flags = MAP_ANON | MAP_PRIVATE | MAP_FIXED;
+      const at = space.mmap({ addr: (first + 2 * i) * PAGE_SIZE, len: PAGE_SIZE, prot: PROT, flags, object: null, offset: 0 });
+      if (at < 0) throw new Error('not mapped');
+    }
+    let found = 0;
+    return () => {
+      let at = 0;
+      for (let i = 0; i < BATCH; i++) {
+        at = (at + 61_803) % entries;
+        if (space.map.lookup(first + 2 * at) !== null) found++;
+      }
+      if (found === 0) throw new Error('nothing found');
+    };
+  };
+}
+
 /** mmap, one touch, munmap; BATCH times. */
 function lifeOfAMapping({ space }: Rig): () => void {
   return () => {
@@ -105,12 +151,17 @@ const CASES = [
   [`resident page, translation dropped, x${BATCH}`, resident],
   [`through a virtual page table of four levels, x${BATCH}`, throughTables],
   [`mmap + touch + munmap, x${BATCH}`, lifeOfAMapping],
+  [`mmap + ${SMALL} touches + munmap, x${BATCH / SMALL}`, lifeOfASmallMapping],
+  [`fork, and a copy of each page, x${BATCH}`, forkAndCopy],
+  [`look-up among 10 entries, x${BATCH}`, lookups(10)],
+  [`look-up among 1,000 entries, x${BATCH}`, lookups(1000)],
+  [`look-up among 100,000 entries, x${BATCH}`, lookups(100_000)],
 ] as const;
 
 /** The counters as they are now. */
 function countsOf({ counters }: Vm) {
-  const { faults, zeroFills, walks, walkReferences, walkUpdates } = counters;
-  return { faults, zeroFills, walks, walkReferences, walkUpdates };
+  const { faults, zeroFills, copies, walks, walkReferences, walkUpdates } = counters;
+  return { faults, zeroFills, copies, walks, walkReferences, walkUpdates };
 }
 
 /** What one step of each case counts, per fault. */
@@ -121,10 +172,11 @@ function reportCounts(): void {
     step();
     const before = countsOf(made.vm);
     step();
-    const { faults, zeroFills, walks, walkReferences, walkUpdates } = countsOf(made.vm);
+    const { faults, zeroFills, copies, walks, walkReferences, walkUpdates } = countsOf(made.vm);
+    if (faults === before.faults) continue;
     const perFault = (now: number, then: number) => (now - then) / (faults - before.faults);
     console.log(
-      `  ${name}: ${faults - before.faults} faults; per fault ${perFault(zeroFills, before.zeroFills)} zero fills,` +
+      `  ${name}: ${faults - before.faults} faults; per fault ${perFault(zeroFills, before.zeroFills)} zero fills, ${perFault(copies, before.copies)} copies,` +
         ` ${perFault(walks, before.walks)} walks, ${perFault(walkReferences, before.walkReferences)} entries loaded,` +
         ` ${perFault(walkUpdates, before.walkUpdates)} marked`,
     );
