@@ -220,7 +220,7 @@ export class VmMap {
     return true;
   }
 
-  /** Whether `more` further entries can be made. */
+  /** Whether `more` further entries can be made, or with a negative number so many less are left. */
   hasRoomFor(more: number): boolean {
     return this.#size + more <= this.maxEntries;
   }
@@ -228,6 +228,13 @@ export class VmMap {
   /** How many entries reach over `start` or `end`: what clip adds, 0..2. */
   splits(start: number, end: number): number {
     return (this.#isInside(start) ? 1 : 0) + (end !== start && this.#isInside(end) ? 1 : 0);
+  }
+
+  /** Entries that overlap [start, end). */
+  countIn(start: number, end: number): number {
+    let count = 0;
+    for (let entry = this.from(start); entry !== null && entry.start < end; entry = entry.next) count++;
+    return count;
   }
 
   /** Pages of the entries in [start, end). */

@@ -177,8 +177,8 @@ export class VmSpace {
     if (start < 0) return -ENOMEM;
     const end = start + pages;
     if (mustBeFree && !map.isFree(start, end)) return (flags & MAP_NOREPLACE) !== 0 ? -EEXIST : -ENOMEM;
-    const replaced = isFixed ? map.pagesIn(start, end) : 0;
-    if (map.pages - replaced + pages > map.maxPages || !map.hasRoomFor(1 + map.splits(start, end))) return -ENOMEM;
+    if (map.pages - map.pagesIn(start, end) + pages > map.maxPages) return -ENOMEM;
+    if (!map.hasRoomFor(1 + map.splits(start, end) - map.countIn(start, end))) return -ENOMEM;
 
     if (isFixed) this.#unmap(start, end);
     const protection = prot & PROTECTION;
