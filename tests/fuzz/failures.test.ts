@@ -11,4 +11,4 @@ test('whatever is missing, a call succeeds, or changes nothing', () => {
   expect(coverage.of('store through a virtual page table: frame', 'killed')).toBeGreaterThan(1);
   expect(coverage.of('swapping private memory: error', 'an access is refused once')).toBeGreaterThan(0);
   expect(coverage.of('slots run out', 'an access is refused')).toBeGreaterThan(0);
-}, 300_000);
+}, 600_000);

@@ -14,10 +14,10 @@ test('random operations on memory do what the slow model does', () => {
     expect(coverage.of('access', outcome), outcome).toBeGreaterThan(HOST_CASES / 10);
   }
   expect(coverage.of('pressure', 'much')).toBeGreaterThan(HOST_CASES / 10);
-}, 300_000);
+}, 600_000);
 
 test('no hart keeps a translation that was invalidated', () => {
   const { failures, coverage } = fuzzStale({ seed: 3, from: 0, cases: STALE_CASES });
   expect(failures.map(({ error }) => error.message)).toEqual([]);
   for (const harts of [1, 2, 3, 4]) expect(coverage.of('machines', `${harts} harts`)).toBe(STALE_CASES / 4);
-}, 300_000);
+}, 600_000);

@@ -11,4 +11,4 @@ test('no byte of one owner is seen by another', () => {
   expect(coverage.of('fork', 'ok')).toBeGreaterThan(30);
   expect(coverage.of('pressure', 'much')).toBeGreaterThan(20);
   expect(coverage.of('large')).toBeGreaterThan(5);
-}, 300_000);
+}, 600_000);

@@ -18,4 +18,4 @@ test('100,000 hostile virtual page tables reach what they name in their object, 
       expect(coverage.of(layout, outcome), `${layout}: ${outcome}`).toBeGreaterThan(10);
     }
   }
-}, 300_000);
+}, 600_000);

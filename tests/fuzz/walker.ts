@@ -11,10 +11,14 @@
 import { EXEC, READ, WRITE } from '../../hostkernel/base/units.ts';
 import {
   ATTR_DIRTY,
+  compileLayout,
+  compileWalk,
   compileWalker,
+  type HardwareWalk,
   LAYOUT_NAMES,
   type LayoutDescriptor,
   layoutByName,
+  type Options,
   WALK_FAULTS,
   WALK_HIT,
   type Walker,
@@ -86,6 +90,8 @@ interface Plan {
   readonly maker: EntryMaker;
   readonly rootAlign: number;
   readonly walks: readonly [Walker, Walker];
+  /** The walks the machine makes, where a register names the root table. */
+  readonly hardware: readonly [HardwareWalk, HardwareWalk] | null;
 }
 
 function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
@@ -94,7 +100,10 @@ function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
   const layout = descriptor as unknown as Layout; // the same JSON
   const judge = new Judge(layout, options);
   const memory = { base: BASE, frames: BYTES / 4096, i32: ram };
-  const setup = { layout: descriptor, options: options as Record<string, 0 | 1>, memory };
+  const format = compileLayout(descriptor, options as Options);
+  const hasRegister = layout.root.kind === 'pointer' && layout.levels[0].bits > 0;
+  const walker = (mode: 'user' | 'super'): Walker =>
+    compileWalker({ layout: descriptor, options: options as Options, memory, mode, keepsReferences: true });
   return {
     layout,
     judge,
@@ -102,7 +111,8 @@ function planOf(name: string, options: OptionValues, ram: Int32Array): Plan {
     descriptor,
     maker: new EntryMaker(judge),
     rootAlign: lowOf(layout.root.mask) & -lowOf(layout.root.mask),
-    walks: [compileWalker({ ...setup, mode: 'user' }), compileWalker({ ...setup, mode: 'super' })],
+    walks: [walker('user'), walker('super')],
+    hardware: hasRegister ? [compileWalk(format, memory, 'user'), compileWalk(format, memory, 'super')] : null,
   };
 }
 
@@ -170,6 +180,16 @@ class Walks implements Batches {
     this.#judged.words.set(this.#noise);
   }
 
+  /** The judge's walk. Both halves of an address space have the same root here, but the upper one may have none. */
+  #judge({ judge, layout }: Plan, hasUpperRoot: boolean, access: number, supervisor: number): void {
+    const [va, root] = [this.#va, this.#root];
+    if (layout.va.rule === 'split' && va.hi < 0 && !hasUpperRoot) {
+      judge.verdict.references = 0;
+      judge.verdict.outcome = 'noncanonical';
+      judge.verdict.level = judge.depth - 1;
+    } else judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, access, supervisor);
+  }
+
   /** Runs a case; throws if the walks disagree. */
   run(index: number): void {
     const plan = this.#begin(index);
@@ -181,22 +201,35 @@ class Walks implements Batches {
     this.#build(plan, random, va, access, supervisor);
     const { judge } = plan;
     const { verdict } = judge;
-    judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, access, supervisor);
+    // Every other batch by the walk of the machine, which knows one root, the others by that of the laboratory.
+    const hardware = Math.floor(this.#batch / LAYOUT_NAMES.length) % 2 === 0 ? plan.hardware : null;
+    const hasUpperRoot = hardware === null && !random.oneIn(6);
+    this.#judge(plan, hasUpperRoot, access, supervisor);
     const { walk, result, registers } = plan.walks[supervisor];
-    setRoot(registers, root);
-    const code = walk(va.lo, va.hi, ACCESSES[access]);
+    registers.rootLo = root.lo;
+    registers.rootHi = root.hi;
+    registers.hasUpperRoot = hasUpperRoot;
+    registers.upperRootLo = root.lo;
+    registers.upperRootHi = root.hi;
+    const found = hardware === null ? result : hardware[supervisor].result;
+    const code =
+      hardware === null ? walk(va.lo, va.hi, ACCESSES[access]) : hardware[supervisor].walk(root.lo >>> 12, va.lo, va.hi, ACCESSES[access]);
 
     const name = verdict.outcome;
     const got = code === WALK_HIT ? 'hit' : (WALK_FAULTS[code] as string);
-    let agrees = got === name && result.level === verdict.level && result.references === verdict.references;
+    let agrees = got === name && found.level === verdict.level && found.references === verdict.references;
     if (agrees && name === 'hit') {
-      agrees &&= result.frame === (verdict.paHi >>> 0) * 2 ** 20 + (verdict.paLo >>> 12) && result.pageShift === verdict.pageShift;
-      agrees &&= ((result.attributes ^ verdict.rights) & 7) === 0;
+      agrees &&= found.frame === (verdict.paHi >>> 0) * 2 ** 20 + (verdict.paLo >>> 12) && found.pageShift === verdict.pageShift;
+      agrees &&= ((found.attributes ^ verdict.rights) & 7) === 0;
+    }
+    const noted = hardware === null ? verdict.references : 0; // addresses
+    for (let i = 0; agrees && i < noted; i += 1) {
+      agrees = result.addresses[i] === (verdict.addressHi[i] >>> 0) * 2 ** 32 + (verdict.addressLo[i] >>> 0);
     }
     this.#tally.set(name, (this.#tally.get(name) ?? 0) + 1);
-    if (!agrees) this.#fail(index, `the judge says ${name} ${JSON.stringify(shown(judge))}, the walk ${got} ${JSON.stringify(result)}`);
+    if (!agrees) this.#fail(index, `the judge says ${name} ${JSON.stringify(shown(judge))}, the walk ${got} ${JSON.stringify(found)}`);
     this.#sameWords(index);
-    if (index % this.#referenceEvery === 0) this.#refer(index, plan, access, supervisor);
+    if (index % this.#referenceEvery === 0) this.#refer(index, plan, access, supervisor, hasUpperRoot);
     this.#restore();
   }
 
@@ -254,7 +287,7 @@ class Walks implements Batches {
   }
 
   /** The case once more by the reference walk, and whether a translation called dirty takes a write without a mark. */
-  #refer(index: number, plan: Plan, access: number, supervisor: number): void {
+  #refer(index: number, plan: Plan, access: number, supervisor: number, hasUpperRoot: boolean): void {
     this.referenced += 1;
     this.#restore();
     const repeat = new Random(this.seed, index);
@@ -276,15 +309,15 @@ class Walks implements Batches {
       },
       {
         root: { lo: root.lo >>> 0, hi: root.hi >>> 0 },
-        root2: { lo: root.lo >>> 0, hi: root.hi >>> 0 },
+        ...(hasUpperRoot ? { root2: { lo: root.lo >>> 0, hi: root.hi >>> 0 } } : {}),
         va: { lo: va.lo >>> 0, hi: va.hi >>> 0 },
         access: 'rwx'[access] as 'r',
         mode: supervisor === 1 ? 'super' : 'user',
-        options: plan.options as Record<string, 0 | 1>,
+        options: plan.options as Options,
       },
     );
     const { verdict } = plan.judge;
-    plan.judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, access, supervisor);
+    this.#judge(plan, hasUpperRoot, access, supervisor);
     if (outside) return; // the reference knows no end of memory
     const outcome = wanted.result === 'hit' ? 'hit' : wanted.kind;
     let agrees = outcome === verdict.outcome && wanted.level === verdict.level && wanted.refs.length === verdict.references;
@@ -300,10 +333,9 @@ class Walks implements Batches {
 
   /** A translation that the walk calls writable and dirty: a write through it would have changed nothing. */
   #checkDirty(index: number, plan: Plan, supervisor: number): void {
-    const { walk, result, registers } = plan.walks[supervisor];
+    const { walk, result } = plan.walks[supervisor];
     const va = this.#va;
     const root = this.#root;
-    setRoot(registers, root);
     const code = walk(va.lo, va.hi, READ);
     if (code !== WALK_HIT || (result.attributes & (WRITE | ATTR_DIRTY)) !== (WRITE | ATTR_DIRTY)) return;
     plan.judge.walk(this.#judged, root.lo, root.hi, va.lo, va.hi, 0, supervisor);
@@ -376,15 +408,6 @@ class Walks implements Batches {
     this.#judged.write(address, 0, lo, hi);
     return true;
   }
-}
-
-/** One root for both halves of the address space, where the layout has two. */
-function setRoot(registers: Walker['registers'], { lo, hi }: Halves): void {
-  registers.rootLo = lo;
-  registers.rootHi = hi;
-  registers.hasUpperRoot = true;
-  registers.upperRootLo = lo;
-  registers.upperRootHi = hi;
 }
 
 function hex(hi: number, lo: number): string {
