@@ -100,6 +100,14 @@ describe.each(MMU_FORMATS.map((format) => [format.id, format] as const))('%s', (
   });
 });
 
+test('rights that formats cannot tell apart', () => {
+  const { pmaps } = pmapRig(formatOf('sv39'), 16);
+  const granted = (name: string) => [READ, RW, EXEC, READ | EXEC].map((rights) => created(pmaps, formatOf(name)).granted(rights));
+  expect(granted('sv39')).toEqual([READ, RW, EXEC, READ | EXEC]);
+  expect(granted('i386-2l')).toEqual([READ | EXEC, RIGHTS, READ | EXEC, READ | EXEC]); // no execute bit
+  expect(granted('i386-pae')).toEqual([READ, RW, READ | EXEC, READ | EXEC]);
+});
+
 test('formats that cannot be real page tables are refused with the reason', () => {
   expect(refusalOf(formatOf('ept-4l'))).toMatch(/second-stage/);
   expect(refusalOf(formatOf('armv8-16k-47'))).toMatch(/4 KiB/);

@@ -2,9 +2,21 @@
 
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
-import { created, frameAt, pmapRig, RW, tinyFormat, vpage } from './rig.ts';
+import { created, formatOf, frameAt, pmapRig, RW, tinyFormat, vpage } from './rig.ts';
 
 describe('iterating over the places of a page while they go (January 2017: the iteration was not started again)', () => {
+  test('harvest reaches every place, also where it drops them', () => {
+    const format = formatOf('armv7-short'); // no accessed bit: harvest drops
+    const { source, pmaps, data } = pmapRig(format, 16);
+    const all = [created(pmaps, format), created(pmaps, format)];
+    for (const pmap of all) for (const page of [3, 4, 700]) pmap.enter(vpage(page), frameAt(data), WRITE, RW);
+    expect(pmaps.harvest(frameAt(data))).toBe(true);
+    expect(pmaps.isMapped(frameAt(data))).toBe(false);
+    expect(all.map((pmap) => pmap.mapped)).toEqual([0, 0]);
+    expect([...source.modified]).toEqual([data]);
+    pmaps.assertInvariants();
+  });
+
   test('removeAll reaches every place, also where tables go with them', () => {
     const format = tinyFormat();
     const { pmaps, data } = pmapRig(format, 16);
@@ -70,4 +82,18 @@ describe('a page that is freed while it is mapped (January 2007: one way of ente
     expect(all.map((pmap) => pmap.mapped)).toEqual([3 * 63, 3 * 63]);
     pmaps.assertInvariants();
   });
+});
+
+test('page counts above 32 bits: a range of 2^40 pages is removed to its end (January 2017)', () => {
+  const format = formatOf('sv57');
+  const { pmaps, data } = pmapRig(format, 16);
+  const pmap = created(pmaps, format);
+  const last = format.userEnd / PAGE_SIZE - 1;
+  const pages = [0, 2 ** 20, 2 ** 31, 2 ** 32 + 5, 2 ** 33, last];
+  for (const page of pages) pmap.enter(vpage(page), frameAt(data), WRITE, RW);
+  for (const page of pages) expect(pmap.context.lookup(page * PAGE_SIZE, WRITE)).toBeGreaterThan(0);
+  pmap.remove(vpage(1), vpage(last + 1));
+  expect(pmap.mapped).toBe(1);
+  for (const page of pages.slice(1)) expect(pmap.context.lookup(page * PAGE_SIZE, READ)).toBe(-1);
+  pmaps.assertInvariants();
 });

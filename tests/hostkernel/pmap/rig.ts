@@ -107,9 +107,7 @@ export function tinyFormat(): PageTableFormat {
 
 /** Every format whose tables a hart can walk alone. */
 export const MMU_FORMATS: readonly PageTableFormat[] = [
-  ...LAYOUT_NAMES.filter((name) => ['sv32', 'sv39', 'sv48'].includes(name))
-    .map(formatOf)
-    .filter((format) => refusalOf(format) === null),
+  ...LAYOUT_NAMES.map(formatOf).filter((format) => refusalOf(format) === null),
   tinyFormat(),
 ];
 

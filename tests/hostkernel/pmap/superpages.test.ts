@@ -36,13 +36,42 @@ describe('promotion', () => {
 
   test.each([
     ['sv32', 1024],
+    ['i386-pse', 1024],
+    ['i386-pae', 512],
+    ['x86-64-4l', 512],
+    ['x86-64-5l', 512],
     ['sv39', 512],
+    ['sv57', 512],
+    ['armv8-4k-48', 512],
+    ['armv8-4k-39', 512],
+    ['armv7-short', 256],
+    ['sparc-srmmu', 64],
+    ['power-radix-4k', 512],
+    ['vpte-64-nx', 512],
+    ['vpte-32-nx', 1024],
   ])('%s has large pages of %d pages', (name, pages) => {
     const { pmaps, pmap, machine, data } = filled(formatOf(name), pages);
     expect(pmaps.largePages).toBe(1);
     for (const page of [0, 1, pages - 1]) {
       expect(pmap.context.lookup(page * PAGE_SIZE, WRITE)).toBe(machine.ram.offsetOf(frameAt(data + page)));
     }
+  });
+
+  test('sparc-srmmu has them on two levels', () => {
+    const { pmaps, pmap, machine, data } = filled(formatOf('sparc-srmmu'), 4096);
+    expect(pmaps.largePages).toBe(1);
+    expect(pmaps.promotions).toBe(65);
+    expect(pmap.context.lookup(4095 * PAGE_SIZE, WRITE)).toBe(machine.ram.offsetOf(frameAt(data + 4095)));
+    pmap.remove(vpage(100), vpage(101));
+    expect(pmaps.largePages).toBe(63);
+    expect(pmap.mapped).toBe(4095);
+    pmaps.assertInvariants();
+  });
+
+  test.each(['i386-2l', 'm68040-4k'])('%s has none', (name) => {
+    const format = formatOf(name);
+    const { pmaps } = filled(format, format.span(1));
+    expect(pmaps.promotions).toBe(0);
   });
 
   test('needs pages that mean the same, in a row, aligned, accessed, and dirty if they may be', () => {
