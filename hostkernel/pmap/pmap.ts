@@ -1,7 +1,7 @@
 /**
  * pmap(9): what the machine-independent VM asks of whatever holds the real translations. hardware-pmap.ts implements it
- * on the page tables of the machine, hardware.ts what concerns all of them. A pmap is a cache: the VM may drop any translation at any time, and makes it again on
- * the next fault.
+ * on the page tables of the machine, hardware.ts what concerns all of them. A pmap is a cache: the VM may drop any
+ * translation at any time, and makes it again on the next fault.
  *
  *   vm_fault, vm_map  ->  Pmap (one a space), PmapSystem (all of them)  ->  page tables, TLB
  *                                            |

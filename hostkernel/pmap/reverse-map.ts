@@ -1,6 +1,6 @@
 /**
  * The reverse map: from a frame to every real PTE that maps it, in whatever space and through whatever number of
- * virtual-page-table aliases. Not the page tables themselves: those are hardware.ts.
+ * virtual-page-table aliases. Not the page tables themselves: those are hardware-pmap.ts.
  *
  * A record stands for one slot of a leaf table, and exists as long as the table does: a table of 512 entries comes with
  * 512 records. Entering a PTE links the record of its slot into the list of the frame, so that neither entering nor

@@ -5,7 +5,7 @@
  *   2  a shadow in front of an object that needs a copy  object.ts
  *   3  page of the object: linear, or by the walk        vpagetable.ts
  *   4  frame of the page: resident, zero-filled, copied  object.ts
- *   5  real PTE, and its reverse record                  pmap/hardware.ts
+ *   5  real PTE, and its reverse record                  pmap/hardware-pmap.ts
  *
  * A fault is one transaction. Where it would have to wait, for a page to come from the device or for memory, it ends with
  * FAULT_WAIT, holds nothing, and is made again from stage 1 when Vm.waitChannel is woken. So nobody runs between the walk
