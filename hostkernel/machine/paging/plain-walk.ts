@@ -3,7 +3,7 @@
  * the hardware updates either the leaf or every entry on its way down. It says what `walk.ts` says about these
  * formats, in half the time: bench/hostkernel/machine/paging.bench.ts has the ratio.
  *
- * RISC-V and the virtual page tables are plain. x86 is not (a hit updates the entries above the leaf too), nor are
+ * RISC-V's first stage, EPT without accessed bits and the virtual page tables are plain. x86 is not (a hit updates the entries above the leaf too), nor are
  * formats with another byte order or table size, with domains or with indirect entries.
  */
 import { type Access, WRITE } from '../../base/units.ts';

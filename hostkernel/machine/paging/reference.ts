@@ -269,13 +269,13 @@ class ReferenceWalk {
       // May the access use the leaf?
       const flag = (early: boolean) =>
         layout.ad.fault.find((rule) => (rule.before === 'perm') === early && rule.on.includes(access) && matches(rule, entry, options));
-      const missing = flag(true);
-      if (missing !== undefined) return refuse(missing.kind, { where, entry });
+      const unset = flag(true);
+      if (unset !== undefined) return refuse(unset.kind, { where, entry });
       const says = layout.domain === undefined ? 1 : domainAccess(layout.domain.reg, options, domain);
       if (says === 0 || says === 2) return refuse('domain', { where, entry });
       if (says === 1 && !afterPost(layout, options, granted).has(wanted)) return refuse('protection', { where, entry });
-      const late2 = flag(false);
-      if (late2 !== undefined) return refuse(late2.kind, { where, entry });
+      const unsetToo = flag(false);
+      if (unsetToo !== undefined) return refuse(unsetToo.kind, { where, entry });
 
       // It may. Entries of stage 1 are updated through stage 2; then everything is done, or nothing.
       const pageShift = found.pageShift ?? lo;
