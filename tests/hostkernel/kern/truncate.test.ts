@@ -25,7 +25,8 @@ function press(host: Host): void {
 test('what a file loses is zero when it grows again, also if the cut goes through a page on the swap device', () => {
   const machine = Machine.create({ ramBytes: FRAMES * PAGE, disk: memoryDisk(1024 * PAGE) });
   if (machine === null) throw new Error('no machine');
-  const { kernel, finish } = boot({ machine });
+  const booted = boot({ machine });
+  const { kernel } = booted;
   const process = kernel.spawnBody(
     'test',
     plain((host) => {
@@ -43,5 +44,5 @@ test('what a file loses is zero when it grows again, also if the cut goes throug
     }),
     64,
   );
-  expect(finish(process)).toMatchObject({ code: 0 });
+  expect(booted.finish(process)).toMatchObject({ code: 0 });
 });
