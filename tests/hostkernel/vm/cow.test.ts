@@ -111,6 +111,32 @@ describe('copies', () => {
     g.rig.vm.assertInvariants();
   });
 
+  test("what the parent writes after a fork, to a page it could write before, is not the child's", () => {
+    const rig = new Rig();
+    const at = anonymous(rig, 2);
+    rig.store32(at, 1);
+    const child = forkOf(rig.space);
+    expect(rig.space.context.lookup(at, WRITE)).toBe(-1);
+    rig.store32(at, 2);
+    expect([rig.load32(at), rig.load32(at, child)]).toEqual([2, 1]);
+    rig.vm.assertInvariants();
+  });
+
+  test('after a fork that was refused, memory that is unmapped is free at once, as before', () => {
+    const rig = new Rig({ frames: 32 });
+    const other = rig.space.mmap({ addr: 2 ** 20, len: 4 * PAGE_SIZE, prot: RW, flags: ANON, object: null, offset: 0 });
+    for (let page = 0; page < 4; page++) rig.store32(other + page * PAGE_SIZE, page);
+    rig.space.mprotect(other + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ); // two entries, one object
+    const wired = anonymous(rig, 8);
+    expect(rig.space.mlock(wired, 8 * PAGE_SIZE)).toBe(0);
+    const hog = rig.vm.createObject(64);
+    for (let page = 0; rig.vm.freeFrames > 5; page++) hog.writable(page as ObjectPage);
+    expect(rig.space.fork()).toBeNull();
+    expect(rig.space.munmap(other, 2 * PAGE_SIZE)).toBe(0);
+    expect(rig.vm.freeFrames).toBe(7);
+    rig.vm.assertInvariants();
+  });
+
   test('a fork without memory is refused and leaves the parent as it was', () => {
     const rig = new Rig({ frames: 32 });
     const at = anonymous(rig, 8);
