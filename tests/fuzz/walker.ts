@@ -385,7 +385,7 @@ class Walks implements Batches {
       let kind = at === depth - 1 ? (random.oneIn(12) ? OTHER : LEAF) : random.oneIn(6) ? LEAF : random.oneIn(20) ? OTHER : TABLE;
       if (!maker.has(at, kind)) kind = maker.has(at, TABLE) ? TABLE : LEAF;
       const align = Math.min(65536, kind === TABLE ? maker.alignment(at) : layout.entryBytes);
-      const target = random.below(BYTES / align) * align;
+      const target = random.oneIn(50) ? BYTES : random.below(BYTES / align) * align; // or just beyond the end
       const points = maker.make(at, kind, grant, kind === LEAF ? -1 : target, random);
       if (isValue && at === 0) {
         root.lo = entry.lo;
