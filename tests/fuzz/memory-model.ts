@@ -51,7 +51,8 @@ export class Memory {
 
   /** As it is after fork in a process that shares nothing: what was our own is copied, and for a copy `now` all. */
   copy(now: boolean): Memory {
-    const copy = new Memory(this.sizePages, now ? null : this.base);
+    // What was copied at once is memory of its own, which has no end where the image had one.
+    const copy = new Memory(now ? 2 ** 31 - 1 : this.sizePages, now ? null : this.base);
     for (const id of this.lineage) copy.lineage.add(id);
     for (const [index, page] of this.pages) copy.pages.set(index, page.slice());
     for (let memory = now ? this.base : null; memory !== null; memory = memory.base) {

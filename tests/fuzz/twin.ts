@@ -546,6 +546,7 @@ export class Twin {
       const mapping = model.mapped.get(page);
       if (mapping === undefined) continue;
       if (isPossible) mapping.isWired = true;
+      if (isPossible && (mapping.prot & WRITE) !== 0) mapping.memory.own(mapping.index); // no later write meets a copy
       // It may have been faulted in, whatever came of the call.
       const rights = (mapping.prot & WRITE) !== 0 ? mapping.prot | READ : mapping.prot;
       model.cached.set(page, { memory: mapping.memory, index: mapping.index, rights });
