@@ -3,9 +3,11 @@
 import { kassert } from '../base/assert.ts';
 import { EAGAIN } from '../base/errno.ts';
 import type { Host, HostBody } from './host.ts';
+import type { HostKernel } from './kernel.ts';
 import type { Lwp } from './lwp.ts';
 import type { Process } from './process.ts';
 import { RUN_PREEMPTED } from './abi.ts';
+import type { SyscallArgs } from './syscall-args.ts';
 import { ASLEEP, NO_RESULT } from './syscall-result.ts';
 import { ProcessEnded, type ProcessMemory } from './user-memory.ts';
 
@@ -16,6 +18,8 @@ export class BodyHost implements Host {
   readonly userEnd: number;
   readonly memory: ProcessMemory;
   readonly #process: Process;
+  readonly #kernel: HostKernel;
+  readonly #args: SyscallArgs;
   #lwp: Lwp | null = null;
 
   constructor(process: Process, memory: ProcessMemory) {
@@ -23,6 +27,8 @@ export class BodyHost implements Host {
     this.userEnd = process.space.userEnd;
     this.memory = memory;
     this.#process = process;
+    this.#kernel = process.kernel;
+    this.#args = process.kernel.args;
   }
 
   /** Whose system calls these are: known when the generator has been made from this object. */
@@ -32,8 +38,8 @@ export class BodyHost implements Host {
 
   syscall(nr: number, a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0, a6 = 0): number {
     const lwp = this.#live();
-    const { kernel } = this.#process;
-    const { args } = kernel;
+    const kernel = this.#kernel;
+    const args = this.#args;
     this.#trap();
     args.setNumber(0, a0);
     args.setNumber(1, a1);
@@ -48,7 +54,7 @@ export class BodyHost implements Host {
   run(id: number, tf: number, vf: number): number {
     const lwp = this.#live();
     this.#trap();
-    return this.#result(this.#process.kernel.runGuest(lwp, id, tf, vf));
+    return this.#result(this.#kernel.runGuest(lwp, id, tf, vf));
   }
 
   takeSignal(): number {
@@ -67,16 +73,20 @@ export class BodyHost implements Host {
 
   /** The lwp, if its process has not ended. */
   #live(): Lwp {
-    if (this.#process.exitStatus !== null) throw new ProcessEnded();
     const lwp = this.#lwp;
-    kassert(lwp !== null, 'body_host: used before its program runs');
-    if (lwp.state === 'ended') throw new ProcessEnded();
+    if (lwp === null || lwp.isOver) return this.#ended();
     return lwp;
+  }
+
+  #ended(): never {
+    kassert(this.#lwp !== null, 'body_host: used before its program runs');
+    throw new ProcessEnded();
   }
 
   /** The way into the kernel, as far as this hardware has one for programs that are not RISC-V code. */
   #trap(): void {
-    const { kernel, space, xlen } = this.#process;
+    const kernel = this.#kernel;
+    const { space, xlen } = this.#process;
     kernel.counters.entries++;
     kernel.vm.releaseHolds();
     kernel.machine.trapFromBody(space.context, xlen);

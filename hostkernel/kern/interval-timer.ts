@@ -25,6 +25,7 @@ export class IntervalTimers {
   /** By ITIMER_*: when it is due on its own clock, Infinity if it is not running; and its interval. */
   readonly #due = [Infinity, Infinity, Infinity];
   readonly #interval = [0, 0, 0];
+  #charged = false; // one of the two that run with the process has been set
 
   /** @param expired called with ITIMER_* when a timer has run out */
   constructor(queue: TimerQueue, now: () => number, expired: (which: number) => void) {
@@ -43,6 +44,7 @@ export class IntervalTimers {
     this.#interval[which] = interval;
     this.#due[which] = left === 0 ? Infinity : this.#time(which) + left;
     if (which === ITIMER_REAL) this.#queue.set(this.#real, this.#due[which] as number);
+    else this.#charged = this.#due[ITIMER_VIRTUAL] !== Infinity || this.#due[ITIMER_PROF] !== Infinity;
   }
 
   /** For exit: nothing fires any more. */
@@ -50,8 +52,9 @@ export class IntervalTimers {
     for (const which of [ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF]) this.set(which, 0, 0);
   }
 
-  /** The least time, ns, in which one of the two that run with the process can run out; Infinity: never. */
+  /** The least time, ns, in which one of the two that run with the process can run out; Infinity: never. Hot. */
   get left(): number {
+    if (!this.#charged) return Infinity;
     const virtual = (this.#due[ITIMER_VIRTUAL] as number) - this.user;
     const profile = (this.#due[ITIMER_PROF] as number) - this.user - this.system;
     return Math.max(1, Math.min(virtual, profile));
@@ -61,6 +64,7 @@ export class IntervalTimers {
   charge(user: number, system: number): void {
     this.user += user;
     this.system += system;
+    if (!this.#charged) return;
     if (this.user >= (this.#due[ITIMER_VIRTUAL] as number)) this.#fire(ITIMER_VIRTUAL);
     if (this.user + this.system >= (this.#due[ITIMER_PROF] as number)) this.#fire(ITIMER_PROF);
   }

@@ -280,9 +280,12 @@ export class HostKernel {
   /** Ends the slice of the lwp in its step where the next thing is due. Called again when a system call has set a timer. */
   boundSlice(): void {
     const { current, timers } = this.scheduler;
+    const left = current === null ? Infinity : current.process.timers.left;
+    const event = Math.min(timers.next, this.vm.nextEvent());
+    this.eventAt = Infinity;
+    if (left === Infinity && event === Infinity) return;
     const now = this.machine.clock.now();
-    this.eventAt = Math.min(timers.next, this.vm.nextEvent(), current === null ? Infinity : now + current.process.timers.left);
-    if (this.eventAt === Infinity) return;
+    this.eventAt = Math.min(event, now + left);
     this.bounded = true;
     this.sliceLeft = Math.min(this.sliceLeft, Math.max(1, this.eventAt - now));
   }

@@ -57,6 +57,7 @@ export class Life {
   end(process: Process, status: ExitStatus): void {
     if (process.exitStatus !== null) return;
     process.exitStatus = status;
+    for (const lwp of process.lwps) lwp.isOver = true;
     this.#ending.push(process);
     if ('signal' in status) this.#kernel.log(process, describeExit(status));
   }
@@ -76,6 +77,7 @@ export class Life {
   /** Ends `lwp` at once, without a word to anybody. */
   removeLwp(lwp: Lwp): void {
     const { process, run } = lwp;
+    lwp.isOver = true;
     if (run.guest !== null) run.guest.runners--;
     run.guest = null;
     lwp.lastGuest = null;
@@ -85,6 +87,10 @@ export class Life {
 
   /** Takes apart all that have ended. Never within a step. */
   reap(): void {
+    if (this.#ending.length > 0) this.#reapAll();
+  }
+
+  #reapAll(): void {
     while (this.#ending.length > 0) {
       const ending = this.#ending;
       this.#ending = [];

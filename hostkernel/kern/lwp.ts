@@ -69,6 +69,8 @@ export class Lwp {
   lastGuest: GuestSpace | null = null;
 
   state: LwpState = 'ready';
+  /** Its process has an exit status, or it has ended itself: it makes no more calls. */
+  isOver = false;
   /** Neighbour in the run queue. */
   next: Lwp | null = null;
   /** While asleep; null: only time or a signal wakes it. */
