@@ -28,7 +28,7 @@ function prepare(guest: readonly number[]): number[] {
   return [
     ...guest.flatMap((word, i) => [...li(T0, word | 0), ...li(T1, CODE + 4 * i), sw(T0, 0, T1)]),
     ...syscall(SYS_vmspace_create, ID, 0, 0),
-    ...syscall(SYS_vmspace_mmap, ID, GUEST, 4096, 7, 0x1011, -1, 0),
+    ...syscall(SYS_vmspace_mmap, ID, GUEST, 4096, 7, 0x1012, -1, 0),
     ...syscall(SYS_vmspace_pwrite, ID, CODE, 4 * guest.length, 0, GUEST),
     ...li(T0, GUEST),
     ...li(T1, TF),
