@@ -107,7 +107,7 @@ describe('an option that cannot be had', () => {
   test.each([
     [['--mmu', 'sv99'], /no layout 'sv99'; there are/],
     [['--vpte', 'sv99'], /no layout 'sv99'; there are/],
-    [['--mmu', 'vpte-64-nx'], 'no hart walks it'],
+    [['--mmu', 'ept'], 'no hart walks it alone'],
     [['--mmu', 'sv32'], 'too few for a 64-bit program'],
     [['--vpte', 'sv32'], 'too few for a 64-bit program'],
     [['--trace', 'fault,frob'], "no event 'frob'"],

@@ -3,9 +3,9 @@
  * for a program of 32 or 64 bits; and what each layout can be used for.
  */
 import {
+  ATTR_USER,
   compileLayout,
   compileWalk,
-  ENTRY_INVALID,
   type LayoutDescriptor,
   LayoutError,
   layoutByName,
@@ -13,8 +13,8 @@ import {
   pageShiftOf,
   type PageTableFormat,
 } from '../../hostkernel/machine/paging/index.ts';
-import { ATTR_USER } from '../../hostkernel/machine/paging/index.ts';
 import { EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
+import { refusalOf } from '../../hostkernel/pmap/index.ts';
 import { emptyEntry, SLOT_BITS } from '../platform/index.ts';
 
 /** The formats of one machine, by width of the program. */
@@ -95,12 +95,9 @@ function grants(format: PageTableFormat, rights: number): boolean {
 
 /** Why no hart here can walk it. */
 function unfitForHardware(format: PageTableFormat): string | null {
-  if (format.descriptor.root.kind === 'value') return 'a format of virtual page tables, no hart walks it';
   if (format.descriptor.stage === 2) return 'a second-stage format: no hart walks it alone';
-  if (!format.hasPermissions) return 'its entries cannot refuse a write, and the host kernel must be able to';
-  for (let level = 0; level < format.levels; level++) {
-    if (format.kind(level, 0, 0) !== ENTRY_INVALID) return 'a zero entry is valid, and fresh tables are zero';
-  }
+  const refusal = refusalOf(format);
+  if (refusal !== null) return refusal;
   if (format.frameBits < 20) return `it reaches ${2 ** format.frameBits} frames; RAM may have 2^20`;
   try {
     compileWalk(format, { base: 0, frames: 1, i32: new Int32Array(PAGE_SIZE / 4) });

@@ -2,6 +2,7 @@
 /** The command `vkernel`. Parses the command line; each command is a module of its own, loaded when it is wanted. */
 import { Command, CommanderError, Option } from 'commander';
 import { DEFAULT_MEMORY, type MachineOptions, machineOptions, type RawOptions } from './options.ts';
+import type { RawWalkOptions } from './walk-command.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE } from './report.ts';
 import { OutputFailure, TERMINAL } from './terminal.ts';
 
@@ -58,6 +59,55 @@ function layoutCommands(program: Command, done: (status: number) => void): void 
   command('check', 'say what is wrong with a layout file')
     .argument('<FILE>', 'a description, TOML or JSON')
     .action(async (path: string, _: object, self: Command) => done(await (await load()).checkCommand(path, self.optsWithGlobals())));
+  command('test', 'run test vectors through both walkers')
+    .argument('<LAYOUT>', 'a name, or a file')
+    .requiredOption('--vectors <FILE>', 'the vectors: JSON, as `layouts vectors` makes them')
+    .action(async (name: string, _: object, self: Command) =>
+      done(await (await import('./layouts-test.ts')).testCommand(name, self.optsWithGlobals())),
+    );
+  layouts
+    .command('vectors')
+    .description('make test vectors: what the reference walk says of tables made from a seed')
+    .argument('<LAYOUT>', 'a name, or a file')
+    .option('--seed <SEED>', 'the same seed makes the same file', '1')
+    .option('--count <N>', 'how many; without it, enough to aim at every class, option and access')
+    .action(async (name: string, options: { seed: string; count?: string }) =>
+      done(await (await import('./layouts-test.ts')).vectorsCommand(name, options)),
+    );
+}
+
+/** `vkernel walk`: an address through page tables, step by step. */
+function walkCommandOf(program: Command, done: (status: number) => void): void {
+  program
+    .command('walk')
+    .description('walk page tables for an address and show every entry: those of a dump, or of a guest (--run)')
+    .requiredOption('--va <ADDRESS>', 'the address')
+    .option('--access <KIND>', 'r, w or x', 'r')
+    .option('--mode <MODE>', 'user or super', 'user')
+    .option('--layout <LAYOUT>', 'of the tables: a name, or a file')
+    .option('--stage2 <LAYOUT>', 'of the second stage, through which the addresses of the first go')
+    .option('--root <NUMBER>', 'the root register')
+    .option('--root2 <NUMBER>', 'the root of the second stage; or of addresses with ones on top, where a layout has two roots')
+    .option('--option <NAME=VALUE>', 'set an option of the layout; may be repeated', (one: string, all: string[]) => [...all, one], [])
+    .option('--dump <FILE>', 'the tables: JSON [[address, entry], ...], or raw memory with --base')
+    .option('--base <ADDRESS>', 'where the first byte of a raw dump lies')
+    .option('--run <PROGRAM>', 'walk the tables of this program at its end, the vkernel’s and the host’s; arguments follow')
+    .option('--at <INSTRUCTIONS>', 'with --run: not at its end, but after so many instructions')
+    .option('--mmu <LAYOUT>', 'with --run: page tables of the hardware')
+    .option('--vpte <LAYOUT>', 'with --run: virtual page tables')
+    .addOption(new Option('-m, --memory <SIZE>', 'with --run: RAM of the machine').default(DEFAULT_MEMORY))
+    .option('--json', 'the same as JSON')
+    .argument('[ARGS...]', 'arguments of the program')
+    .passThroughOptions()
+    .action(async (args: string[], raw: RawWalkOptions & RawOptions) => {
+      const { mmu, vpte, memory } = raw;
+      const machine = {
+        ...(mmu === undefined ? {} : { mmu }),
+        ...(vpte === undefined ? {} : { vpte }),
+        ...(memory === undefined ? {} : { memory }),
+      };
+      done(await withOptions(machine, async (options) => (await import('./walk-command.ts')).walkCommand(args, raw, options)));
+    });
 }
 
 /** Values of an option that may be repeated. */
@@ -104,6 +154,9 @@ async function main(argv: readonly string[]): Promise<number> {
       status = await withOptions(raw, async (options) => (await import('./host.ts')).hostCommand(path, args, options));
     });
 
+  walkCommandOf(program, (result) => {
+    status = result;
+  });
   layoutCommands(program, (result) => {
     status = result;
   });

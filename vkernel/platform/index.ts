@@ -46,8 +46,15 @@ export interface PlatformOptions {
   readonly format: PageTableFormat;
   /** Size of the memory image, bytes; a multiple of the page size. */
   readonly memoryBytes: number;
-  /** Frames kept for page tables at the start of the image; without it 1/32 of the image, at least 64. */
+  /** Frames kept for page tables at the start of the image; without it what it takes, at least 64 and 1/32 of the image. */
   readonly reservedFrames?: number;
+}
+
+/** Frames of tables to map `frames` pages three times over: the boot maps all memory twice, and guests come on top. */
+function tableFrames(format: PageTableFormat, frames: number): number {
+  const leaf = format.tableBytes(0);
+  const perTable = Math.max(1, leaf / PAGE_SIZE);
+  return Math.ceil((3 * frames * perTable) / (leaf / format.entryBytes));
 }
 
 export class Platform {
@@ -64,7 +71,7 @@ export class Platform {
   static create(host: Host, options: PlatformOptions): Platform | number {
     const frames = options.memoryBytes / PAGE_SIZE;
     if (!Number.isInteger(frames)) return -EINVAL;
-    const reserved = options.reservedFrames ?? Math.max(64, Math.floor(frames / 32));
+    const reserved = options.reservedFrames ?? Math.max(64, Math.floor(frames / 32), tableFrames(options.format, frames));
     const image = MemoryImage.create(host, { frames, reserved });
     if (typeof image === 'number') return image;
     const leaves = new LeafRegistry();

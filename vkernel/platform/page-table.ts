@@ -138,10 +138,15 @@ export class PageTable {
     return this.#root !== null;
   }
 
+  /** Where the root table begins in the image, bytes. */
+  get rootAddress(): number {
+    kassert(this.#root !== null, 'page-table: no root');
+    return this.#root.frame * PAGE_SIZE;
+  }
+
   /** Value for MADV_SETMAP. */
   get rootValue(): number {
-    kassert(this.#root !== null, 'page-table: no root');
-    const address = this.#root.frame * PAGE_SIZE;
+    const address = this.rootAddress;
     return (this.format.rootHi(address) >>> 0) * 2 ** 32 + (this.format.rootLo(address) >>> 0);
   }
 

@@ -163,6 +163,13 @@ test('a mapped page is found again, from near and far, in every format', () => {
     ['sv48', 64],
     ['sv32', 32],
     ['vpte-32-nx', 32],
+    ['sparc-srmmu', 32],
+    ['m68040-4k', 32],
+    ['armv7-short', 32],
+    ['i386-pae', 32],
+    ['x86-64-5l', 64],
+    ['sv39x4', 64],
+    ['power-radix-4k', 64],
   ] as const) {
     withPlatform({ format, xlen }, (platform) => {
       const space = platform.createSpace();
