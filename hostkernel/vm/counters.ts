@@ -20,6 +20,7 @@ export const FAULT_NAMES: readonly string[] = ['ok', 'invalid', 'protection', 'n
  *   not-valid         an entry of it is not valid
  *   reserved          an entry of it is malformed
  *   no-read, no-write, no-exec    an entry of it forbids the access
+ *   no-user           an entry of it is the supervisor's, in a format that tells user from supervisor
  *   beyond-object     a frame, of a table or of data, is not a page of the object
  *   no-frames         the machine has no free frame
  *   pager-error       the page is on the swap device, which could not deliver it
@@ -35,6 +36,7 @@ export type RefusalReason =
   | 'no-read'
   | 'no-write'
   | 'no-exec'
+  | 'no-user'
   | 'beyond-object'
   | 'no-frames'
   | 'pager-error'

@@ -15,7 +15,16 @@
  */
 
 import { type Access, EXEC, type HostFrame, type ObjectPage, PAGE_SIZE, READ, WRITE } from '../base/units.ts';
-import { ATTR_DIRTY, ENTRY_INVALID, ENTRY_LEAF, ENTRY_RESERVED, type Hardware, type PageTableFormat, swap32 } from '../machine/index.ts';
+import {
+  ATTR_DIRTY,
+  ATTR_USER,
+  ENTRY_INVALID,
+  ENTRY_LEAF,
+  ENTRY_RESERVED,
+  type Hardware,
+  type PageTableFormat,
+  swap32,
+} from '../machine/index.ts';
 import { FAULT_INVALID, FAULT_NO_MEMORY, FAULT_OK, FAULT_PROTECTION, FAULT_WAIT, type RefusalReason, type VmCounters } from './counters.ts';
 import { PAGE_BEYOND, PAGE_ZERO, type VmObject, type VmObjects } from './object.ts';
 import { PG_DIRTY, PG_REFERENCED, type VmPages } from './page.ts';
@@ -67,7 +76,7 @@ export class VpagetableWalker {
     let hi = rootHi;
     let rights = ALL;
     let address = ((rootHi >>> 0) * 4294967296 + (rootLo >>> 0)) * PAGE_SIZE; // where the root is no entry
-    let attributes = ALL | ATTR_DIRTY;
+    let attributes = ALL | ATTR_USER | ATTR_DIRTY;
     this.level = level;
     if (index >= format.span(level)) return this.#refuse('excess-index');
     for (let isEntry = format.rootIsEntry; ; isEntry = true) {
@@ -75,7 +84,8 @@ export class VpagetableWalker {
         const kind = format.kind(level, lo, hi);
         if (kind <= ENTRY_RESERVED) return this.#refuse(kind === ENTRY_INVALID ? 'not-valid' : 'reserved');
         attributes = format.attributes(level, lo, hi);
-        if ((attributes & access) !== access) return this.#refuse(missingRight(access & ~attributes));
+        const missing = (access | ATTR_USER) & ~attributes;
+        if (missing !== 0) return this.#refuse(missingRight(missing));
         rights &= attributes;
         if (kind === ENTRY_LEAF) break;
         address = format.tableAddress(level, lo, hi);
@@ -173,7 +183,9 @@ export function refusalResult(reason: RefusalReason): number {
   return reason === 'beyond-object' ? FAULT_PROTECTION : FAULT_INVALID;
 }
 
-function missingRight(missing: Access): RefusalReason {
+/** @param missing READ, WRITE, EXEC and ATTR_USER: what the entry does not grant of what the access needs */
+function missingRight(missing: number): RefusalReason {
+  if ((missing & ATTR_USER) !== 0) return 'no-user';
   if ((missing & WRITE) !== 0) return 'no-write';
   return (missing & READ) !== 0 ? 'no-read' : 'no-exec';
 }

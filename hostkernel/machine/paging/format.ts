@@ -83,8 +83,8 @@ export interface PageTableFormat {
    *
    * The permissions are those of user mode if it has any, with ATTR_USER, and otherwise the supervisor's. What a format
    * cannot say is reported as granted: a pointer in a format without directory permissions grants all (and is accessed
-   * and dirty); a format without accessed or dirty bits has them set; a virtual page table does not consult its U bit,
-   * so its entries are always ATTR_USER. A format without a global bit never reports ATTR_GLOBAL.
+   * and dirty); a format without accessed or dirty bits has them set; the vpte formats do not consult their U bit, so
+   * their entries are always ATTR_USER. A format without a global bit never reports ATTR_GLOBAL.
    */
   attributes(level: number, lo: number, hi: number): number;
   /** Whether leaves of `level` can be made. */

@@ -232,6 +232,7 @@ test('the entries of 2006 have no marks and no permissions: a read maps with wri
 describe.each(['sv32', 'sv39', 'sv48'])('%s as the format of a virtual page table', (vpte) => {
   const R = 2;
   const RISCV_W = 4;
+  const USER = 0x10;
   const ACCESSED = 0x40;
   const DIRTY = 0x80;
   const at = (frame: number) => frame * 1024; // frame field at bit 10
@@ -243,7 +244,7 @@ describe.each(['sv32', 'sv39', 'sv48'])('%s as the format of a virtual page tabl
     const entry = (value: number) => new Uint8Array(new Uint32Array([value, 0]).buffer).subarray(0, format.entryBytes);
     for (let table = 0; table < format.levels - 1; table++) image.write(table * PAGE_SIZE, entry(at(table + 1) + V));
     const leaf = (format.levels - 1) * PAGE_SIZE;
-    image.write(leaf, entry(at(DATA) + V + R + RISCV_W));
+    image.write(leaf, entry(at(DATA) + V + R + RISCV_W + USER));
     const ptr = rig.mapVpagetable(PAGE_SIZE, image);
     rig.setMap(ptr, PAGE_SIZE, at(0) + V);
     const peek = (offset: number) => {
@@ -252,16 +253,20 @@ describe.each(['sv32', 'sv39', 'sv48'])('%s as the format of a virtual page tabl
       return new DataView(bytes.buffer).getUint32(0, true);
     };
     expect(rig.load32(ptr)).toBe(0);
-    expect(peek(leaf)).toBe(at(DATA) + V + R + RISCV_W + ACCESSED);
+    expect(peek(leaf)).toBe(at(DATA) + V + R + RISCV_W + USER + ACCESSED);
     expect(rig.space.context.lookup(ptr, WRITE)).toBe(-1);
     expect(rig.store32(ptr, 6)).toBe(0);
-    expect(peek(leaf)).toBe(at(DATA) + V + R + RISCV_W + ACCESSED + DIRTY);
+    expect(peek(leaf)).toBe(at(DATA) + V + R + RISCV_W + USER + ACCESSED + DIRTY);
     expect(peek(0)).toBe(format.levels === 1 ? peek(leaf) : at(1) + V);
     expect(rig.touch(ptr, EXEC)).toBe(-FAULT_INVALID);
-    image.write(leaf, entry(at(DATA) + V + RISCV_W)); // W without R is reserved
+    image.write(leaf, entry(at(DATA) + V + RISCV_W + USER)); // W without R is reserved
     rig.inval(ptr, PAGE_SIZE);
     expect(rig.load32(ptr)).toBe(-FAULT_INVALID);
     expect(rig.space.lastRefusal).toEqual({ reason: 'reserved', level: 0 });
+    image.write(leaf, entry(at(DATA) + V + R)); // the supervisor's
+    rig.inval(ptr, PAGE_SIZE);
+    expect(rig.load32(ptr)).toBe(-FAULT_INVALID);
+    expect(rig.space.lastRefusal).toEqual({ reason: 'no-user', level: 0 });
   });
 });
 
