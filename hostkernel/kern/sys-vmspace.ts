@@ -18,7 +18,7 @@ import { control, mapInto } from './sys-mman.ts';
 import type { SyscallArgs } from './syscall-args.ts';
 
 const MAX_RANGES = 4096;
-const RANGE_BYTES = 24;
+const RANGE_WORDS = 6; // of one record
 
 /**
  * vmspace_create(id, type, data): a new space over the whole user range, empty, sharing nothing.
@@ -123,23 +123,29 @@ export function sysVmspaceMcontrol(p: Process, args: SyscallArgs, lwp: Lwp): num
 export function sysVmspaceMcontrolv(p: Process, args: SyscallArgs): number {
   const count = args.unsigned(1);
   if (count > MAX_RANGES) return -EINVAL;
-  const bytes = new Uint8Array(count * RANGE_BYTES);
-  if (p.space.copyIn(args.unsigned(0), bytes) < bytes.length) return -EFAULT;
-  const view = new DataView(bytes.buffer);
-  const number = (at: number): number => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
-  const spaces: VmSpace[] = [];
-  for (let at = 0; at < bytes.length; at += RANGE_BYTES) {
-    const id = number(at);
+  const words = new Int32Array(count * RANGE_WORDS);
+  if (p.space.copyIn(args.unsigned(0), new Uint8Array(words.buffer)) < words.length * 4) return -EFAULT;
+  for (let at = 0; at < words.length; at += RANGE_WORDS) {
+    const id = u64(words, at);
     if (id !== 0 && p.group === null) return -EINVAL;
-    const space = id === 0 ? p.space : (p.group?.find(id)?.space ?? null);
+    const space = spaceOf(p, id);
     if (space === null) return -ENOENT;
-    if (number(at + 8) + number(at + 16) > space.userEnd) return -EINVAL;
-    spaces.push(space);
+    if (u64(words, at + 2) + u64(words, at + 4) > space.userEnd) return -EINVAL;
   }
-  for (const [i, space] of spaces.entries()) {
-    space.mcontrol(number(i * RANGE_BYTES + 8), number(i * RANGE_BYTES + 16), MADV_INVAL, 0);
+  for (let at = 0; at < words.length; at += RANGE_WORDS) {
+    spaceOf(p, u64(words, at))?.mcontrol(u64(words, at + 2), u64(words, at + 4), MADV_INVAL, 0);
   }
   return 0;
+}
+
+/** The space of the vkernel with key `id`, the caller's own for 0, or null. */
+function spaceOf(p: Process, id: number): VmSpace | null {
+  return id === 0 ? p.space : (p.group?.find(id)?.space ?? null);
+}
+
+/** The unsigned 64-bit number at index `at`; the nearest double from 2^53 on. */
+function u64(words: Int32Array, at: number): number {
+  return (words[at + 1] >>> 0) * 2 ** 32 + (words[at] >>> 0);
 }
 
 /**
