@@ -111,7 +111,7 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
   const leafFrame = fieldWriter(naturals.map((shape) => shape?.unaligned ?? []));
   const tableFrame = fieldWriter(tables);
   // A mapping without a root must refuse every access, and a root must be a number.
-  const rootIsEntry = kind(levels, 0, 0) === ENTRY_INVALID && codes.tableHi[levels] >>> 0 < 2 ** 21;
+  const rootIsEntry = kind(levels, 0, 0) === ENTRY_INVALID && codes.tables[levels].hi >>> 0 < 2 ** 21;
 
   const aligns = alignmentsOf(decoder);
   const marks = marksOf(decoder);
@@ -146,20 +146,23 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
     frame: ranges ? rangeFrame : frames,
     leafPages: ranges ? rangePages : (level) => spans[level],
     attributes,
-    hasLeaf: (level) => codes.leafLevels[level] === 1,
+    hasLeaf: codes.hasLeaf,
     leafLo: (level, frame, attrs) => {
-      const at = (level << 7) | (attrs & 127);
-      kassert(codes.leafKnown[at] !== 0, 'paging: the format has no such leaf');
-      return leafFrame.lo(level, frame * 4096) | codes.leafLo[at];
+      const flags = codes.leaf(level, attrs);
+      kassert(flags !== null, 'paging: the format has no such leaf');
+      return leafFrame.lo(level, frame * 4096) | flags.lo;
     },
-    leafHi: (level, frame, attrs) => leafFrame.hi(level, frame * 4096) | codes.leafHi[(level << 7) | (attrs & 127)],
+    leafHi: (level, frame, attrs) => {
+      const flags = codes.leaf(level, attrs);
+      return leafFrame.hi(level, frame * 4096) | (flags === null ? 0 : flags.hi);
+    },
     tableAddress: (level, lo, hi) => tableField(level, lo, hi) * 4096,
     tableBytes: (level) => entryBytes * 2 ** bits[level],
     tableAlign: (level) => aligns[level],
-    tableLo: (level, address) => tableFrame.lo(level, address) | codes.tableLo[level],
-    tableHi: (level, address) => tableFrame.hi(level, address) | codes.tableHi[level],
-    rootLo: rootIsEntry ? (address) => tableFrame.lo(levels, address) | codes.tableLo[levels] : (address) => (address / 4096) | 0,
-    rootHi: rootIsEntry ? (address) => tableFrame.hi(levels, address) | codes.tableHi[levels] : () => 0,
+    tableLo: (level, address) => tableFrame.lo(level, address) | codes.tables[level].lo,
+    tableHi: (level, address) => tableFrame.hi(level, address) | codes.tables[level].hi,
+    rootLo: rootIsEntry ? (address) => tableFrame.lo(levels, address) | codes.tables[levels].lo : (address) => (address / 4096) | 0,
+    rootHi: rootIsEntry ? (address) => tableFrame.hi(levels, address) | codes.tables[levels].hi : () => 0,
     setAccessed: (lo) => (lo | accessedLo) & ~accessedClear,
     setDirty: (lo) => (lo | accessedLo | dirtyLo) & ~(accessedClear | dirtyClear),
     clearStatus: (lo) => (lo & ~(accessedLo | dirtyLo)) | accessedClear | dirtyClear,
@@ -221,8 +224,17 @@ interface FieldWriter {
   readonly hi: (level: number, address: number) => number;
 }
 
-/** Puts an address, in bytes, into the field of `level`. */
+/** Puts an address, in bytes, into the field of `level`. One piece a level is the rule, as in fieldReader. */
 function fieldWriter(fields: readonly (readonly Part[])[]): FieldWriter {
+  const scale = sharedShift(fields);
+  if (scale !== null) {
+    const loMasks = Int32Array.from(fields, (parts) => parts[0]?.loMask ?? 0);
+    const hiMasks = Int32Array.from(fields, (parts) => parts[0]?.hiMask ?? 0);
+    const loScale = 2 ** -scale;
+    const hiScale = 2 ** -(scale + 32);
+    // Exact, since powers of two; & takes the whole part modulo 2^32.
+    return { lo: (level, address) => (address * loScale) & loMasks[level], hi: (level, address) => (address * hiScale) & hiMasks[level] };
+  }
   return {
     lo: (level, address) => {
       const parts = fields[level];
@@ -394,72 +406,95 @@ function marksOf(decoder: Decoder): PageTableFormat['marked'] {
 
 // -------------------------------------------------------------------------------------------------------- encoding
 
-interface Codes {
-  readonly leafLevels: Uint8Array; // by level: whether leaves can be made
-  readonly leafKnown: Uint8Array; //  by level << 7 | attributes
-  readonly leafLo: Int32Array; //     flags, by level << 7 | attributes
-  readonly leafHi: Int32Array;
-  readonly tableLo: Int32Array; //    flags, by level
-  readonly tableHi: Int32Array;
+/** The flags of an entry: its value without a frame or a table. */
+interface Flags {
+  readonly lo: number;
+  readonly hi: number;
+}
+
+interface Encoder {
+  /** By level: the flags of the pointer that grants most. */
+  readonly tables: readonly Flags[];
+  hasLeaf(level: number): boolean;
+  /** The flags of the leaf that comes closest to what is asked, or null: there is none. Hot. */
+  leaf(level: number, attributes: number): Flags | null;
 }
 
 const UNKNOWN = Infinity;
 
-/** Inverts the decoder: the best flags for every set of attributes. */
-function searchCodes(decoder: Decoder, kind: PageTableFormat['kind'], attributes: PageTableFormat['attributes']): Codes {
-  const { descriptor, geometry, classification, shapes, naturals, tables } = decoder;
+/**
+ * Inverts the decoder: all flags are tried once, the best of them for a set of attributes are chosen when it is first
+ * asked for. A format has up to 128 of either, on every level, and a kernel asks for a dozen.
+ */
+function searchCodes(decoder: Decoder, kind: PageTableFormat['kind'], attributes: PageTableFormat['attributes']): Encoder {
+  const { descriptor, geometry, classification, shapes, naturals } = decoder;
   const { levels } = geometry;
-  const codes = {
-    leafLevels: new Uint8Array(levels + 1),
-    leafKnown: new Uint8Array((levels + 1) << 7),
-    leafLo: new Int32Array((levels + 1) << 7),
-    leafHi: new Int32Array((levels + 1) << 7),
-    tableLo: new Int32Array(levels + 1),
-    tableHi: new Int32Array(levels + 1),
-  };
+  const meanings: Map<number, Flags>[] = []; // by level: the first leaf that means exactly this
+  const invalids: (Flags | null)[] = [];
+  const tables: Flags[] = [];
   for (let level = 0; level <= levels; level++) {
-    const meanings = new Map<number, { readonly lo: number; readonly hi: number }>(); // the first leaf that means exactly this
-    let invalid: { readonly lo: number; readonly hi: number } | null = null;
-    let mostGranted = -1;
-    for (const { lo, hi } of flagsOf(decoder, level, naturals[level]?.parts ?? [])) {
-      const outcome = classify(classification, level, lo, hi);
+    const fail = (reason: string): never => {
+      throw new LayoutError(descriptor.id, `classify.${geometry.names[level]}`, reason);
+    };
+    const leaves = new Map<number, Flags>();
+    let invalid: Flags | null = null;
+    for (const flags of flagsOf(decoder, level, naturals[level]?.parts ?? [])) {
+      const outcome = classify(classification, level, flags.lo, flags.hi);
       const what = outcome & 7;
-      if (what === ENTRY_INVALID) invalid ??= { lo, hi };
+      if (what === ENTRY_INVALID) invalid ??= flags;
       if (what !== ENTRY_LEAF || shapes[level][outcome >> 3]?.pageShift !== geometry.lows[level]) continue;
-      const meaning = attributes(level, lo, hi);
-      if (!meanings.has(meaning)) meanings.set(meaning, { lo, hi });
+      const meaning = attributes(level, flags.lo, flags.hi);
+      if (!leaves.has(meaning)) leaves.set(meaning, flags);
     }
-    for (const { lo, hi } of flagsOf(decoder, level, tables[level])) {
-      if (kind(level, lo, hi) !== ENTRY_TABLE) continue;
-      const granted = bitCount(attributes(level, lo, hi) & (PERMISSIONS | ATTR_USER));
-      if (granted <= mostGranted) continue;
-      mostGranted = granted;
-      codes.tableLo[level] = lo;
-      codes.tableHi[level] = hi;
-    }
-    if (level > 0 && level < levels && mostGranted < 0)
-      throw new LayoutError(descriptor.id, `classify.${geometry.names[level]}`, 'no entry is a pointer');
-    if (level === 0 && meanings.size === 0) throw new LayoutError(descriptor.id, `classify.${geometry.names[0]}`, 'no entry is a leaf');
-    if (level === 0 && (invalid === null || kind(0, invalid.lo, invalid.hi) !== ENTRY_INVALID))
-      throw new LayoutError(descriptor.id, `classify.${geometry.names[0]}`, 'no entry is invalid');
-    codes.leafLevels[level] = meanings.size > 0 ? 1 : 0;
-    for (let asked = 0; asked < 128; asked++) {
-      let best = (asked & PERMISSIONS) === 0 ? invalid : null;
-      let bestCost = best === null ? UNKNOWN : 0;
-      for (const [meaning, code] of meanings) {
-        const cost = costOf(asked, meaning);
-        if (cost >= bestCost) continue;
-        best = code;
-        bestCost = cost;
-      }
-      if (best === null || meanings.size === 0) continue;
-      const at = (level << 7) | asked;
-      codes.leafKnown[at] = 1;
-      codes.leafLo[at] = best.lo;
-      codes.leafHi[at] = best.hi;
-    }
+    const pointer = bestPointer(decoder, level, kind, attributes);
+    if (level > 0 && level < levels && pointer === null) fail('no entry is a pointer');
+    if (level === 0 && leaves.size === 0) fail('no entry is a leaf');
+    if (level === 0 && (invalid === null || kind(0, invalid.lo, invalid.hi) !== ENTRY_INVALID)) fail('no entry is invalid');
+    meanings.push(leaves);
+    invalids.push(invalid);
+    tables.push(pointer ?? { lo: 0, hi: 0 });
   }
-  return codes;
+  const chosen: (Flags | null | undefined)[] = Array.from({ length: (levels + 1) << 7 }, () => undefined); // by level << 7 | attributes
+  const choose = (level: number, asked: number): Flags | null => {
+    let best = (asked & PERMISSIONS) === 0 && meanings[level].size > 0 ? invalids[level] : null;
+    let bestCost = best === null ? UNKNOWN : 0;
+    meanings[level].forEach((flags, meaning) => {
+      const cost = costOf(asked, meaning);
+      if (cost >= bestCost) return;
+      best = flags;
+      bestCost = cost;
+    });
+    chosen[(level << 7) | asked] = best;
+    return best;
+  };
+  return {
+    tables,
+    hasLeaf: (level) => meanings[level].size > 0,
+    leaf: (level, asked) => {
+      const known = chosen[(level << 7) | (asked & 127)];
+      return known === undefined ? choose(level, asked & 127) : known;
+    },
+  };
+}
+
+/** The flags of the pointer of `level` that grants most, or null: no entry is a pointer. */
+function bestPointer(
+  decoder: Decoder,
+  level: number,
+  kind: PageTableFormat['kind'],
+  attributes: PageTableFormat['attributes'],
+): Flags | null {
+  let best: Flags | null = null;
+  let mostGranted = -1;
+  if (decoder.tables[level].length === 0) return null;
+  for (const flags of flagsOf(decoder, level, decoder.tables[level])) {
+    if (kind(level, flags.lo, flags.hi) !== ENTRY_TABLE) continue;
+    const granted = bitCount(attributes(level, flags.lo, flags.hi) & (PERMISSIONS | ATTR_USER));
+    if (granted <= mostGranted) continue;
+    mostGranted = granted;
+    best = flags;
+  }
+  return best;
 }
 
 /**
@@ -478,7 +513,7 @@ function costOf(asked: number, meaning: number): number {
 const MAX_FLAG_BITS = 18;
 
 /** All combinations of the bits of an entry of `level`, outside `field`, that rules consult or that it carries; the smallest first. */
-function* flagsOf(decoder: Decoder, level: number, field: readonly Part[]): Generator<{ readonly lo: number; readonly hi: number }> {
+function* flagsOf(decoder: Decoder, level: number, field: readonly Part[]): Generator<Flags> {
   const { descriptor, options, geometry, classification, status } = decoder;
   const global = signed(descriptor.carried?.global);
   let lo = global.lo | status.accessedLo | status.accessedClear | status.dirtyLo | status.dirtyClear;
@@ -501,10 +536,33 @@ function* flagsOf(decoder: Decoder, level: number, field: readonly Part[]): Gene
     lo &= ~part.loMask;
     hi &= ~part.hiMask;
   }
+  const refused = refusedBits(classification, level);
+  lo &= ~refused.lo;
+  hi &= ~refused.hi;
   if (bitCount(lo) + bitCount(hi) > MAX_FLAG_BITS)
     throw new LayoutError(descriptor.id, `classify.${geometry.names[Math.min(level, geometry.names.length - 1)]}`, 'too many flags');
   const los = combinations(lo);
   for (const high of combinations(hi)) for (const low of los) yield { lo: low, hi: high };
+}
+
+/**
+ * Bits that no leaf or pointer of `level` has set, whatever else it has: those refused before anything is accepted. No
+ * pattern before that looks at them, so that without them an invalid entry is as invalid.
+ */
+function refusedBits({ patterns, rules }: Classification, level: number): Flags {
+  let [lo, hi, seenLo, seenHi] = [0, 0, 0, 0];
+  for (let i = 0; i < rules[level].length; i++) {
+    const { maskLo, maskHi, hasAny, anyLo, anyHi } = rules[level][i];
+    const { as } = patterns[level][i];
+    if (as !== 'reserved' && as !== 'invalid') break;
+    if (as === 'reserved' && hasAny && (maskLo | maskHi) === 0) {
+      lo |= anyLo & ~seenLo;
+      hi |= anyHi & ~seenHi;
+    }
+    seenLo |= maskLo | anyLo;
+    seenHi |= maskHi | anyHi;
+  }
+  return { lo, hi };
 }
 
 function bitCount(bits: number): number {

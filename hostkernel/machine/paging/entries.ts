@@ -225,7 +225,7 @@ export function grantsOf(descriptor: LayoutDescriptor, options: Options, geometr
     let table = made.get(all);
     if (table === undefined) {
       table = new Uint8Array(2 ** (loBits + hiBits));
-      fillKeys(table, lo | 0, loBits, hi >>> hiShift, (key) =>
+      fillKeys(table, lo | ((hi >>> hiShift) << loBits), (key) =>
         byRules(rules, grants.bits[slot], key & (2 ** loBits - 1), (key >>> loBits) << hiShift),
       );
       made.set(all, table);
@@ -235,9 +235,8 @@ export function grantsOf(descriptor: LayoutDescriptor, options: Options, geometr
   return grants;
 }
 
-/** Fills `table`: the combinations of consulted bits by `valueOf`, all other keys by what they mean without the other bits. */
-function fillKeys(table: Uint8Array, lo: number, loBits: number, hi: number, valueOf: (key: number) => number): void {
-  const consulted = lo | (hi << loBits);
+/** Fills `table`: the combinations of `consulted` bits by `valueOf`, all other keys by what they mean without the other bits. */
+export function fillKeys(table: Uint8Array, consulted: number, valueOf: (key: number) => number): void {
   for (const key of combinations(consulted)) table[key] = valueOf(key);
   for (let other = 1; other < table.length; other *= 2) {
     if ((consulted & other) !== 0) continue;

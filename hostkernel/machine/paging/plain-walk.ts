@@ -10,12 +10,14 @@ import { type Access, WRITE } from '../../base/units.ts';
 import {
   ALL_GRANTS,
   classificationFor,
+  fillKeys,
   geometryOf,
   grantPatternsOf,
   grantsOf,
   grantsOfEntry,
   PERMISSIONS,
   postOf,
+  signed,
   type Update,
 } from './entries.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_GLOBAL, ATTR_USER, ENTRY_LEAF, ENTRY_RESERVED, type PageTableFormat } from './format.ts';
@@ -115,13 +117,19 @@ export function compilePlainWalk(format: PageTableFormat, ram: WalkMemory, mode:
   /** Attributes of leaves, by the lowest bits of an entry. */
   function attributesByKey(): Uint8Array {
     const modeShift = mode === 'user' ? 0 : 3;
-    return Uint8Array.from({ length: KEYS }, (_, key) => {
+    const consulted = (grantPatternsOf(descriptor, geometry, 0, true) ?? []).reduce(
+      (bits, { mask, any }) => bits | signed(mask).lo | signed(any).lo,
+      statusLo,
+    );
+    const byKey = new Uint8Array(KEYS);
+    fillKeys(byKey, consulted & (KEYS - 1), (key) => {
       const set = grantsOfEntry(grants, 1, key, 0) & ALL_GRANTS;
       let bits = ((set >> modeShift) & PERMISSIONS) | ((set & PERMISSIONS) === 0 ? 0 : ATTR_USER);
       if ((key & status.accessedLo) === status.accessedValueLo) bits |= ATTR_ACCESSED;
       if ((key & status.dirtyLo) === status.dirtyValueLo) bits |= ATTR_DIRTY;
       return (key & status.globalLo) === 0 ? bits : bits | ATTR_GLOBAL;
     });
+    return byKey;
   }
 
   function refuse(fault: number, level: number, references: number): number {
