@@ -415,9 +415,9 @@ interface Flags {
 interface Encoder {
   /** By level: the flags of the pointer that grants most. */
   readonly tables: readonly Flags[];
-  hasLeaf(level: number): boolean;
+  readonly hasLeaf: (level: number) => boolean;
   /** The flags of the leaf that comes closest to what is asked, or null: there is none. Hot. */
-  leaf(level: number, attributes: number): Flags | null;
+  readonly leaf: (level: number, attributes: number) => Flags | null;
 }
 
 const UNKNOWN = Infinity;
