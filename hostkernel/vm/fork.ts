@@ -4,7 +4,8 @@
  *
  *   VM_INHERIT_SHARE   the same object, the same root: the word is copied, so later roots are each space's own
  *   VM_INHERIT_COPY    the same object, and both entries need a copy: whoever writes first puts a shadow in front
- *                      at once, if others write the object too, or if the entry is wired
+ *                      at once, if others write the object too, or if the entry is wired, or if it is a piece of
+ *                      a virtual page table of which another piece is inherited differently: both see all of it
  *   VM_INHERIT_NONE    nothing
  *
  * Behind a virtual page table the first access of either kind makes the shadow, because the walk writes; it is as large as
@@ -15,7 +16,7 @@
 import { type VirtualPage, WRITE } from '../base/units.ts';
 import type { VmFault } from './fault.ts';
 import type { VmMap, VmMapEntry } from './map.ts';
-import { VM_INHERIT_NONE, VM_INHERIT_SHARE } from './mman.ts';
+import { VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE } from './mman.ts';
 import { MAX_OBJECT_PAGES, type VmObject, type VmObjects } from './object.ts';
 import type { Pmap } from '../pmap/index.ts';
 
@@ -32,6 +33,7 @@ export class Fork {
   readonly #parent: ForkParent;
   readonly #ofOne: VmObject[] = []; // objects that were of one mapping before
   readonly #copied: VmMapEntry[] = []; // entries of the parent that need a copy from now on
+  readonly #kept = new Set<VmObject>(); // those behind virtual page tables that the parent goes on writing, at least in part
 
   constructor(objects: VmObjects, fault: VmFault, parent: ForkParent) {
     this.#objects = objects;
@@ -44,6 +46,9 @@ export class Fork {
    * @returns false: memory ran out, or a page could not be brought in. The caller destroys the child, then calls `undo`
    */
   fill(child: VmMap): boolean {
+    for (let entry = this.#parent.map.first; entry !== null; entry = entry.next) {
+      if (entry.format !== null && entry.object !== null && entry.inherit !== VM_INHERIT_COPY) this.#kept.add(entry.object);
+    }
     for (let entry = this.#parent.map.first; entry !== null; entry = entry.next) {
       if (entry.inherit === VM_INHERIT_NONE) continue;
       const copy = entry.inherit === VM_INHERIT_SHARE ? this.#share(entry) : this.#copy(entry);
@@ -79,7 +84,8 @@ export class Fork {
   #copy(entry: VmMapEntry): VmMapEntry | null {
     const { object } = entry;
     if (object !== null && !entry.needsCopy) {
-      if (object.kind === 'image' || object.shared || (entry.wired !== null && entry.format === null)) return this.#copyNow(entry, object);
+      const isWritten = object.kind === 'image' || object.shared || this.#kept.has(object);
+      if (isWritten || (entry.wired !== null && entry.format === null)) return this.#copyNow(entry, object);
       this.#copied.push(entry);
     }
     if (object !== null) this.#noLongerOfOne(object);
@@ -89,12 +95,15 @@ export class Fork {
     return copy;
   }
 
-  /** The child's entry with an object of its own, filled now. */
+  /** The child's entry with an object of its own, filled now. What is behind the parent's object is behind it too. */
   #copyNow(entry: VmMapEntry, object: VmObject): VmMapEntry | null {
     const isLinear = entry.format === null;
-    const own = this.#objects.create(isLinear ? entry.grow + entry.pages : MAX_OBJECT_PAGES);
-    const isCopied = isLinear ? own.copyFrom(object, entry.offset - entry.grow, own.sizePages) : own.copyFrom(object, 0, object.sizePages);
-    if (!isCopied) {
+    const first = isLinear ? entry.offset - entry.grow : 0;
+    const pages = isLinear ? entry.grow + entry.pages : MAX_OBJECT_PAGES;
+    const { backing, backingOffset } = object;
+    backing?.reference();
+    const own = backing === null ? this.#objects.create(pages) : backing.shadow(pages, backingOffset + first);
+    if (!own.copyFrom(object, first, isLinear ? pages : object.sizePages)) {
       own.release();
       return null;
     }

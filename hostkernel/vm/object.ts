@@ -370,12 +370,15 @@ export class VmObject {
   }
 
   /**
-   * Makes the pages [first, first + count) of `from` ours, from page 0 on, as they are now; waits on the spot.
+   * Makes the pages [first, first + count) of `from` ours, from page 0 on, as they are now; waits on the spot. What is
+   * behind both of us stays there.
    * @returns false: memory ran out, or the device does not deliver; some pages are here then
    */
   copyFrom(from: VmObject, first: number, count: number): boolean {
     const { pages } = this.#all;
-    for (let at = from.nextPage(first); at >= 0 && at < first + count; at = from.nextPage(at + 1)) {
+    const isBehindBoth = this.#backing !== null && this.#backing === from.#backing;
+    const next = (at: number): number => (isBehindBoth ? from.#nextOwn(at) : from.nextPage(at));
+    for (let at = next(first); at >= 0 && at < first + count; at = next(at + 1)) {
       const index = at - first;
       for (let isDone = false; !isDone; ) {
         const to = this.settle(index, true);

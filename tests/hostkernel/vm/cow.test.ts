@@ -16,6 +16,8 @@ import {
   MS_ASYNC,
   MS_SYNC,
   PROT_READ,
+  VM_INHERIT_COPY,
+  VM_INHERIT_NONE,
   VM_INHERIT_SHARE,
   type VmObject,
   type VmSpace,
@@ -94,6 +96,46 @@ describe('copies', () => {
     child.destroy();
     rig.store32(at + PAGE_SIZE, 8);
     expect(rig.load32(at)).toBe(8);
+    rig.vm.assertInvariants();
+  });
+
+  for (const [name, inherit] of [
+    ['shared', VM_INHERIT_SHARE],
+    ['not inherited', VM_INHERIT_NONE],
+  ] as const) {
+    test(`a virtual page table of which another piece is ${name} is copied when a process forks`, () => {
+      const rig = new Rig({ vpte: 'vpte-32-nx' });
+      const at = rig.space.mmap({ addr: 0, len: 2 ** 23, prot: RWX, flags: ANON | MAP_VPAGETABLE, object: null, offset: 0 });
+      rig.setMap(at, 2 ** 23, V + W + PS + M);
+      rig.store32(at, 1 * PAGE_SIZE + V + W); // frame 0, the directory: entry 0 leads to the table in frame 1
+      for (const page of [0, 1]) rig.store32(at + PAGE_SIZE + 4 * page, 9 * PAGE_SIZE + V + W); // two aliases of frame 9
+      rig.setMap(at, 2 ** 23, V + W);
+      rig.store32(at, 5);
+      rig.space.minherit(at + PAGE_SIZE, PAGE_SIZE, inherit);
+      const child = forkOf(rig.space);
+      rig.store32(at + PAGE_SIZE, 6);
+      expect([rig.load32(at), rig.load32(at, child)]).toEqual([6, 5]);
+      if (inherit === VM_INHERIT_SHARE) expect(rig.load32(at + PAGE_SIZE, child)).toBe(6);
+      rig.store32(at, 7, child);
+      expect([rig.load32(at), rig.load32(at + PAGE_SIZE)]).toEqual([6, 6]);
+      rig.vm.assertInvariants();
+    });
+  }
+
+  test('a copy made at once of a private image shows the image where nothing was written', () => {
+    const rig = new Rig();
+    const image = imageOf(rig, 2);
+    const at = rig.space.mmap({ addr: 0, len: 3 * PAGE_SIZE, prot: RW, flags: MAP_PRIVATE, object: image, offset: 0 });
+    rig.store32(at, 77);
+    rig.space.minherit(at, 3 * PAGE_SIZE, VM_INHERIT_SHARE);
+    forkOf(rig.space);
+    rig.space.minherit(at, 3 * PAGE_SIZE, VM_INHERIT_COPY);
+    const child = forkOf(rig.space); // it is shared with the first
+    image.write(PAGE_SIZE, Uint8Array.of(20));
+    expect([rig.load32(at, child), rig.load8(at + PAGE_SIZE, child)]).toEqual([77, 20]);
+    expect(rig.load8(at + 2 * PAGE_SIZE, child)).toBe(-FAULT_PROTECTION); // beyond the image
+    rig.store32(at, 78, child);
+    expect(rig.load32(at)).toBe(77);
     rig.vm.assertInvariants();
   });
 
