@@ -512,10 +512,10 @@ export class HardwarePmap implements Pmap {
     const tables = this.#tables;
     const span = tables.spans[level];
     const last = Math.min(tables.entries[level], Math.ceil((end - base) / span));
-    for (let slot = Math.max(0, Math.floor((start - base) / span)); slot < last; slot++) {
+    const begin = Math.max(0, Math.floor((start - base) / span));
+    for (let slot = tables.firstUsed(table, begin, last); slot < last; slot = tables.firstUsed(table, slot + 1, last)) {
       const first = base + slot * span;
       const word = tables.word(table, slot);
-      if (tables.isEmpty(word)) continue;
       if (level > 0 && !tables.isLeaf(level, word)) {
         yield* this.#pagesIn(tables.child(level, word), level - 1, first, start, end);
       } else {
@@ -560,9 +560,9 @@ export class HardwarePmap implements Pmap {
     const tables = this.#tables;
     this.#see(table, level, seen);
     let used = 0;
-    for (let slot = 0; slot < tables.entries[level]; slot++) {
+    const last = tables.entries[level];
+    for (let slot = tables.firstUsed(table, 0, last); slot < last; slot = tables.firstUsed(table, slot + 1, last)) {
       const word = tables.word(table, slot);
-      if (tables.isEmpty(word)) continue;
       used++;
       const page = base + slot * tables.spans[level];
       if (level === 0) {

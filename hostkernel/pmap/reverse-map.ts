@@ -133,23 +133,23 @@ export class ReverseMap {
 
   /** Panics on the first invariant that does not hold. O(frames + records ever made). */
   assertInvariants(): void {
-    const seen = new Uint8Array(this.#next.length);
+    const [head, next, back, pmap] = [this.#head, this.#next, this.#previous, this.#pmap];
     let listed = 0;
-    for (let frame = 0; frame < this.#head.length; frame++) {
+    for (let frame = 0; frame < head.length; frame++) {
       let previous = -(frame as number);
-      for (let record = this.#head[frame]; record !== 0; record = this.#next[record]) {
+      for (let record = head[frame]; record !== 0; record = next[record]) {
         kassert(frame !== 0, 'reverse map R1: frame 0 is mapped');
-        kassert(seen[record] === 0, 'reverse map R1: a record in two lists');
-        kassert(this.#previous[record] === previous, 'reverse map R1: back link');
-        kassert(this.#pmap[record >>> UNIT_SHIFT] !== FREE_UNIT, 'reverse map R2');
-        seen[record] = 1;
+        // A record has one back link: met a second time, in this list or in another, it is wrong.
+        kassert(back[record] === previous, 'reverse map R1: back link');
+        kassert(pmap[record >>> UNIT_SHIFT] !== FREE_UNIT, 'reverse map R2');
         previous = record;
         listed++;
       }
     }
-    for (let record = 0; record < this.#next.length; record++) {
-      if (seen[record] === 0) kassert(this.#next[record] === 0 && this.#previous[record] === 0, 'reverse map R3');
-    }
+    // Every listed record has a back link, so if others had links there would be more with links than are listed.
+    let linked = 0;
+    for (let record = 0; record < next.length; record++) if ((next[record] | back[record]) !== 0) linked++;
+    kassert(linked === listed, 'reverse map R3');
     kassert(listed === this.#records, 'reverse map R4');
   }
 

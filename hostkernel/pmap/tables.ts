@@ -126,6 +126,21 @@ export class Tables {
     return this.#i32[word] === this.#empty0 && (!this.#wide || this.#i32[word + 1] === this.#empty1);
   }
 
+  /** The first of the slots [slot, last) of `table` that maps something, or `last`: there is none. */
+  firstUsed(table: HostFrame, slot: number, last: number): number {
+    const i32 = this.#i32;
+    const [empty0, empty1, wide] = [this.#empty0, this.#empty1, this.#wide];
+    const stride = wide ? 2 : 1;
+    const perPage = PAGE_SIZE >>> this.#entryShift;
+    for (let at = slot; at < last; ) {
+      const end = Math.min(last, (at | (perPage - 1)) + 1); // of what is in the same page
+      for (let word = this.word(table, at); at < end; at++, word += stride) {
+        if (i32[word] !== empty0 || (wide && i32[word + 1] !== empty1)) return at;
+      }
+    }
+    return last;
+  }
+
   isLeaf(level: number, word: number): boolean {
     return this.hasLeaves[level] !== 0 && this.format.kind(level, this.lo(word), this.hi(word)) === ENTRY_LEAF;
   }

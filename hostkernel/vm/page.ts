@@ -258,21 +258,20 @@ export class VmPages implements PageSource {
 
   assertInvariants(): void {
     this.frames.assertInvariants();
-    const used = this.count(PAGE_RESIDENT) + this.count(PAGE_TABLE) + this.count(PAGE_WIRED) + this.count(PAGE_TRANSFER);
-    kassert(this.freeFrames + used === this.totalFrames, 'vm_page P1');
-    for (let frame = 0; frame < this.totalFrames; frame++) {
-      kassert(this.frames.isFree(frame as HostFrame) === (this.state[frame] === PAGE_FREE), 'vm_page P2');
-    }
     this.queues.assertInvariants();
+    let used = 0;
     for (let frame = 0; frame < this.totalFrames; frame++) {
       const state = this.state[frame];
       const isBusy = (this.flags[frame] & PG_BUSY) !== 0;
+      if (state === PAGE_RESIDENT || state === PAGE_TABLE || state === PAGE_WIRED || state === PAGE_TRANSFER) used++;
+      kassert(this.frames.isFree(frame as HostFrame) === (state === PAGE_FREE), 'vm_page P2');
       kassert((this.owner[frame] !== 0) === (state === PAGE_RESIDENT), 'vm_page P3');
       const isQueued = state === PAGE_RESIDENT && !isBusy && this.wires[frame] === 0;
       kassert((this.queues.of[frame] !== QUEUE_NONE) === isQueued, 'vm_page P4');
       kassert(this.wires[frame] === 0 || state === PAGE_RESIDENT || state === PAGE_WIRED || state === PAGE_TRANSFER, 'vm_page P5');
       kassert(!isBusy || state === PAGE_RESIDENT || state === PAGE_TRANSFER, 'vm_page P5');
     }
+    kassert(this.freeFrames + used === this.totalFrames, 'vm_page P1');
   }
 
   /** A frame of any content that becomes a page of an object and is in no queue, or 0. */

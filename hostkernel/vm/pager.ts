@@ -294,8 +294,9 @@ export class SwapPager implements Pager {
       if (request.isWrite) writing += request.frames.length;
     }
     kassert(writing === this.writing && this.#device.queued === this.#requests.size, 'pager W2: requests');
-    for (const [frame, flags] of this.#pages.flags.entries()) {
-      kassert((flags & PG_BUSY) === 0 || busy.has(frame as HostFrame), 'pager W2: busy without a request');
+    const { flags } = this.#pages;
+    for (let frame = 0; frame < flags.length; frame++) {
+      kassert((flags[frame] & PG_BUSY) === 0 || busy.has(frame as HostFrame), 'pager W2: busy without a request');
     }
   }
 

@@ -90,10 +90,12 @@ export class SwapSpace {
 
   assertInvariants(): void {
     let used = 0;
-    for (let slot = 1; slot < this.#bits.length * 32; slot++) {
-      if (!this.isUsed(slot as SwapSlot)) continue;
-      used++;
-      kassert(slot <= this.slots, 'swap S2');
+    for (let word = 0; word < this.#bits.length; word++) {
+      let rest = word === 0 ? this.#bits[0] & ~1 : this.#bits[word]; // slot 0 is none
+      for (; rest !== 0; rest &= rest - 1) {
+        used++;
+        kassert(word * 32 + 31 - Math.clz32(rest & -rest) <= this.slots, 'swap S2');
+      }
     }
     kassert(used === this.#used, 'swap S1');
     for (let word = 0; word < this.#hint; word++) kassert(this.#bits[word] === 0xffff_ffff, 'swap S3');

@@ -170,7 +170,7 @@ export class Vm {
       kassert(object.kind === 'image' ? object.references >= known : object.references === known, 'vm V4');
     }
     kassert(references.size === 0, 'vm V4: an object that is not alive');
-    for (const [frame, wired] of this.pages.wires.entries()) kassert(wired >= (wires.get(frame) ?? 0), 'vm V5');
+    for (const [frame, wired] of wires) kassert(this.pages.wires[frame] >= wired, 'vm V5');
   }
 
   /** Checks the real PTEs of one entry; returns how many there are. */
