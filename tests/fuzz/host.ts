@@ -5,7 +5,7 @@
 import { type Campaign, Coverage, type Failure, runSequences, type Sequences, type Target } from './campaign.ts';
 import { randomSteps, showStep, type Step, Twin, type TwinOptions, type Weights } from './twin.ts';
 
-export const STEPS = 100;
+export const STEPS = 250;
 
 const WEIGHTS: Weights = [
   [36, 'access'],

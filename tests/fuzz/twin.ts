@@ -109,10 +109,17 @@ interface Pair {
   readonly model: ModelSpace;
 }
 
+const formats = new Map<string, PageTableFormat>(); // compiled once for all machines
+
 function formatOf(name: string): PageTableFormat {
-  const layout = layoutByName(name);
-  if (layout === null) throw new Error(`no layout ${name}`);
-  return compileLayout(layout);
+  let format = formats.get(name);
+  if (format === undefined) {
+    const layout = layoutByName(name);
+    if (layout === null) throw new Error(`no layout ${name}`);
+    format = compileLayout(layout);
+    formats.set(name, format);
+  }
+  return format;
 }
 
 /** What the swap device holds, where it can be looked at. */
