@@ -79,7 +79,9 @@ export class IntervalTimers {
     const interval = this.#interval[which] as number;
     const due = this.#due[which] as number;
     const late = this.#time(which) - due;
-    this.#due[which] = interval === 0 ? Infinity : due + interval * (1 + Math.floor(late / interval));
+    const next = due + interval * (1 + Math.floor(late / interval));
+    // Beyond 2^53 ns an interval can be too short for the clock: then the timer ends, lest it fire for ever at one time.
+    this.#due[which] = interval === 0 || next <= this.#time(which) ? Infinity : next;
     if (which === ITIMER_REAL) this.#queue.set(this.#real, this.#due[which] as number);
     this.#expired(which);
   }

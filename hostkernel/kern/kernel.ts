@@ -317,10 +317,8 @@ export class HostKernel {
   /** Makes `lwp`, in a system call, wait. @returns what the call returns: it will be made again */
   sleepInCall(lwp: Lwp, wait: CallWait): number {
     const { call } = lwp;
-    if (call.nr === -1) {
-      call.woken = false;
-      call.expired = false;
-    }
+    call.woken = false; // a call that sleeps again was woken for nothing: a signal may end it as before
+    call.expired = false;
     call.interrupt = wait.interrupt;
     call.deadline = wait.deadline;
     this.scheduler.sleep(lwp, wait.channel, wait.deadline, wait.why);

@@ -198,7 +198,7 @@ function writePipe(p: Process, file: PipeEnd, transfer: Transfer): number {
   const length = Math.min(transfer.length, MAX_TRANSFER);
   let done = lwp.call.nr === -1 ? 0 : lwp.call.done;
   for (;;) {
-    if (done === length) return done;
+    if (done >= length) return done; // more than that, if another lwp has made the vector shorter meanwhile
     if (pipe.readers === 0) {
       if (done > 0) return done;
       p.kernel.signals.send(p, { signal: SIGPIPE, code: SI_KERNEL, pid: 0, lo: 0, hi: 0 }, lwp);

@@ -12,7 +12,7 @@ import {
   type Process,
   RUN_PREEMPTED,
 } from '../../../hostkernel/kern/index.ts';
-import { compileLayout, Machine, SV32, SV39, VPTE_32_NX, VPTE_64_NX } from '../../../hostkernel/machine/index.ts';
+import { type BlockDevice, compileLayout, Machine, SV32, SV39, VPTE_32_NX, VPTE_64_NX } from '../../../hostkernel/machine/index.ts';
 import type { Vm, VmObject } from '../../../hostkernel/vm/index.ts';
 import { buildElf, code } from '../base/elf-builder.ts';
 
@@ -30,6 +30,7 @@ export interface BootOptions extends Partial<HostKernelOptions> {
   readonly ramBytes?: number;
   readonly input?: string;
   readonly harts?: number;
+  readonly disk?: BlockDevice;
 }
 
 const TEXT = 0x10000;
@@ -40,6 +41,7 @@ export function boot(options: BootOptions = {}): Boot {
   const machine = Machine.create({
     ramBytes: options.ramBytes ?? 4 * 2 ** 20,
     harts: options.harts ?? 1,
+    ...(options.disk === undefined ? {} : { disk: options.disk }),
     console: {
       write: (_fd, bytes) => {
         written += new TextDecoder().decode(bytes);
@@ -72,12 +74,21 @@ export function boot(options: BootOptions = {}): Boot {
     finish: (process) => {
       kernel.assertInvariants();
       kernel.run();
+      settle(machine, kernel);
       kernel.assertInvariants();
       if (kernel.vm.freeFrames !== free) throw new Error(`${free - kernel.vm.freeFrames} frames are lost`);
       if (process.exitStatus === null) throw new Error('still alive');
       return process.exitStatus;
     },
   };
+}
+
+/** Lets transfers that are under way come to their end: their frames are not free before. */
+function settle(machine: Machine, kernel: HostKernel): void {
+  for (let next = kernel.vm.nextEvent(); next !== Infinity; next = kernel.vm.nextEvent()) {
+    machine.clock.charge(Math.max(0, Math.ceil(next - machine.clock.now())));
+    kernel.vm.poll();
+  }
 }
 
 /** Runs a TypeScript program alone; it must exit with code 0. `program` may be a plain function of the host. */
