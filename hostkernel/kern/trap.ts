@@ -81,6 +81,7 @@ export class Traps {
     const kernel = this.#kernel;
     kernel.counters.syscalls++;
     kernel.machine.clock.charge(SYSCALL_NS);
+    if (lwp.state === 'asleep') kernel.scheduler.rouse(lwp); // a TypeScript program that has not yielded
     if (lwp.call.nr !== -1 && !this.#mayRepeat(lwp, nr)) return -EINTR;
     const call = nr >= 0 && nr < SYSCALL_END ? SYSCALL_TABLE[nr] : null;
     if (call === null || call === undefined) return this.#unknown(lwp.process, nr);
@@ -210,7 +211,6 @@ export class Traps {
    */
   #mayRepeat(lwp: Lwp, nr: number): boolean {
     const { call } = lwp;
-    this.#kernel.scheduler.rouse(lwp);
     if (call.nr !== nr) {
       forgetCall(lwp);
       return true;
