@@ -207,11 +207,13 @@ export class GuestRunner {
         if (outcome === GUEST_WAITS) kernel.sleepForPage(lwp);
         if (outcome !== GUEST_LEAVES) continue;
         if (this.#delegated === 0) return cause;
-        guest = this.#undo();
+        guest = this.#runs[this.#delegated - 1].owner as GuestSpace;
+        const isBefore = this.#undo();
         if (lwp.process.exitStatus !== null) {
           while (this.#delegated > 0) this.#undo();
           return cause;
         }
+        if (!isBefore) continue;
         if (this.#delegated === 0) return TRAP_ECALL;
         guest = this.#returnTo(TRAP_ECALL);
       } else if (cause === TRAP_ECALL && guest.delegates !== null && this.#enterDelegated(guest)) {
@@ -265,18 +267,21 @@ export class GuestRunner {
     return this.#pop(run);
   }
 
-  /** Takes the innermost delegated RUN back: its guest's registers are in the frames, its vkernel is at the ecall again. */
-  #undo(): GuestSpace {
+  /**
+   * Takes the innermost delegated RUN back: its guest's registers are in the frames, its vkernel is at the ecall again.
+   * @returns false: the frames are gone, and the guest's registers with them. The vkernel is behind its ecall, and told so
+   */
+  #undo(): boolean {
     const run = this.#runs[this.#delegated - 1];
     const result = this.#saveDelegated(run, TRAP_BUDGET);
     run.caller.load(this.#hart);
     if (result < 0) {
-      // The frames are gone, and the guest's registers with them: say so.
       this.#hart.setPc(this.#hart.pc + 4);
       this.#hart.x[A0] = result;
       this.#hart.x[A0 + 1] = this.#hart.xlen === 32 ? 0 : -1;
     }
-    return this.#pop(run);
+    this.#pop(run);
+    return result === 0;
   }
 
   /** Writes the guest in the hart to the frames of `run`. @returns 0, or -EFAULT */

@@ -11,6 +11,8 @@ import {
   MAP_FIXED,
   MAP_SHARED,
   type Process,
+  SYS_rt_sigaction,
+  SYS_setitimer,
   SYS_vmspace_create,
   SYS_vmspace_ctl,
   SYS_vmspace_destroy,
@@ -252,4 +254,65 @@ describe('interruption', () => {
     expect(made.finish()).toEqual({ code: 3 });
     expect((vkernel as Process | null)?.exitStatus).toMatchObject({ signal: 9 });
   });
+});
+
+const JR_RA = 0x0000_8067;
+const COUNT = DATA + 0x800;
+const SIGALRM = 14;
+
+/** A vkernel whose guest runs for ever, with a timer of 20 us, and perhaps a handler that counts in COUNT. */
+function timed(isCaught: boolean, rest: readonly number[]): number[] {
+  const handler = [...li(T1, COUNT), lw(T0, 0, T1), addi(T0, T0, 1), sw(T0, 0, T1), JR_RA];
+  return [
+    j(4 * (handler.length + 1)),
+    ...handler,
+    ...prepare([addi(A0, A0, 1), j(-4)]),
+    ...(isCaught ? [...poke(DATA + 0x900, [TEXT + 4]), ...syscall(SYS_rt_sigaction, SIGALRM, DATA + 0x900, 0, 8)] : []),
+    ...poke(DATA + 0xa08, [20]), // the interval: microseconds
+    ...poke(DATA + 0xa18, [20]),
+    ...syscall(SYS_setitimer, 0, DATA + 0xa00, 0),
+    ...rest,
+  ];
+}
+
+describe.each([0, 1, 2])('a timer of the vkernel, %i kernels deep', (depth) => {
+  test.each([false, true])('interrupts its guest: the handler runs, then RUN returns 0 with trapno 0 (delegated: %s)', (delegates) => {
+    const loop = [...RUN, add(S1, S1, A0), ...note(256), ...li(T1, COUNT), lw(T0, 0, T1), ...li(T1, 5)];
+    const calls = [...loop, bne(T0, T1, -4 * loop.length), ...li(T1, COUNT), lw(T0, 0, T1), add(S1, S1, T0), ...exitS1];
+    const { status, made } = run(depth, timed(true, calls), { delegates });
+    expect(status).toEqual({ code: 5 });
+    expect(made.kernels.at(-1)?.counters.signals).toBe(5);
+  });
+
+  test.each([false, true])('ends it where it has no handler (delegated: %s)', (delegates) => {
+    const { status } = run(depth, timed(false, [...RUN, j(-4 * RUN.length)]), { delegates });
+    expect(status).toMatchObject({ signal: SIGALRM });
+  });
+});
+
+test('a vkernel whose frames are gone when its guest faults is told so, and goes on behind its call', () => {
+  const guest = [...li(T1, 0x1234), lw(T0, 0, T1), ECALL];
+  const slices = repeat([addi(T0, ZERO, 0)], 2000); // so that there is a step in between, to take the frames away in
+  const words = [...prepare(guest), ...slices, ...RUN, addi(A0, A0, 20), addi(A0, A0, 3), ...exitA0()];
+  let lost = 0;
+  const made = nestOf(
+    1,
+    (kernel) => {
+      const step = kernel.step.bind(kernel);
+      kernel.step = () => {
+        for (const { group } of made.kernels[0].processes)
+          for (const owner of group?.spaces ?? []) {
+            const space = owner.delegates?.get(ID);
+            if (space === undefined || Object.hasOwn(owner.space, 'translate')) continue;
+            const translate = owner.space.translate.bind(owner.space);
+            owner.space.translate = (va, access) => (space.runners > 0 && lost++ === 0 ? -1 : translate(va, access));
+          }
+        return step();
+      };
+      return start(words, 64)(kernel);
+    },
+    { delegates: true, timeSlice: 1500, ramBytes: 16 * 2 ** 20 },
+  );
+  expect(made.finish()).toEqual({ code: -14 + 23 });
+  expect(lost).toBeGreaterThan(0);
 });
