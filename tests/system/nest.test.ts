@@ -1,9 +1,48 @@
 /** The whole system in a host kernel that is a guest of a host kernel: nothing inside can tell, and nothing is lost. */
 import { spawnSync } from 'node:child_process';
-import { resolve } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { machineOptions } from '../../vkernel/cli/options.ts';
+import {
+  MAP_ANON,
+  MAP_FIXED,
+  MAP_SHARED,
+  SYS_vmspace_create,
+  SYS_vmspace_ctl,
+  SYS_vmspace_mmap,
+  SYS_vmspace_pwrite,
+} from '../../hostkernel/kern/index.ts';
+import { buildElf, code } from '../hostkernel/base/elf-builder.ts';
+import { A0, addi, bne, ECALL, exitA0, j, li, lw, S0, sw, syscall, T0, T1, ZERO } from '../hostkernel/kern/assembler.ts';
 import { run, type RunResult } from './stack-run.ts';
+
+/** A vkernel in RISC-V code whose guest makes that many system calls and counts them; it exits with the count. */
+function loopingVkernel(times: number): Uint8Array {
+  const [text, data, guest, id] = [0x10000, 0x20000, 0x40_0000, 7];
+  const store = (at: number, word: number): number[] => [...li(T0, word), ...li(T1, at), sw(T0, 0, T1)];
+  const program = [addi(A0, A0, 1), ECALL, j(-8)];
+  const loop = [...syscall(SYS_vmspace_ctl, id, 1, data, data + 0x200), addi(S0, S0, -1)];
+  const words = [
+    ...program.flatMap((word, i) => store(data + 0x400 + 4 * i, word | 0)),
+    ...syscall(SYS_vmspace_create, id, 0, 0),
+    ...syscall(SYS_vmspace_mmap, id, guest, 4096, 7, MAP_ANON | MAP_SHARED | MAP_FIXED, -1, 0),
+    ...syscall(SYS_vmspace_pwrite, id, data + 0x400, 4 * program.length, 0, guest),
+    ...store(data, guest),
+    ...li(S0, times),
+    ...loop,
+    bne(S0, ZERO, -4 * loop.length),
+    ...li(T1, data + 8 * A0),
+    lw(A0, 0, T1),
+    ...exitA0(),
+  ];
+  const segments = [
+    { va: text, bytes: code(words) },
+    { va: data, bytes: new Uint8Array(0), memBytes: 4096, flags: 6 },
+  ];
+  return buildElf({ xlen: 64, entry: text, segments });
+}
 
 describe.each([
   [64, [1, 3]],
@@ -59,7 +98,25 @@ describe('--nest and --harts', () => {
     expect(entriesByDepth[1]).toBeGreaterThan(entriesByDepth[2]);
   });
 
+  test('--delegate changes nothing but the number of entries, which falls in every kernel below', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'delegate-'));
+    const program = join(folder, 'vkernel');
+    writeFileSync(program, loopingVkernel(200));
+    const entries = (...args: string[]): number[] => {
+      const { status, stderr } = host('--nest', '2', ...args, '--stats', '--json', program);
+      expect(status).toBe(200);
+      return (JSON.parse(stderr) as { entriesByDepth: number[] }).entriesByDepth;
+    };
+    const [outermost, middle, own] = entries();
+    const [fewest, fewer, last] = entries('--delegate');
+    rmSync(folder, { recursive: true });
+    expect(outermost - fewest).toBeGreaterThan(200 * 5); // 8 entries a call become 2
+    expect(middle - fewer).toBeGreaterThan(200 * 3);
+    expect(own - last).toBeGreaterThan(200);
+  });
+
   test.each([
+    [{ delegate: true }, '--delegate: there is no kernel to delegate; write --nest N too'],
     [{ nest: '4' }, "--nest: '4' is none of 0 to 3 kernels"],
     [{ nest: '-1' }, "--nest: '-1' is none of 0 to 3 kernels"],
     [{ nest: 'two' }, "--nest: 'two' is none of 0 to 3 kernels"],

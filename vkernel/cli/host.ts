@@ -46,7 +46,8 @@ export function hostCommand(path: string, args: readonly string[], options: Mach
   };
   if (isNested) {
     const vpte = xlen === 64 ? formats.vpte64 : formats.vpte32;
-    nest(outer, { xlen, depth: options.nest, between, vpte, tracer, visit: (kernel) => void kernels.push(kernel), start });
+    const { nest: depth, delegate: delegates } = options;
+    nest(outer, { xlen, depth, between, vpte, delegates, tracer, visit: (kernel) => void kernels.push(kernel), start });
   } else {
     kernels.push(outer);
     start(outer);

@@ -145,6 +145,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
   machineFlags(program.command('host').description('run a static RISC-V program directly on the host kernel'))
     .option('--harts <N>', 'processors of the machine, 1 to 4', '1')
+    .option('--delegate', 'with --nest: a vkernel and its guests trap to each other, not to every kernel on the way')
     .option('--file <PATH=LOCAL>', 'a file the program can open and execute; itself is one. May be repeated', collect, [])
     .option('--sysctl <NAME=VALUE>', 'vm.vkernel_enable=0: no virtual page tables. May be repeated', collect, [])
     .argument('<PROGRAM>', 'the program, a path of this machine')

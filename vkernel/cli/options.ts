@@ -24,6 +24,8 @@ export interface MachineOptions {
   readonly cluster: number;
   /** Host kernels between the machine's own and the program's: 0 to MAX_NEST. */
   readonly nest: number;
+  /** Whether those let their vkernels run guests without them. */
+  readonly delegate: boolean;
   /** Processors of the machine. */
   readonly harts: number;
   /** Files of the host kernel: paths there, and of this machine. */
@@ -51,6 +53,7 @@ export interface RawOptions {
   readonly faultAround?: string;
   readonly cluster?: string;
   readonly nest?: string;
+  readonly delegate?: boolean;
   readonly harts?: string;
   readonly file?: readonly string[];
   readonly sysctl?: readonly string[];
@@ -131,6 +134,7 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   const nest = parseCount(raw.nest ?? '0', 0, MAX_NEST);
   const harts = parseCount(raw.harts ?? '1', 1, MAX_HARTS);
   if (nest === null) return `--nest: '${raw.nest}' is none of 0 to ${MAX_NEST} kernels`;
+  if (raw.delegate === true && nest === 0) return '--delegate: there is no kernel to delegate; write --nest N too';
   if (harts === null) return `--harts: '${raw.harts}' is none of 1 to ${MAX_HARTS} processors`;
   const files = parseFiles(raw.file ?? []);
   if (typeof files === 'string') return files;
@@ -138,6 +142,7 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   if (typeof enable === 'string') return enable;
   return {
     nest,
+    delegate: raw.delegate ?? false,
     harts,
     files,
     vkernelEnable: enable,
