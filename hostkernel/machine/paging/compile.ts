@@ -384,7 +384,12 @@ function marksOf(decoder: Decoder): PageTableFormat['marked'] {
     const name = names[Math.min(slot >> 2, names.length - 1)];
     slots.push(updatesOf(descriptor, options, { name, isLeaf: (slot & 2) !== 0, letter: (slot & 1) !== 0 ? 'w' : 'r' }));
   }
+  // All that updates can change, by level << 1 | isWrite: most entries are marked already.
+  const sets = Int32Array.from({ length: (levels + 1) * 2 }, (_, i) => everyBit(slots, i, 'setLo'));
+  const clears = Int32Array.from(sets, (_, i) => everyBit(slots, i, 'clearLo'));
   return (level, lo, hi, access: Access) => {
+    const either = (level << 1) | ((access & WRITE) !== 0 ? 1 : 0);
+    if (((~lo & sets[either]) | (lo & clears[either])) === 0) return lo;
     const kind = classify(classification, level, lo, hi) & 7;
     if (kind !== ENTRY_LEAF && kind !== ENTRY_TABLE) return lo;
     const slot = (level << 1) | (kind === ENTRY_LEAF ? 1 : 0);
@@ -402,6 +407,12 @@ function marksOf(decoder: Decoder): PageTableFormat['marked'] {
     }
     return marked;
   };
+}
+
+/** The bits that updates of pointers or leaves have in `field`, for level << 1 | isWrite. */
+function everyBit(slots: readonly (readonly Update[])[], either: number, field: 'setLo' | 'clearLo'): number {
+  const table = ((either & ~1) << 1) | (either & 1);
+  return [...slots[table], ...slots[table | 2]].reduce((bits, update) => bits | update[field], 0);
 }
 
 // -------------------------------------------------------------------------------------------------------- encoding
