@@ -92,7 +92,9 @@ export class FrameAllocator {
     this.#block = new Int32Array(runs);
     this.#chain = new Int32Array(runs).fill(NO_RUN);
     this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(runs + 1))).fill(NO_RUN);
-    for (let frame = 1; frame < frames; frame++) this.#bits[frame >>> 5] |= 1 << (frame & 31);
+    this.#bits.fill(0xffffffff, 0, frames >>> 5);
+    if ((frames & 31) !== 0) this.#bits[frames >>> 5] = 2 ** (frames & 31) - 1;
+    this.#bits[0] &= ~1; // frame 0
     for (let run = runs - 1; run >= 0; run--) {
       for (let word = 0; word < 1 << this.#wordShift; word++) {
         if (this.#bits[(run << this.#wordShift) + word] !== 0) this.#summary[run] |= 1 << word;
