@@ -33,6 +33,7 @@ export class Fork {
   readonly #parent: ForkParent;
   readonly #ofOne: VmObject[] = []; // objects that were of one mapping before
   readonly #copied: VmMapEntry[] = []; // entries of the parent that need a copy from now on
+  readonly #made = new Map<VmObject, VmObject>(); // behind virtual page tables: the parent's object, and its copy in the child
   readonly #kept = new Set<VmObject>(); // those behind virtual page tables that the parent goes on writing, at least in part
 
   constructor(objects: VmObjects, fault: VmFault, parent: ForkParent) {
@@ -95,8 +96,24 @@ export class Fork {
     return copy;
   }
 
-  /** The child's entry with an object of its own, filled now. What is behind the parent's object is behind it too. */
+  /** The child's entry with an object of its own, filled now; the pieces of a virtual page table stay one image. */
   #copyNow(entry: VmMapEntry, object: VmObject): VmMapEntry | null {
+    const isLinear = entry.format === null;
+    const made = isLinear ? undefined : this.#made.get(object);
+    made?.reference();
+    const own = made ?? this.#duplicate(entry, object);
+    if (own === null) return null;
+    if (!isLinear) this.#made.set(object, own);
+    const copy = entry.copy(entry.start, entry.end);
+    object.release(); // the reference of the copy
+    copy.object = own;
+    copy.shared = false;
+    if (isLinear) copy.offset = entry.grow;
+    return copy;
+  }
+
+  /** A copy of what `entry` sees of `object`. What is behind the object is behind the copy too. */
+  #duplicate(entry: VmMapEntry, object: VmObject): VmObject | null {
     const isLinear = entry.format === null;
     const first = isLinear ? entry.offset - entry.grow : 0;
     const pages = isLinear ? entry.grow + entry.pages : MAX_OBJECT_PAGES;
@@ -109,12 +126,7 @@ export class Fork {
     }
     own.oneMapping = isLinear;
     own.vpagetable = !isLinear;
-    const copy = entry.copy(entry.start, entry.end);
-    object.release(); // the reference of the copy
-    copy.object = own;
-    copy.shared = false;
-    if (isLinear) copy.offset = entry.grow;
-    return copy;
+    return own;
   }
 
   #noLongerOfOne(object: VmObject): void {

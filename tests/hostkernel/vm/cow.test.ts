@@ -108,7 +108,7 @@ describe('copies', () => {
       const at = rig.space.mmap({ addr: 0, len: 2 ** 23, prot: RWX, flags: ANON | MAP_VPAGETABLE, object: null, offset: 0 });
       rig.setMap(at, 2 ** 23, V + W + PS + M);
       rig.store32(at, 1 * PAGE_SIZE + V + W); // frame 0, the directory: entry 0 leads to the table in frame 1
-      for (const page of [0, 1]) rig.store32(at + PAGE_SIZE + 4 * page, 9 * PAGE_SIZE + V + W); // two aliases of frame 9
+      for (const page of [0, 1, 2]) rig.store32(at + PAGE_SIZE + 4 * page, 9 * PAGE_SIZE + V + W); // aliases of frame 9
       rig.setMap(at, 2 ** 23, V + W);
       rig.store32(at, 5);
       rig.space.minherit(at + PAGE_SIZE, PAGE_SIZE, inherit);
@@ -118,6 +118,7 @@ describe('copies', () => {
       if (inherit === VM_INHERIT_SHARE) expect(rig.load32(at + PAGE_SIZE, child)).toBe(6);
       rig.store32(at, 7, child);
       expect([rig.load32(at), rig.load32(at + PAGE_SIZE)]).toEqual([6, 6]);
+      expect(rig.load32(at + 2 * PAGE_SIZE, child)).toBe(7); // on the other side of the piece
       rig.vm.assertInvariants();
     });
   }
