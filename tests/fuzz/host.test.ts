@@ -19,6 +19,7 @@ test('fifty thousand random operations on memory do what the slow model does', (
 test('no hart keeps a translation that was invalidated', () => {
   const { failures, coverage } = fuzzStale({ seed: 3, from: 0, cases: STALE_CASES });
   expect(failures.map(({ error }) => error.message)).toEqual([]);
+  for (const action of ['protect', 'unmap', 'inval', 'forget']) expect(coverage.of('scattered', action), action).toBeGreaterThan(0);
   // The first case, and one in so many, is a large machine of four harts instead.
   for (const harts of [1, 2, 3, 4]) expect(coverage.of('machines', `${harts} harts`)).toBeGreaterThanOrEqual(STALE_CASES / 4 - 1);
 }, 600_000);

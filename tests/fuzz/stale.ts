@@ -27,6 +27,7 @@ const WEIGHTS: Weights = [
   [2, 'lock'],
   [1, 'unlock'],
   [4, 'inval-many'],
+  [3, 'scattered'],
 ];
 
 const LARGE_EVERY = 12;
@@ -38,7 +39,7 @@ const LARGE_WEIGHTS: Weights = [
 ];
 
 function machineOf(index: number): TwinOptions {
-  if (index % LARGE_EVERY === 0) return { frames: 1280, harts: 4, mmu: 'sv39', vpte: 'vpte-64-nx', swapPages: 4096 };
+  if (index % LARGE_EVERY === 0) return { frames: 2048, harts: 4, mmu: 'sv39', vpte: 'vpte-64-nx', swapPages: 4096 };
   const [mmu, vpte] = [
     ['sv39', 'vpte-64-nx'],
     ['sv32', 'vpte-32-nx'],

@@ -49,6 +49,8 @@ export const WINDOW = 32; // pages in which all mappings lie
 const FIRST = 2 ** 18 - 8; // first of them: on both sides of a gigabyte, so on two tables at least
 const LARGE = 2 ** 16; // where it makes large pages
 const LARGE_PAGES = 512;
+const SCATTERED = 32; // pages, more than the TLB is told of one by one,
+const STRIDE = 49; // and so many pages apart that all of it is forgotten instead of a range
 const SCRATCH = 2 ** 17; // where a space makes pressure
 const IMAGE_PAGES = 24;
 const IMAGES = 2;
@@ -381,6 +383,8 @@ export class Twin {
         return 'ok';
       case 'pressure':
         return this.#pressure(60 + (n[1] % 200));
+      case 'scattered':
+        return this.#scattered(pair, n);
       case 'large':
         return this.#large(pair, n);
       case 'time':
@@ -722,6 +726,39 @@ export class Twin {
     return count > 120 ? 'much' : 'little';
   }
 
+  /** Pages far apart, in use on every hart, that lose rights in one call. */
+  #scattered({ real, calls }: Pair, n: readonly number[]): string {
+    const addr = LARGE * PAGE_SIZE;
+    const len = SCATTERED * STRIDE * PAGE_SIZE;
+    const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANON;
+    expect(real.mmap({ addr, len, prot: 3, flags, object: null, offset: 0 }), addr, 'mmap');
+    const running = this.machine.mmu.hart;
+    const at = (i: number): number => addr + i * STRIDE * PAGE_SIZE;
+    for (let i = 0; i < SCATTERED; i += 1) {
+      if (real.translate(at(i), WRITE) < 0) throw new Error(`scattered: page ${i} cannot be written (${real.lastRefusal.reason})`);
+    }
+    for (let hart = 0; hart < this.#options.harts; hart += 1) {
+      this.machine.select(hart);
+      for (let i = 0; i < SCATTERED; i += 1) real.context.lookup(at(i), WRITE);
+    }
+    this.machine.select(n[2] % this.#options.harts); // who tells the others
+    const action = ['protect', 'unmap', 'inval', 'forget'][n[1] % 4];
+    if (action === 'protect') expect(calls.mprotect(addr, len, READ), 0, 'mprotect');
+    else if (action === 'unmap') expect(calls.munmap(addr, len), 0, 'munmap');
+    else if (action === 'inval') expect(calls.mcontrol(addr, len, MADV_INVAL, 0), 0, 'INVAL');
+    else expect(calls.madvise(addr, len, MADV_DONTNEED), 0, 'madvise');
+    const denied = action === 'protect' ? WRITE : READ;
+    for (let hart = 0; hart < this.#options.harts; hart += 1) {
+      this.machine.select(hart);
+      for (let i = 0; i < SCATTERED; i += 1) {
+        if (real.context.lookup(at(i), denied) >= 0) throw new Error(`scattered: hart ${hart} still has page ${i} after ${action}`);
+      }
+    }
+    this.machine.select(running);
+    if (action !== 'unmap') expect(calls.munmap(addr, len), 0, 'munmap');
+    return action;
+  }
+
   /** Two megabytes that become a large page, one thing that breaks it, and what must come of that on every hart. */
   #large({ real, calls }: Pair, n: readonly number[]): string {
     const addr = LARGE * PAGE_SIZE;
@@ -754,7 +791,7 @@ export class Twin {
     if (action === 'protect') expect(calls.mprotect(from, len, READ), 0, 'mprotect');
     else if (action === 'unmap') expect(calls.munmap(from, len), 0, 'munmap');
     else if (action === 'inval') expect(real.mcontrol(from, len, MADV_INVAL, 0), 0, 'INVAL');
-    else if (action === 'pressure') this.#pressure(900);
+    else if (action === 'pressure') this.#pressure(Math.floor(0.9 * this.#options.frames));
     else child = real.fork();
     const harts = denied === 0 ? 0 : this.#options.harts;
     for (let hart = 0; hart < harts; hart += 1) {
