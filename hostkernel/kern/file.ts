@@ -7,8 +7,8 @@
  */
 
 import { kassert } from '../base/assert.ts';
-import { EBADF, EFBIG, EINVAL, ENOSPC } from '../base/errno.ts';
-import { type ObjectPage, PAGE_SIZE, pagesOf } from '../base/units.ts';
+import { EBADF, EFBIG, EINVAL, EIO, ENOSPC } from '../base/errno.ts';
+import { PAGE_SIZE, pagesOf } from '../base/units.ts';
 import type { Console } from '../machine/index.ts';
 import type { Vm, VmObject } from '../vm/index.ts';
 import type { Pipe } from './pipe.ts';
@@ -71,14 +71,19 @@ export class MemoryFile {
   /**
    * Makes the file `size` bytes long. What is cut off is lost, what is added is a hole; an access through a mapping
    * beyond the last page is SIGBUS.
-   * @param size any number @returns 0; -EINVAL negative; -EFBIG more than MAX_FILE_BYTES
+   * @param size any number
+   * @returns 0; or, and nothing is cut off, -EINVAL negative; -EFBIG more than MAX_FILE_BYTES; -EIO the page that is cut in
+   *   two is on the swap device and cannot be brought in
    */
   truncate(size: number): number {
     if (size < 0) return -EINVAL;
     if (size > MAX_FILE_BYTES) return -EFBIG;
+    if (size < this.#size && size % PAGE_SIZE !== 0) {
+      const cut = Math.floor(size / PAGE_SIZE); // in two
+      const rest = new Uint8Array(PAGE_SIZE - (size % PAGE_SIZE));
+      if (this.object.nextPage(cut) === cut && this.object.write(size, rest) < rest.length) return -EIO;
+    }
     this.object.resize(pagesOf(size));
-    const cut = Math.floor(size / PAGE_SIZE) as ObjectPage; // in two; beyond the object if the size is whole pages
-    if (size < this.#size && this.object.nextPage(cut) === cut) this.object.write(size, new Uint8Array(PAGE_SIZE - (size % PAGE_SIZE)));
     this.#size = size;
     return 0;
   }

@@ -115,7 +115,8 @@ export function sysMemfdCreate(p: Process, args: SyscallArgs): number {
 /**
  * ftruncate(fd, size): sets the size of a memory image. New bytes are holes; what is cut off is lost.
  * @param args fd; size: bytes
- * @returns 0; or -EBADF; -EINVAL no memory image, or size < 0; -EFBIG size is beyond what an object can have
+ * @returns 0; or -EBADF; -EINVAL no memory image, or size < 0; -EFBIG size is beyond what an object can have;
+ *   -EIO the page that is cut in two cannot be brought in: nothing has changed
  */
 export function sysFtruncate(p: Process, args: SyscallArgs): number {
   const file = p.files.get(args.int(0));

@@ -35,6 +35,7 @@ export class Fork {
   readonly #copied: VmMapEntry[] = []; // entries of the parent that need a copy from now on
   readonly #made = new Map<VmObject, VmObject>(); // behind virtual page tables: the parent's object, and its copy in the child
   readonly #kept = new Set<VmObject>(); // those behind virtual page tables that the parent goes on writing, at least in part
+  readonly #shared: VmMapEntry[] = []; // entries of the parent that were not shared before
 
   constructor(objects: VmObjects, fault: VmFault, parent: ForkParent) {
     this.#objects = objects;
@@ -71,13 +72,15 @@ export class Fork {
 
   /** There is no child, and its map is empty again. */
   undo(): void {
-    for (const object of this.#ofOne) object.oneMapping = true;
+    for (const object of this.#ofOne) object.oneMapping = !object.hasShadows; // an entry that is to be shared may have got one
+    for (const entry of this.#shared) entry.shared = false;
   }
 
   #share(entry: VmMapEntry): VmMapEntry {
     if (entry.needsCopy) this.#fault.makeOwn(this.#parent.map, entry);
     this.#noLongerOfOne(entry.object ?? this.#fault.makeObject(entry));
     if (entry.object !== null) entry.object.shared = true;
+    if (!entry.shared) this.#shared.push(entry);
     entry.shared = true;
     return entry.copy(entry.start, entry.end);
   }

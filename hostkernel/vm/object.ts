@@ -217,6 +217,10 @@ export class VmObject {
     return this.#backingOffset;
   }
 
+  get hasShadows(): boolean {
+    return this.#firstShadow !== null;
+  }
+
   /** The objects we are the backing of. */
   *shadows(): Generator<VmObject> {
     for (let shadow = this.#firstShadow; shadow !== null; shadow = shadow.#nextShadow) yield shadow;

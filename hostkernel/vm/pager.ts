@@ -204,6 +204,7 @@ export class SwapPager implements Pager {
     kassert(slot !== NO_SLOT, 'pager: page has no copy');
     this.#copies[owner]?.remove(index);
     this.#enter(to, toIndex, slot);
+    if (this.#errors.delete(owner * OBJECT_PAGES + index)) this.#errors.add(to * OBJECT_PAGES + toIndex);
   }
 
   next(owner: number, from: number): number {

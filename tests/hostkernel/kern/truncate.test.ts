@@ -1,5 +1,6 @@
 /** ftruncate where the page that it cuts in two has left RAM. */
 import { expect, test } from 'vitest';
+import { EIO } from '../../../hostkernel/base/errno.ts';
 import {
   type Host,
   MAP_ANON,
@@ -10,7 +11,7 @@ import {
   SYS_pread64,
   SYS_pwrite64,
 } from '../../../hostkernel/kern/index.ts';
-import { Machine, memoryDisk } from '../../../hostkernel/machine/index.ts';
+import { FaultyDevice, Machine, memoryDisk } from '../../../hostkernel/machine/index.ts';
 import { boot, plain } from './boot.ts';
 
 const FRAMES = 128;
@@ -41,6 +42,32 @@ test('what a file loses is zero when it grows again, also if the cut goes throug
       expect(host.syscall(SYS_ftruncate, fd, PAGE)).toBe(0);
       expect(host.syscall(SYS_pread64, fd, buffer, PAGE, 0)).toBe(PAGE);
       expect([host.memory.load8(buffer + 99), host.memory.load8(buffer + 100), host.memory.load8(buffer + PAGE - 1)]).toEqual([7, 0, 0]);
+    }),
+    64,
+  );
+  expect(booted.finish(process)).toMatchObject({ code: 0 });
+});
+
+test('a file whose cut page the device does not deliver keeps what it has', () => {
+  let isBroken = false;
+  const disk = new FaultyDevice(memoryDisk(1024 * PAGE), (request) => (isBroken && !request.isWrite ? 'error' : 'done'));
+  const machine = Machine.create({ ramBytes: FRAMES * PAGE, disk });
+  if (machine === null) throw new Error('no machine');
+  const booted = boot({ machine });
+  const process = booted.kernel.spawnBody(
+    'test',
+    plain((host) => {
+      const buffer = host.syscall(SYS_mmap, 0, PAGE, 3, MAP_PRIVATE | MAP_ANON, -1, 0);
+      const fd = host.syscall(SYS_memfd_create, 0, 0);
+      host.memory.fill(buffer, PAGE, 7);
+      expect(host.syscall(SYS_pwrite64, fd, buffer, PAGE, 0)).toBe(PAGE);
+      press(host);
+      host.memory.load8(buffer);
+      isBroken = true;
+      expect(host.syscall(SYS_ftruncate, fd, 100)).toBe(-EIO);
+      isBroken = false;
+      expect(host.syscall(SYS_pread64, fd, buffer, PAGE, 0)).toBe(PAGE);
+      expect([host.memory.load8(buffer), host.memory.load8(buffer + PAGE - 1)]).toEqual([7, 7]);
     }),
     64,
   );

@@ -344,3 +344,18 @@ describe('from behind', () => {
     rig.vm.assertInvariants();
   });
 });
+
+test('a fork that is refused leaves what was to be shared private, and what got a shadow with it', () => {
+  const rig = new Rig({ frames: 64 });
+  const at = anonymous(rig, 2);
+  rig.store32(at, 1);
+  rig.store32(at + PAGE_SIZE, 2);
+  forkOf(rig.space).destroy(); // the entry still needs a copy, and its object is of one mapping again
+  rig.space.minherit(at + PAGE_SIZE, PAGE_SIZE, VM_INHERIT_SHARE);
+  const wired = rig.space.mmap({ addr: at + 2 ** 30, len: 36 * PAGE_SIZE, prot: RW, flags: ANON, object: null, offset: 0 });
+  expect(rig.space.mlock(wired, 36 * PAGE_SIZE)).toBe(0); // to be copied at once, and too large for that
+  expect(rig.space.fork()).toBeNull();
+  rig.vm.assertInvariants();
+  expect(rig.space.map.entries.map((entry) => entry.shared)).toEqual([false, false, false]);
+  expect([rig.load32(at), rig.load32(at + PAGE_SIZE)]).toEqual([1, 2]);
+});

@@ -449,3 +449,32 @@ test('what a real PTE says of a page is in its flags when the page goes', () => 
   expect(object.lookup(1 as ObjectPage)).toBe(0);
   expect(rig.load32(at + PAGE_SIZE)).toBe(5);
 });
+
+test('an error of a page that was merged into a shadow is told there, and not to who gets the id', () => {
+  let isBroken = false;
+  const disk = new FaultyDevice(memoryDisk(SWAP), (request) => (isBroken && !request.isWrite ? 'error' : 'done'));
+  const rig = new Rig({ frames: 64, disk });
+  const { objects } = rig.vm;
+  const behind = objects.create(1);
+  behind.write(0, Uint8Array.of(7));
+  const press = objects.create(200);
+  const first = objects.create(1);
+  for (let page = 0; page < 200; page++) press.write(page * PAGE_SIZE, Uint8Array.of(1));
+  expect(behind.lookup(0 as ObjectPage)).toBe(0);
+  press.release();
+  first.release();
+  settle(rig);
+  isBroken = true;
+  expect(behind.readable(0 as ObjectPage)).toBe(-1); // PAGE_WAIT; who waits never asks again
+  settle(rig);
+  isBroken = false;
+  const shadow = behind.shadow(1, 0);
+  shadow.collapse();
+  const id = behind.id;
+  expect(shadow.readable(0 as ObjectPage)).toBe(-2); // PAGE_ERROR
+  expect(shadow.settle(0, false)).toBeGreaterThan(0);
+  const next = objects.create(1);
+  expect(next.id).toBe(id);
+  shadow.release();
+  next.release();
+});
