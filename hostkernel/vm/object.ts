@@ -691,7 +691,11 @@ export class VmObject {
   #copyUp(index: ObjectPage): number {
     const all = this.#all;
     const source = this.bringIn(index);
-    if (source === PAGE_ZERO) return this.#fillZero(index);
+    if (source === PAGE_ZERO) {
+      const zeros = this.#fillZero(index);
+      if (zeros > 0) all.pages.flags[zeros] |= PG_DIRTY; // an image behind us may come to have the page
+      return zeros;
+    }
     if (source <= 0) return source;
     const frame = all.pages.allocate(this.id, index, this.#sizePages);
     if (frame === NO_FRAME) return PAGE_NONE;

@@ -546,18 +546,20 @@ export class Twin {
 
   /** mlock of linear memory; what it does to virtual page tables is tested by hand. */
   #lock({ calls, model }: Pair, start: number, pages: number): string {
-    let isPossible = model.isCovered(start, pages);
+    let last = model.isCovered(start, pages) ? start + pages : start; // how far it gets
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
       if (mapping?.isVpagetable === true) return 'virtual page table';
-      if (mapping !== undefined && ((mapping.prot & 7) === 0 || mapping.index >= mapping.memory.sizePages)) isPossible = false;
+      if (mapping === undefined) continue;
+      if ((mapping.prot & 7) === 0 || mapping.index >= mapping.memory.sizePages) last = Math.min(last, page);
     }
+    const isPossible = last === start + pages;
     expect(calls.mlock(start * PAGE_SIZE, pages * PAGE_SIZE), isPossible ? 0 : -ENOMEM, 'mlock');
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
       if (mapping === undefined) continue;
       if (isPossible) mapping.isWired = true;
-      if (isPossible && (mapping.prot & WRITE) !== 0) mapping.memory.own(mapping.index); // no later write meets a copy
+      if (page < last && (mapping.prot & WRITE) !== 0) mapping.memory.own(mapping.index); // no later write meets a copy
       // It may have been faulted in, whatever came of the call.
       const rights = (mapping.prot & WRITE) !== 0 ? mapping.prot | READ : mapping.prot;
       model.cached.set(page, { memory: mapping.memory, index: mapping.index, rights });

@@ -22,6 +22,7 @@ import {
   type VmObject,
   type VmSpace,
 } from '../../../hostkernel/vm/index.ts';
+import { PG_DIRTY } from '../../../hostkernel/vm/page.ts';
 import { A, Guest, M, PS, V, W } from './guest.ts';
 import { Rig, RW, RWX } from './rig.ts';
 
@@ -122,6 +123,16 @@ describe('copies', () => {
       rig.vm.assertInvariants();
     });
   }
+
+  test('a page of zeros in front of an image is kept when memory is short, for the image may come to have the page', () => {
+    const rig = new Rig();
+    const image = rig.vm.createObject(1);
+    const at = rig.space.mmap({ addr: 0, len: PAGE_SIZE, prot: RW, flags: MAP_PRIVATE, object: image, offset: 0 });
+    expect(rig.space.mlock(at, PAGE_SIZE)).toBe(0); // a fault for writing, without a write
+    const frame = rig.space.map.lookup(at / PAGE_SIZE)?.object?.lookup(0 as ObjectPage) ?? 0;
+    expect(frame).not.toBe(0);
+    expect(rig.vm.pages.flags[frame] & PG_DIRTY).not.toBe(0);
+  });
 
   test('a copy made at once of a private image shows the image where nothing was written', () => {
     const rig = new Rig();
