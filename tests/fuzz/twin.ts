@@ -452,9 +452,17 @@ export class Twin {
 
   /** A copy into the kernel over several pages: as far as they can be read. */
   #copyIn(pair: Pair, start: number, pages: number, n: readonly number[]): string {
-    // What is readable, page by page, is found by accesses; then nothing needs a fault but what is evicted meanwhile.
+    // What is readable, page by page, is found by accesses. The walk for one page may copy a table that is another's data,
+    // and so drop what that one was read through: then its tables count as they are now, and all are looked at again.
     let readable = 0;
-    while (readable < pages && this.#access(pair, start + readable, 0, n).startsWith('read')) readable += 1;
+    const dropped = (): boolean => {
+      for (let i = 0; i < readable; i += 1) if (pair.real.pmap.rights((start + i) as VirtualPage) === 0) return true;
+      return false;
+    };
+    do {
+      readable = 0;
+      while (readable < pages && this.#access(pair, start + readable, 0, n).startsWith('read')) readable += 1;
+    } while (dropped());
     const bytes = new Uint8Array(pages * PAGE_SIZE);
     expect(pair.real.copyIn(start * PAGE_SIZE, bytes), readable * PAGE_SIZE, 'copyIn');
     const words = new Int32Array(bytes.buffer);
