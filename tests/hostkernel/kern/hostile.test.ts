@@ -176,7 +176,7 @@ test('a TypeScript program with random system calls and addresses', () => {
       };
       finish(machine, machine.kernel.spawnBody('hostile', body, xlen));
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 
@@ -220,7 +220,7 @@ test('a RISC-V program with random system calls', () => {
       if ('reason' in process) throw new Error(process.reason);
       finish(machine, process);
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 

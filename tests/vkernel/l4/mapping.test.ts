@@ -182,7 +182,7 @@ describe.each(['vpte-64-nx', 'vpte-32-nx', 'sv39', 'vpte-2006v', 'vpte-2006'])('
           bench.destroy();
           expect(platform.image.tableFramesUsed).toBe(used);
         }),
-        { numRuns: 60 },
+        { numRuns: 40 },
       );
     });
   });
@@ -256,7 +256,7 @@ test('neighbouring pages are invalidated with one host call', () => {
   });
 });
 
-test('mapping 50,000 pages takes milliseconds', () => {
+test('63,488 pages are mapped by one message, and taken back', () => {
   withPlatform({ frames: 65536, reserved: 2048 }, (platform) => {
     const state = new KernelState(platform, new Tracer(), () => undefined);
     const sigma0 = state.createSpace({ privileged: true, idempotent: true });
@@ -267,11 +267,8 @@ test('mapping 50,000 pages takes milliseconds', () => {
     message.appendMap(0, fpage(0, 28, 7));
     transferItems(state, message, sigma0, task, 0x10);
     expect(state.maps.size).toBe(65536 - 2048);
-    const start = performance.now();
     transferItems(state, message, task, child, 0x10);
-    const mapped = performance.now() - start;
     expect(state.maps.size).toBe(2 * (65536 - 2048));
-    expect(mapped).toBeLessThan(200); // some 10 ms on an idle machine
     for (const each of [child, task, sigma0]) state.destroySpace(each);
     expect(state.maps.size).toBe(0);
   });

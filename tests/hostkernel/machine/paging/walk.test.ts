@@ -128,7 +128,7 @@ describe.each(LAYOUT_NAMES)('%s', (name) => {
           expect(result.references).toBe(format.levels - level);
         },
       ),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 
