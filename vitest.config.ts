@@ -5,7 +5,6 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     testTimeout: 60_000,
     pool: 'threads',
-    isolate: false, // no module keeps state, and warm kernels are fast kernels
     maxWorkers: 2,
   },
 });
