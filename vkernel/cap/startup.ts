@@ -46,6 +46,8 @@ export interface StartupData {
   readonly memoryControl: number;
   readonly masterControl: number; // physmem's root control: bootstrap tasks only
   readonly taskMaster: number;
+  readonly pager: ThreadId; // a further thread of the task, active and without program: to be its pager
+  readonly policyServer: ThreadId; // NIL: nobody divides the memory
 }
 
 const FIELDS: readonly (keyof StartupData)[] = [
@@ -60,6 +62,8 @@ const FIELDS: readonly (keyof StartupData)[] = [
   'memoryControl',
   'masterControl',
   'taskMaster',
+  'pager',
+  'policyServer',
 ];
 
 /** The record as bytes of `wordBits` words, to be written at STARTUP_DATA. */

@@ -4,7 +4,7 @@
  *
  *   sigma0 --all memory--> wortel --GET_MEM--> physmem            frames, mapped 1:1
  *                             |   --capability requests--> physmem   controls and containers for the others
- *                             |   --startup page--> task, then the root task
+ *                             |   --startup page--> task, then policy, then the root task
  *
  * wortel never calls a server: each pulls what it needs, so that while one boots the others can still print and die.
  * Not here: what the calls mean (interface.ts), what a server finds in its startup page (cap/startup.ts).
@@ -74,19 +74,29 @@ import {
 export const TASK_KERNEL = 1; // sigma0, wortel
 export const TASK_PHYSMEM = 2;
 export const TASK_TASK = 3;
+export const TASK_POLICY = 4;
 export const TASK_ROOT = 5;
 const PHYSMEM_THREAD = USER_BASE + 3;
 const TASK_THREAD = USER_BASE + 7;
+const POLICY_PAGER = USER_BASE + 8; // kept for a pager of the task server, which needs none
+const POLICY_THREAD = USER_BASE + 9;
 const ROOT_THREAD = USER_BASE + 10;
 const FIRST_FREE_THREAD = USER_BASE + 11;
 
 const BOOT_STEP_LIMIT = timeout(5_000_000); // microseconds without a message while the boot is unfinished
 
-/** What the boot loader hands over: the programs of the servers, and how many pages each is guaranteed. */
+/** The program of a server, and how many pages it is guaranteed. */
+export interface BootModule {
+  readonly body: L4Body;
+  readonly pages: number;
+}
+
+/** What the boot loader hands over. Without a policy server memory stays first come, first served. */
 export interface BootModules {
   readonly physmem: L4Body;
-  readonly task: { readonly body: L4Body; readonly pages: number };
-  readonly root: { readonly body: L4Body; readonly pages: number };
+  readonly task: BootModule;
+  readonly policy?: BootModule;
+  readonly root: BootModule;
 }
 
 /** A line of the boot log: who says what. */
@@ -111,9 +121,11 @@ class Wortel {
   readonly #log: BootLog;
   readonly #physmem: ThreadId;
   readonly #task: ThreadId;
+  readonly #policy: ThreadId;
+  readonly #policyPager: ThreadId;
   readonly #root: ThreadId;
   /** Task id a capability id belongs to; index 0 is nobody's. */
-  readonly #capabilities: readonly number[] = [0, TASK_PHYSMEM, TASK_TASK, TASK_ROOT];
+  readonly #capabilities: readonly number[] = [0, TASK_PHYSMEM, TASK_TASK, TASK_ROOT, TASK_POLICY];
   #requests: CapabilityRequest[] = [];
   #nextRequest = 0;
   #taskRequests: { readonly task: number; readonly threads: readonly ThreadId[]; handle: number }[] = [];
@@ -131,6 +143,8 @@ class Wortel {
     this.#log = log;
     this.#physmem = threadId(PHYSMEM_THREAD, TASK_PHYSMEM, l4.wordBits);
     this.#task = threadId(TASK_THREAD, TASK_TASK, l4.wordBits);
+    this.#policy = threadId(POLICY_THREAD, TASK_POLICY, l4.wordBits);
+    this.#policyPager = threadId(POLICY_PAGER, TASK_POLICY, l4.wordBits);
     this.#root = threadId(ROOT_THREAD, TASK_ROOT, l4.wordBits);
     this.#memoryShift = l4.wordBits === 32 ? 31 : 47;
   }
@@ -148,22 +162,24 @@ class Wortel {
   *#prepare(): Generator<L4Wait, string | null> {
     yield* this.#fromSigma0(fpage(0, FPAGE_MIN_SHIFT, RIGHTS_ALL)); // page 0 is nobody's; refused where it is not memory
     const areas = yield* this.#fromSigma0(fpageAny(FPAGE_MIN_SHIFT + 1, RIGHTS_ALL));
-    const taskStartup = yield* this.#fromSigma0(fpageAny(STARTUP_SHIFT, RIGHTS_ALL));
-    const rootStartup = yield* this.#fromSigma0(fpageAny(STARTUP_SHIFT, RIGHTS_ALL));
-    if (areas === FPAGE_NIL || taskStartup === FPAGE_NIL || rootStartup === FPAGE_NIL) return 'too little memory for the startup pages';
-    const { task, root } = this.#modules;
+    const { task, policy, root } = this.#modules;
+    const ordinary = [
+      { task: TASK_TASK, pages: task.pages, threads: [this.#task] },
+      ...(policy === undefined ? [] : [{ task: TASK_POLICY, pages: policy.pages, threads: [this.#policy, this.#policyPager] }]),
+      { task: TASK_ROOT, pages: root.pages, threads: [this.#root] },
+    ];
+    const startups: Fpage[] = [];
+    for (const _ of ordinary) startups.push(yield* this.#fromSigma0(fpageAny(STARTUP_SHIFT, RIGHTS_ALL)));
+    if (areas === FPAGE_NIL || startups.includes(FPAGE_NIL)) return 'too little memory for the startup pages';
     this.#requests = [
-      { task: TASK_TASK, pages: task.pages, memory: FPAGE_NIL, handle: 0 },
-      { task: TASK_ROOT, pages: root.pages, memory: FPAGE_NIL, handle: 0 },
-      { task: TASK_TASK, pages: 0, memory: taskStartup, handle: 0 },
-      { task: TASK_ROOT, pages: 0, memory: rootStartup, handle: 0 },
+      ...ordinary.map((each) => ({ task: each.task, pages: each.pages, memory: FPAGE_NIL, handle: 0 })),
+      ...ordinary.map((each, i) => ({ task: each.task, pages: 0, memory: startups[i] as Fpage, handle: 0 })),
       { task: TASK_ROOT, pages: 0, memory: null, handle: 0 },
     ];
     this.#taskRequests = [
       { task: TASK_KERNEL, threads: [this.#sigma0, this.#l4.id], handle: 0 },
       { task: TASK_PHYSMEM, threads: [this.#physmem], handle: 0 },
-      { task: TASK_TASK, threads: [this.#task], handle: 0 },
-      { task: TASK_ROOT, threads: [this.#root], handle: 0 },
+      ...ordinary.map((each) => ({ task: each.task, threads: each.threads, handle: 0 })),
       { task: TASK_ROOT, threads: [], handle: 0 },
     ];
     // physmem runs at virtual = physical: its kernel areas lie on memory that it will not get.
@@ -374,14 +390,24 @@ class Wortel {
     }
     if (task === TASK_TASK && this.#nextTaskRequest === this.#taskRequests.length) {
       this.#waiting.push(from);
+      if (this.#modules.policy === undefined) {
+        this.#booting = false;
+      } else {
+        this.#step = 'the policy server takes charge';
+        yield* this.#startOrdinary('policy', this.#policy, this.#modules.policy.body, this.#policyPager);
+      }
+      return DEFERRED;
+    }
+    if (task === TASK_POLICY) {
+      this.#waiting.push(from);
       this.#booting = false;
       return DEFERRED;
     }
     return EINVAL;
   }
 
-  /** Writes the startup page of a task and starts it. */
-  *#startOrdinary(name: string, id: ThreadId, body: L4Body): Generator<L4Wait, void> {
+  /** Writes the startup page of a task and starts it. `pager`: a second thread, which the task makes its pager. */
+  *#startOrdinary(name: string, id: ThreadId, body: L4Body, pager: ThreadId = NIL): Generator<L4Wait, void> {
     const l4 = this.#l4;
     const task = taskOf(id, l4.wordBits);
     const container = this.#requests.find((r) => r.task === task && r.memory !== null && r.memory !== FPAGE_NIL);
@@ -399,6 +425,8 @@ class Wortel {
       memoryControl: control?.handle ?? 0,
       masterControl: isRoot ? (this.#requests.find((r) => r.memory === null)?.handle ?? 0) : 0,
       taskMaster: isRoot ? (this.#taskRequests.find((r) => r.threads.length === 0)?.handle ?? 0) : 0,
+      pager,
+      policyServer: this.#modules.policy === undefined ? NIL : this.#policy,
     };
     const at = fpageBase(container?.memory ?? FPAGE_NIL) + STARTUP_DATA - STARTUP_BASE;
     const errno = yield* l4.write(at, encodeStartup(data, l4.wordBits));
@@ -407,7 +435,9 @@ class Wortel {
       return;
     }
     const failure = this.#start(name, id, body, KIP_AREA, UTCB_AREA, utcbSlot(0));
+    const refused = failure === null && pager !== NIL && l4.threadControl(pager, id, l4.id, pager, utcbSlot(1)) !== 1;
     if (failure !== null) this.#fail(failure);
+    else if (refused) this.#fail(`${name}: the kernel refuses its pager, code ${l4.error}`);
   }
 
   /** Answers the servers that wait and starts the root task. */

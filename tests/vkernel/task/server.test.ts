@@ -11,6 +11,7 @@ import {
   ipcErrorCode,
   type L4,
   type L4Wait,
+  NIL,
   NEVER,
   taskOf,
   type ThreadId,
@@ -174,6 +175,8 @@ function manyTasks(): { readonly ask: (method: { readonly label: number }, ...wo
     memoryControl: 0,
     masterControl: 0,
     taskMaster: 0,
+    pager: NIL,
+    policyServer: NIL,
   };
   const calls = withCapability(WORTEL, 2);
   const requests = [1, 2, 3, 5].map((task) => [task, 1, threadId(48 + task, task, 32)]);
