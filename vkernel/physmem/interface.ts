@@ -8,6 +8,8 @@
 
 import { defineInterface } from '../cap/rpc.ts';
 
+export * from './policy-layout.ts';
+
 /** Classes of physmem's objects. */
 export const CONTAINER = 'container';
 export const CONTROL = 'control';
