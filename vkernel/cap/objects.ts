@@ -10,6 +10,9 @@
  * for one object, however often it is granted. A revoked entry stays until its holder releases it: until then the
  * holder is told ECAP_DIED, while a handle that never was his gets no answer at all.
  *
+ * One task may put entries into another's table (a gift): at most GIFTS_TO_ONE into one table and GIFTS_OF_ONE into all,
+ * until the receivers release them. So no task can fill the table of another, nor that of the clients.
+ *
  * Not here: the messages (rpc.ts).
  * Source: hurd-l4 libhurd-cap-server, with indices from 1.
  *
@@ -17,6 +20,7 @@
  *   I1  an entry is found under its own client and index, and its client under the client's index
  *   I2  the holders of a served object are exactly the live entries that name it; references >= 1 in each
  *   I3  a dead entry names an object that has no such holder any more
+ *   I4  gifts are counted for who gave them, in all and in each receiver's table, and the limits hold
  */
 
 import { kassert } from '../../hostkernel/base/assert.ts';
@@ -34,6 +38,7 @@ export interface Entry<O> {
   readonly client: Client<O>;
   readonly index: number;
   readonly served: Served<O>;
+  readonly giver: number; // task that put it here; 0: the server did, or the client for itself
   references: number; // granted to the client and not yet released
   dead: boolean; // revoked
 }
@@ -42,7 +47,13 @@ interface Client<O> {
   readonly task: number;
   readonly index: number;
   readonly entries: Slots<Entry<O>>;
+  readonly gifts: Map<number, number>; // entries by giver
 }
+
+/** Most entries one task may have put into another's table, and into all others' together. */
+export const GIFTS_TO_ONE = 256;
+export const GIFTS_OF_ONE = 4096;
+const MAX_REFERENCES = 2 ** 31;
 
 /** Bits of a handle's two fields. */
 export interface HandleFormat {
@@ -95,6 +106,7 @@ export class ObjectTable<O> {
   readonly #clients = new Slots<Client<O>>();
   readonly #byTask = new Map<number, Client<O>>();
   readonly #served = new Map<O, Served<O>>();
+  readonly #gifts = new Map<number, number>(); // entries in the tables of others, by giver
   readonly #scale: number; // 2^objectBits
   readonly #maxClients: number;
   readonly #maxObjects: number; // per client
@@ -110,22 +122,27 @@ export class ObjectTable<O> {
 
   /**
    * Grants `task` a capability to `value`, an object of class `kind`; one more reference where it holds one already.
-   * @returns the handle; 0 where the client's table, or that of clients, is full
+   * @param giver task whose gift it is; 0, or `task` itself, where it is none
+   * @returns the handle; 0 where the client's table, or that of clients, is full, or the giver has given too much
    */
-  grant(task: number, kind: string, value: O): number {
+  grant(task: number, kind: string, value: O, giver = 0): number {
+    const held = this.#entryOf(task, value);
+    if (held !== null) {
+      if (held.references >= MAX_REFERENCES) return 0;
+      held.references += 1;
+      return this.#handle(held);
+    }
+    const from = giver === task ? 0 : giver;
+    if (from !== 0 && !this.#mayGive(from, task)) return 0;
     const client = this.#clientOf(task);
     if (client === null) return 0;
-    for (const entry of this.#served.get(value)?.holders ?? []) {
-      if (entry.client !== client) continue;
-      entry.references += 1;
-      return this.#handle(entry);
-    }
     const index = client.entries.next;
     if (index > this.#maxObjects) return 0;
     const served = this.#servedOf(kind, value);
-    const entry: Entry<O> = { client, index, served, references: 1, dead: false };
+    const entry: Entry<O> = { client, index, served, giver: from, references: 1, dead: false };
     client.entries.insert(entry);
     served.holders.add(entry);
+    if (from !== 0) this.#countGift(client, from, 1);
     return this.#handle(entry);
   }
 
@@ -186,6 +203,20 @@ export class ObjectTable<O> {
         if (!entry.dead) live += 1;
       }
     }
+    const given = new Map<number, number>();
+    for (const client of this.#byTask.values()) {
+      const entries = client.entries.values();
+      for (const [giver, count] of client.gifts) {
+        given.set(giver, (given.get(giver) ?? 0) + count);
+        kassert(count <= GIFTS_TO_ONE && entries.filter((entry) => entry.giver === giver).length === count, 'cap objects I4');
+      }
+      kassert(
+        entries.every((entry) => entry.giver === 0 || client.gifts.has(entry.giver)),
+        'cap objects I4',
+      );
+    }
+    for (const [giver, count] of this.#gifts) kassert(count <= GIFTS_OF_ONE && given.get(giver) === count, 'cap objects I4');
+    kassert(given.size === this.#gifts.size, 'cap objects I4');
     const holders = [...this.#served.values()].reduce((sum, served) => sum + served.holders.size, 0);
     kassert(holders === live, 'cap objects I2');
   }
@@ -194,12 +225,32 @@ export class ObjectTable<O> {
     return entry.client.index * this.#scale + entry.index;
   }
 
+  /** The live entry `task` has for `value`, or null. */
+  #entryOf(task: number, value: O): Entry<O> | null {
+    const holders = this.#served.get(value)?.holders;
+    if (holders === undefined) return null;
+    for (const entry of holders) {
+      if (entry.client.task === task) return entry;
+    }
+    return null;
+  }
+
+  #mayGive(giver: number, task: number): boolean {
+    if ((this.#gifts.get(giver) ?? 0) >= GIFTS_OF_ONE) return false;
+    return (this.#byTask.get(task)?.gifts.get(giver) ?? 0) < GIFTS_TO_ONE;
+  }
+
+  #countGift(client: Client<O>, giver: number, change: 1 | -1): void {
+    add(client.gifts, giver, change);
+    add(this.#gifts, giver, change);
+  }
+
   #clientOf(task: number): Client<O> | null {
     const known = this.#byTask.get(task);
     if (known !== undefined) return known;
     const index = this.#clients.next;
     if (index > this.#maxClients) return null;
-    const client: Client<O> = { task, index, entries: new Slots<Entry<O>>() };
+    const client: Client<O> = { task, index, entries: new Slots<Entry<O>>(), gifts: new Map() };
     this.#clients.insert(client);
     this.#byTask.set(task, client);
     return client;
@@ -216,9 +267,17 @@ export class ObjectTable<O> {
   /** Takes an entry out of its client's table and its object's holders. */
   #remove(entry: Entry<O>): void {
     entry.client.entries.remove(entry.index);
+    if (entry.giver !== 0) this.#countGift(entry.client, entry.giver, -1);
     const served = entry.served;
     if (!served.holders.delete(entry) || served.holders.size > 0) return;
     this.#served.delete(served.value);
     this.#unreferenced(served.value);
   }
+}
+
+/** Changes a count that is kept while it is not 0. */
+function add(counts: Map<number, number>, key: number, change: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + change;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
 }

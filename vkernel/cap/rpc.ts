@@ -2,14 +2,15 @@
  * RPC over L4 messages: an interface is one typed value; client calls and server dispatch are derived from it.
  *
  *   request   label = method    MR1..MRn = arguments, in the order listed; MR1 is the capability handle where the
- *                               method is `on` a class of objects
- *   reply     label = errno     MR1..MRm = results (zero where the method failed early), then map items
+ *                               method is `on` a class of objects; then the elements of the list, where it has one
+ *   reply     label = errno     MR1..MRm = results (zero where the method failed early), then the elements of the
+ *                               reply's list, then map items
  *
  * Not here: who may use which object (objects.ts), and what a method does (its server).
  * Source: physmem message conventions of hurd-l4; the reply label carries the error there too.
  */
 
-import { ECANCELED, ECAP_DIED, EINVAL, EOPNOTSUPP, EOVERFLOW, errnoName, ETIMEDOUT } from '../../hostkernel/base/errno.ts';
+import { ECANCELED, ECAP_DIED, EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM, errnoName, ETIMEDOUT } from '../../hostkernel/base/errno.ts';
 import { kassert } from '../../hostkernel/base/assert.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import {
@@ -34,10 +35,18 @@ export interface MethodDefinition {
   readonly label: number;
   readonly request: readonly string[]; // names of the words that must come
   readonly optional?: readonly string[]; // words that may follow; a missing one reads as 0
+  readonly list?: readonly string[]; // names of the words of one element of the list that follows, 1 to MAX_LIST elements
   readonly reply: readonly string[]; // names of the result words
+  readonly replyList?: readonly string[]; // names of the words of one element of the list behind them, 0 to MAX_LIST elements
   readonly maps?: boolean; // the reply carries map items
-  readonly on?: string; // class of the object whose handle is the first word; absent: the method needs no handle
+  readonly on?: string; // class of the object whose handle is the first word, or ANY_CLASS; absent: the method needs no handle
+  readonly alsoOn?: string; // a second class it is for
+  readonly refuses?: string; // a class whose holders are told EPERM: a lesser right to the same thing
+  readonly evenDead?: boolean; // the object may have died: the method is about the handle
 }
+
+/** Stands for every class of a server in `on`. */
+export const ANY_CLASS = '*';
 
 /** A method of an interface, with what dispatch and calls look up at every use. */
 export type Method<D extends MethodDefinition = MethodDefinition> = D & {
@@ -56,8 +65,10 @@ type OptionalWords<D extends MethodDefinition> = D extends { readonly optional: 
 /** The arguments of a call, one number a word. */
 export type Arguments<D extends MethodDefinition> = [...Words<D['request']>, ...Partial<OptionalWords<D>>];
 
-export const MAX_ARGUMENTS = 8; // words of a request
-export const MAX_RESULTS = 16; // words of a reply
+export const MAX_ARGUMENTS = 8; // words of a request, without its list
+export const MAX_LIST = 24; // elements of a list
+export const MAX_LIST_WORDS = 2; // words of an element: with the arguments they fit into the message registers
+export const MAX_RESULTS = 14; // words of a reply, without its list: with the list they fit, too
 export const MAX_ITEMS = 31; // map items a reply holds: 63 message registers, two for an item, one for a result
 
 /** A handler's answer for a request that gets none: the client is not told why. */
@@ -68,7 +79,13 @@ export function defineInterface<const M extends Readonly<Record<string, MethodDe
   const labels = new Set<number>();
   const entries = Object.entries(methods).map(([name, method]) => {
     const words = method.request.length + (method.optional?.length ?? 0);
-    kassert(words <= MAX_ARGUMENTS && method.reply.length <= MAX_RESULTS, `rpc: ${server}.${name} has too many words`);
+    const element = Math.max(method.list?.length ?? 0, method.replyList?.length ?? 0);
+    kassert(
+      words <= MAX_ARGUMENTS && method.reply.length <= MAX_RESULTS && element <= MAX_LIST_WORDS,
+      `rpc: ${server}.${name} has too many words`,
+    );
+    kassert(method.maps !== true || method.replyList === undefined, `rpc: ${server}.${name} has no room for its map items`);
+    kassert(method.list === undefined || method.optional === undefined, `rpc: ${server}.${name} has a list behind optional words`);
     kassert(!labels.has(method.label), `rpc: ${server}.${name} reuses label ${method.label}`);
     labels.add(method.label);
     return [name, { ...method, server, name, words }];
@@ -104,6 +121,25 @@ function* invokeWords(
   a7 = 0,
 ): Generator<L4Wait, number> {
   putWords(l4, method, a0, a1, a2, a3, a4, a5, a6, a7);
+  return replyLabel(l4, yield* l4.call(server));
+}
+
+/**
+ * The same for a method that takes a list: its elements, one after the other, each with all its words.
+ * @param list at most MAX_LIST elements; what is longer is the caller's to cut
+ */
+export const invokeList = invokeListWords as <D extends MethodDefinition>(
+  l4: L4,
+  server: ThreadId,
+  method: Method<D>,
+  list: readonly number[],
+  ...args: Arguments<D>
+) => Generator<L4Wait, number>;
+
+function* invokeListWords(l4: L4, server: ThreadId, method: Method, list: readonly number[], ...args: number[]): Generator<L4Wait, number> {
+  kassert(list.length <= MAX_LIST * (method.list?.length ?? 0), `rpc: list of ${method.server}.${method.name} is too long`);
+  putWords(l4, method, ...args);
+  for (const word of list) l4.message.append(word);
   return replyLabel(l4, yield* l4.call(server));
 }
 
@@ -157,7 +193,11 @@ export class Call<O> {
   from: ThreadId = NIL; // thread to be answered
   task = 0; // its task id
   object: O; // what the handle in the first word stands for; meaningful where the method is `on` a class
-  readonly #words = new Float64Array(MAX_RESULTS);
+  results = 0; // result words of the method; 0 until it is known
+  /** Elements of the request's list, and their words one after the other. Words behind them are stale. */
+  listLength = 0;
+  readonly list = new Float64Array(MAX_LIST * MAX_LIST_WORDS);
+  readonly #words = new Float64Array(MAX_RESULTS + MAX_LIST * MAX_LIST_WORDS);
   #wordCount = 0; // words from here on are zero
   readonly #items = new Float64Array(2 * MAX_ITEMS); // send base, fpage
   #itemCount = 0;
@@ -170,6 +210,15 @@ export class Call<O> {
   result(index: number, value: number): void {
     this.#words[index] = value;
     if (index >= this.#wordCount) this.#wordCount = index + 1;
+  }
+
+  /** Appends an element of two words to the reply's list, behind the result words. */
+  append(word: number, second: number): void {
+    if (this.#wordCount < this.results) this.#wordCount = this.results;
+    kassert(this.#wordCount + 2 <= this.#words.length, 'rpc: reply full');
+    this.#words[this.#wordCount] = word;
+    this.#words[this.#wordCount + 1] = second;
+    this.#wordCount += 2;
   }
 
   /** Map items this reply still has room for. */
@@ -197,10 +246,19 @@ export class Call<O> {
     for (let i = 0; i < this.#wordCount; i += 1) this.#words[i] = 0;
     this.#wordCount = 0;
     this.#itemCount = 0;
+    this.listLength = 0;
+    this.results = 0;
   }
 
-  /** Writes the reply into the message registers. */
-  finish(message: Message, label: number, words: number): void {
+  /** Takes the list out of a request: `elements` of `width` words, behind `words` others. */
+  takeList(message: Message, words: number, elements: number, width: number): void {
+    this.listLength = elements;
+    for (let i = 0; i < elements * width; i += 1) this.list[i] = message.word(1 + words + i);
+  }
+
+  /** Writes the reply into the message registers: the result words, then what was appended. */
+  finish(message: Message, label: number): void {
+    const words = Math.max(this.results, this.#wordCount);
     message.label = label;
     message.untyped = words;
     message.typed = 2 * this.#itemCount;
@@ -232,15 +290,22 @@ type AnyHandler<O> = (
   a7: number,
 ) => number | Generator<L4Wait, number>;
 
-/** A method with its handler, as dispatch finds it by label. */
+/** A method with its handler, as dispatch finds it by label: one shape for all, whatever their definitions leave out. */
 interface Route<O> {
   readonly method: Method;
   readonly handler: AnyHandler<O>;
+  readonly on: string; // '' for a method that needs no handle
+  readonly alsoOn: string; // '' for none
+  readonly evenDead: boolean;
+  readonly fewest: number; // words
+  readonly most: number; //   words, without the list
+  readonly element: number; // words of an element of the list; 0: it has no list
+  readonly results: number; // words
 }
 
 export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O> {
   readonly methods: Interface<M>;
-  readonly handlers: Handlers<M, O>;
+  readonly handlers: Partial<Handlers<M, O>>; // a method without one is not known
   readonly objects: ObjectTable<O>; // where handles are looked up; a server without objects gives an empty table
   readonly nobody: O; // stands in Call.object while a method without handle is served
   readonly tracer: Tracer;
@@ -252,7 +317,8 @@ export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O
  *
  * Checks, in this order: at least the handle word came (else dropped), the handle is this task's (else dropped, so
  * that handles cannot be guessed), the object lives (else ECAP_DIED), the label is known (else EOPNOTSUPP), the word
- * count is right and no typed item came (else EINVAL), the object is of the method's class (else EINVAL).
+ * count is right and no typed item came (else EINVAL), the object is of the method's class (else EINVAL, or EPERM for
+ * a class it refuses).
  * Does not return. Waits: for requests, and for whatever its handlers wait.
  */
 export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(l4: L4, service: Service<M, O>): Generator<L4Wait, never> {
@@ -280,20 +346,19 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
   readonly #service: Service<M, O>;
   readonly #call: Call<O>;
   readonly #server: string;
-  readonly #needsHandle: boolean; // no method works without one: then a bad handle is dropped before its label is read
-  #results = 0; // result words of the method being answered
+  readonly #hasHandles: boolean; // some method takes one: then a bad handle is dropped, whether its label is known or not
   #traced: { method: string; args: readonly number[] } | null = null;
 
   constructor(service: Service<M, O>) {
     const routes = new Map<number, Route<O>>();
     for (const [name, method] of Object.entries<Method>(service.methods)) {
-      const handler = service.handlers[name] as unknown as AnyHandler<O>; // takes the words of this method; more are ignored
-      routes.set(method.label, { method, handler });
+      const handler = service.handlers[name] as unknown as AnyHandler<O> | undefined; // takes the words of this method; more are ignored
+      if (handler !== undefined) routes.set(method.label, routeOf(method, handler));
     }
     this.#routes = routes;
     this.#service = service;
     this.#server = Object.values<Method>(service.methods)[0]?.server ?? '';
-    this.#needsHandle = [...routes.values()].every((route) => route.method.on !== undefined);
+    this.#hasHandles = Object.values<Method>(service.methods).some((method) => method.on !== undefined);
     this.#call = new Call<O>(service.nobody);
   }
 
@@ -301,24 +366,26 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
   dispatch(client: ThreadId, message: Message): number | Generator<L4Wait, number> {
     const call = this.#call;
     call.begin(client, taskOf(client, message.wordBits));
-    this.#results = 0;
     this.#traced = null;
     const route = this.#routes.get(message.label);
     const words = message.untyped;
     call.object = this.#service.nobody;
-    if (route === undefined ? this.#needsHandle : route.method.on !== undefined) {
+    if (route === undefined ? this.#hasHandles : route.on !== '') {
       if (words < 1) return NO_REPLY;
       const entry = this.#service.objects.lookup(message.word(1), call.task);
       if (entry === null) return NO_REPLY;
-      if (entry.dead) return ECAP_DIED;
-      if (route !== undefined && entry.served.kind !== route.method.on) return EINVAL;
+      if (entry.dead && route?.evenDead !== true) return ECAP_DIED;
+      const kind = entry.served.kind;
+      if (route !== undefined && kind !== route.on && kind !== route.alsoOn && route.on !== ANY_CLASS) {
+        return kind === route.method.refuses ? EPERM : EINVAL;
+      }
       call.object = entry.served.value;
     }
     if (route === undefined) return EOPNOTSUPP;
-    const method = route.method;
-    this.#results = method.reply.length;
-    if (words < method.request.length || words > method.words || message.typed !== 0) return EINVAL;
-    if (this.#service.tracer.rpc !== null) this.#traced = { method: method.name, args: argumentsOf(message) };
+    call.results = route.results;
+    if (words < route.fewest || message.typed !== 0) return EINVAL;
+    if (words > route.most && !takeList(call, message, route)) return EINVAL;
+    if (this.#service.tracer.rpc !== null) this.#traced = { method: route.method.name, args: argumentsOf(message) };
     return route.handler(
       call,
       words > 0 ? message.word(1) : 0,
@@ -340,8 +407,32 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
       const { from: client } = this.#call;
       sink({ server: this.#server, method: traced.method, client, args: traced.args, errno: label });
     }
-    if (label !== NO_REPLY) this.#call.finish(message, label, this.#results);
+    if (label !== NO_REPLY) this.#call.finish(message, label);
   }
+}
+
+function routeOf<O>(method: Method, handler: AnyHandler<O>): Route<O> {
+  const element = method.list?.length ?? 0;
+  return {
+    method,
+    handler,
+    on: method.on ?? '',
+    alsoOn: method.alsoOn ?? '',
+    evenDead: method.evenDead === true,
+    fewest: method.request.length + element,
+    most: method.words,
+    element,
+    results: method.reply.length,
+  };
+}
+
+/** Takes the list of a request that has more words than its method has arguments. @returns false where it is malformed */
+function takeList<O>(call: Call<O>, message: Message, route: Route<O>): boolean {
+  const { element, most } = route;
+  const elements = (message.untyped - most) / element;
+  if (element === 0 || !Number.isInteger(elements) || elements > MAX_LIST) return false;
+  call.takeList(message, most, elements, element);
+  return true;
 }
 
 /** The untyped words of a message, for a trace event. */
