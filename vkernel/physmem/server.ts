@@ -15,6 +15,7 @@ import { EBADF, EINVAL, ENOMEM, EPERM, errnoName } from '../../hostkernel/base/e
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import { type GuestFrame, PAGE_SHIFT, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { HANDLES_32, HANDLES_64, ObjectTable } from '../cap/objects.ts';
+import { capabilityHandlers } from '../cap/transfer.ts';
 import { type Call, type Handlers, invoke, serve } from '../cap/rpc.ts';
 import {
   fpage,
@@ -89,7 +90,7 @@ class ReplySink implements MapSink {
 export class PhysmemServer {
   readonly physmem: Physmem;
   readonly objects: ObjectTable<PhysmemObject>;
-  readonly handlers: Handlers<typeof PHYSMEM, PhysmemObject>;
+  readonly handlers: Partial<Handlers<typeof PHYSMEM, PhysmemObject>>;
   readonly #l4: L4;
   readonly #wortel: ThreadId;
   readonly #calls: typeof WORTEL;
@@ -185,10 +186,11 @@ export class PhysmemServer {
     if (entry !== null) this.objects.release(entry, entry.references);
   }
 
-  #makeHandlers(): Handlers<typeof PHYSMEM, PhysmemObject> {
+  #makeHandlers(): Partial<Handlers<typeof PHYSMEM, PhysmemObject>> {
     const { physmem, objects } = this;
     const sink = this.#sink;
     return {
+      ...capabilityHandlers({ wordBits: this.#l4.wordBits, objects, mayCopy: () => true, mayEnd: () => 0 }),
       create: (call) => {
         const container = physmem.create(controlOf(call));
         const handle = objects.grant(call.task, CONTAINER, container);

@@ -101,8 +101,8 @@ test('the bootstrap takes memory until nil, answers each request with a handle, 
 
 test('the guarantee of a task is its control’s limit, its module on top', () => {
   const { ask, handles } = boot();
-  expect(ask(ROOT_FS, PHYSMEM.controlInfo, handles[0]).words).toEqual([105, 5, 105, 5, 0]);
-  expect(ask(OTHER, PHYSMEM.controlInfo, handles[1]).words).toEqual([50, 0, 50, 0, 0]);
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, handles[0]).words.slice(0, 5)).toEqual([105, 5, 105, 5, 0]);
+  expect(ask(OTHER, PHYSMEM.controlInfo, handles[1]).words.slice(0, 5)).toEqual([50, 0, 50, 0, 0]);
   expect(ask(ROOT_FS, PHYSMEM.controlInfo, handles[3]).words[0]).toBe(63 + 256 - 150);
 });
 
@@ -191,7 +191,7 @@ test('splitting, absorbing and destroying controls', () => {
   const [control, , , root] = handles;
   const child = ask(ROOT_FS, PHYSMEM.controlSplit, control, 40).words[0];
   expect(ask(ROOT_FS, PHYSMEM.controlSplit, control, 61)).toEqual({ label: ENOMEM, words: [0, 0], items: [] });
-  expect(ask(ROOT_FS, PHYSMEM.controlInfo, child).words).toEqual([40, 0, 105, 5, 0]);
+  expect(ask(ROOT_FS, PHYSMEM.controlInfo, child).words.slice(0, 5)).toEqual([40, 0, 105, 5, 0]);
   expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, child, 10).label).toBe(0);
   expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, child, 31).label).toBe(ENOMEM);
   expect(ask(ROOT_FS, PHYSMEM.controlAbsorb, root, 0).label).toBe(EPERM);
