@@ -7,8 +7,12 @@
  */
 import b from 'benny';
 import { type GuestFrame, PAGE_SIZE } from '../../hostkernel/base/units.ts';
+import { allocate } from '../../vkernel/physmem/core/allocate.ts';
 import type { Container } from '../../vkernel/physmem/core/container.ts';
-import { type MapSink, Physmem, type PhysmemCounters } from '../../vkernel/physmem/core/physmem.ts';
+import { copy } from '../../vkernel/physmem/core/copy.ts';
+import { deallocate } from '../../vkernel/physmem/core/deallocate.ts';
+import { map, type MapSink } from '../../vkernel/physmem/core/map.ts';
+import { Physmem, type PhysmemCounters } from '../../vkernel/physmem/core/physmem.ts';
 import { FORCE_WRITE, MAP_READ, MAP_WRITE } from '../../vkernel/physmem/interface.ts';
 
 const RW = MAP_READ | MAP_WRITE | FORCE_WRITE;
@@ -24,6 +28,7 @@ function machine(): Physmem {
     copyPages: 16,
     memory: { zero() {}, copy() {} },
     flush() {},
+    now: () => 0,
     retired() {},
   });
   physmem.receive(1024 as GuestFrame, 32_768);
@@ -32,26 +37,26 @@ function machine(): Physmem {
 
 /** `count` allocations of `each` pages, mapped and taken back. @returns bytes taken back */
 function life(physmem: Physmem, container: Container, start: number, count: number, each: number): number {
-  for (let i = 0; i < count; i += 1) physmem.allocate(container, 0, (start + i * each) * PAGE_SIZE, each * PAGE_SIZE);
+  for (let i = 0; i < count; i += 1) allocate(physmem, container, 0, (start + i * each) * PAGE_SIZE, each * PAGE_SIZE);
   const size = count * each * PAGE_SIZE;
-  physmem.map(container, RW, start * PAGE_SIZE, start * PAGE_SIZE, size, sink);
-  physmem.deallocate(container, start * PAGE_SIZE, size, 0);
+  map(physmem, container, RW, start * PAGE_SIZE, start * PAGE_SIZE, size, sink);
+  deallocate(physmem, container, start * PAGE_SIZE, size, 0);
   return physmem.amount;
 }
 
 /** Sixteen pages copied, one page of the copy written, the copy given back. */
-function copyAndWrite(physmem: Physmem, source: Container, copy: Container): number {
-  physmem.copy(source, 0, copy, 0, 16 * PAGE_SIZE, 0);
-  physmem.map(copy, RW, 0, 5 * PAGE_SIZE, PAGE_SIZE, sink);
-  physmem.deallocate(copy, 0, 16 * PAGE_SIZE, 0);
+function copyAndWrite(physmem: Physmem, source: Container, target: Container): number {
+  copy(physmem, source, 0, target, 0, 16 * PAGE_SIZE, 0);
+  map(physmem, target, RW, 0, 5 * PAGE_SIZE, PAGE_SIZE, sink);
+  deallocate(physmem, target, 0, 16 * PAGE_SIZE, 0);
   return physmem.amount;
 }
 
 /** A container of `pages` pages that were allocated one by one. */
 function crowd(physmem: Physmem, pages: number): Container {
   const container = physmem.create(physmem.root);
-  for (let page = 0; page < pages; page += 1) physmem.allocate(container, 0, page * PAGE_SIZE, PAGE_SIZE);
-  physmem.deallocate(container, (pages / 2) * PAGE_SIZE, PAGE_SIZE, 0);
+  for (let page = 0; page < pages; page += 1) allocate(physmem, container, 0, page * PAGE_SIZE, PAGE_SIZE);
+  deallocate(physmem, container, (pages / 2) * PAGE_SIZE, PAGE_SIZE, 0);
   return container;
 }
 
@@ -86,10 +91,10 @@ const sixteenFrames: Round = (physmem) => {
 };
 const copied: Round = (physmem) => {
   const source = physmem.create(physmem.root);
-  physmem.allocate(source, 0, 0, 16 * PAGE_SIZE);
-  physmem.map(source, RW, 0, 0, 16 * PAGE_SIZE, sink);
-  const copy = physmem.create(physmem.root);
-  return () => copyAndWrite(physmem, source, copy);
+  allocate(physmem, source, 0, 0, 16 * PAGE_SIZE);
+  map(physmem, source, RW, 0, 0, 16 * PAGE_SIZE, sink);
+  const target = physmem.create(physmem.root);
+  return () => copyAndWrite(physmem, source, target);
 };
 
 const ROUND_KINDS: readonly (readonly [string, Round])[] = [

@@ -30,11 +30,15 @@ import {
   type ThreadId,
 } from '../l4/user.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
+import { allocate } from './core/allocate.ts';
 import { Container } from './core/container.ts';
 import { MemoryControl, principalAccount, sumOf } from './core/control.ts';
+import { copy } from './core/copy.ts';
+import { deallocate } from './core/deallocate.ts';
 import { log2 } from './core/dyadic.ts';
 import { containersOf } from './core/invariants.ts';
-import { type Block, type MapSink, Physmem } from './core/physmem.ts';
+import { map, type MapSink, provide } from './core/map.ts';
+import { type Block, Physmem } from './core/physmem.ts';
 import { CONTAINER, CONTROL, PHYSMEM } from './interface.ts';
 
 /** What physmem hands capabilities to. */
@@ -106,6 +110,7 @@ export class PhysmemServer {
       wordBits: l4.wordBits,
       copyPages: options.copyPages ?? COPY_PAGES,
       memory: frameMemory(l4),
+      now: () => l4.clock(),
       flush: (frame, pages, rights) => void l4.unmap(blockFpage(frame, pages, rights), false),
       retired: (object) => this.objects.revoke(object),
     });
@@ -199,22 +204,22 @@ export class PhysmemServer {
         return handle === 0 ? ENOMEM : 0;
       },
       allocate: (call, _container, flags, start, size) => {
-        const error = physmem.allocate(containerOf(call), flags, start, size);
+        const error = allocate(physmem, containerOf(call), flags, start, size);
         call.result(0, physmem.amount);
         return error;
       },
       deallocate: (call, _container, start, size, flags) => {
-        const error = physmem.deallocate(containerOf(call), start, size, flags);
+        const error = deallocate(physmem, containerOf(call), start, size, flags);
         call.result(0, physmem.amount);
         return error;
       },
       map: (call, _container, flags, vaddr, index, size) => {
         sink.call = call;
-        return physmem.map(containerOf(call), flags, vaddr, index, size, sink);
+        return map(physmem, containerOf(call), flags, vaddr, index, size, sink);
       },
       provide: (call, _container, flags, vaddr, index, size) => {
         sink.call = call;
-        const error = physmem.provide(containerOf(call), flags, vaddr, index, size, sink);
+        const error = provide(physmem, containerOf(call), flags, vaddr, index, size, sink);
         call.result(0, physmem.amount);
         return error;
       },
@@ -224,7 +229,7 @@ export class PhysmemServer {
         if (entry.dead) return EBADF;
         const destination = entry.served.value;
         if (!(destination instanceof Container)) return EINVAL;
-        const error = physmem.copy(containerOf(call), sourceStart, destination, destinationStart, size, flags);
+        const error = copy(physmem, containerOf(call), sourceStart, destination, destinationStart, size, flags);
         call.result(0, physmem.amount);
         return error;
       },
@@ -235,8 +240,8 @@ export class PhysmemServer {
       info: (call) => {
         call.result(0, physmem.receivedPages);
         call.result(1, physmem.fixedPages);
-        call.result(2, physmem.frames.zones.freePages);
-        call.result(3, physmem.frames.boundPages);
+        call.result(2, physmem.zones.freePages);
+        call.result(3, physmem.boundPages);
         call.result(
           4,
           sumOf(physmem.root, (control) => control.used),

@@ -89,7 +89,7 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
     if (typeof data === 'string') throw new Error(data);
     const { message } = l4;
     const { server, l4: physmemThread } = below as NonNullable<typeof below>;
-    const free = server.physmem.frames.zones.freePages;
+    const free = server.physmem.zones.freePages;
     const must = (label: number): void => {
       if (label !== 0) throw new Error(`call refused: ${label}`);
     };
@@ -150,7 +150,7 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
     must(yield* invoke(l4, data.taskServer, TASK.taskDestroy, task));
     must(yield* invoke(l4, data.physmem, PHYSMEM.controlDestroy, control));
     must(yield* invoke(l4, data.physmem, PHYSMEM.taskDied, data.masterControl, id));
-    left = { held, lost: free - server.physmem.frames.zones.freePages };
+    left = { held, lost: free - server.physmem.zones.freePages };
     yield* invoke(l4, data.wortel, withCapability(WORTEL, data.wortelCapability).shutdown, 0);
   };
 

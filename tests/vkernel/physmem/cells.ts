@@ -6,7 +6,6 @@
 import { EEXIST, ENOENT, ENOMEM, ESRCH } from '../../../hostkernel/base/errno.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
-import { UNBOUND } from '../../../vkernel/physmem/core/frame.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { ALL_OR_NONE, COPY_SHARED, FORCE_WRITE, MAP_READ, MAP_WRITE, SQUASH } from '../../../vkernel/physmem/interface.ts';
 import { Machine, type MachineOptions, P } from './machine.ts';
@@ -158,7 +157,7 @@ export class Twins {
   provide(index: number, page: number, count: number, flags: number, write: boolean): void {
     const { real, model } = this.slots[index];
     const [error, done] = this.#expectAllocate(model, page, count, flags);
-    const free = this.machine.physmem.frames.zones.freePages;
+    const free = this.machine.physmem.zones.freePages;
     const result = this.machine.provide(real, flags | MAP_READ | (write ? MAP_WRITE : 0), page, count);
     const mapped = result.items.reduce((sum, item) => sum + item.pages, 0);
     if (done > 0 && result.error === ENOMEM && free < done) {
@@ -268,10 +267,11 @@ export class Twins {
   /** A live translation points at the page its container designates, and is writable only where one group is. */
   #checkTranslations(container: Container): void {
     for (const [page, translation] of this.machine.translations.get(container) ?? []) {
-      const entry = container.entries.at(page);
-      if (entry === null || entry.frame.address === UNBOUND) fail(`page ${page} is gone, and still mapped`);
-      else if (entry.frame.address + entry.offset + page - entry.start !== translation.frame) fail(`page ${page} is stale`);
-      else if ((translation.rights & ~entry.frame.granted) !== 0) fail(`page ${page}: rights are not recorded`);
+      const guestFrame = this.machine.guestFrameAt(container, page);
+      const frame = this.machine.frameAt(container, page);
+      if (guestFrame < 0) fail(`page ${page} is gone, and still mapped`);
+      else if (guestFrame !== translation.frame) fail(`page ${page} is stale`);
+      else if ((translation.rights & ~this.machine.physmem.table.granted[frame]) !== 0) fail(`page ${page}: rights are not recorded`);
     }
   }
 

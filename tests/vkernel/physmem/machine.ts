@@ -6,8 +6,12 @@
 import { PAGE_SIZE, type GuestFrame } from '../../../hostkernel/base/units.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
-import { UNBOUND } from '../../../vkernel/physmem/core/frame.ts';
-import { type MapSink, Physmem } from '../../../vkernel/physmem/core/physmem.ts';
+import { allocate } from '../../../vkernel/physmem/core/allocate.ts';
+import { copy } from '../../../vkernel/physmem/core/copy.ts';
+import { deallocate } from '../../../vkernel/physmem/core/deallocate.ts';
+import { BOUND, type FrameId, NO_ENTRY, NO_FRAME, PLACE } from '../../../vkernel/physmem/core/frame-table.ts';
+import { map, type MapSink, provide } from '../../../vkernel/physmem/core/map.ts';
+import { Physmem } from '../../../vkernel/physmem/core/physmem.ts';
 import { FORCE_WRITE, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
 
 export const P = PAGE_SIZE;
@@ -64,6 +68,8 @@ export class Machine {
   readonly contents = new Map<number, number>(); // page value by frame; garbage until zeroed
   readonly retired: (Container | MemoryControl)[] = [];
   flushes: { frame: number; pages: number; rights: number }[] = [];
+  /** Microseconds; tests set it. */
+  time = 0;
   /** What the client of a container may still use, by container page (clients map 1:1). */
   readonly translations = new Map<Container, Map<number, Translation>>();
 
@@ -79,6 +85,7 @@ export class Machine {
           for (let i = 0; i < pages; i += 1) this.contents.set(to + i, this.contents.get(from + i) ?? Number.NaN);
         },
       },
+      now: () => this.time,
       flush: (frame, pages, rights) => this.#flush(frame, pages, rights),
       retired: (object) => this.retired.push(object),
     });
@@ -89,7 +96,7 @@ export class Machine {
   }
 
   get use(): number {
-    return this.physmem.frames.boundPages;
+    return this.physmem.boundPages;
   }
 
   create(control: MemoryControl = this.physmem.root): Container {
@@ -99,7 +106,7 @@ export class Machine {
   /** Maps for the client of `container` at the same page, and enters the items into its translations. */
   map(container: Container, flags: number, page: number, pages = 1): { error: number; items: Item[] } {
     const sink = new Items();
-    const error = this.physmem.map(container, flags, page * P, page * P, pages * P, sink);
+    const error = map(this.physmem, container, flags, page * P, page * P, pages * P, sink);
     this.#enter(container, sink);
     return { error, items: sink.items };
   }
@@ -107,7 +114,7 @@ export class Machine {
   /** The same for pages that are allocated with it. */
   provide(container: Container, flags: number, page: number, pages: number): { error: number; items: Item[] } {
     const sink = new Items();
-    const error = this.physmem.provide(container, flags, page * P, page * P, pages * P, sink);
+    const error = provide(this.physmem, container, flags, page * P, page * P, pages * P, sink);
     this.#enter(container, sink);
     return { error, items: sink.items };
   }
@@ -144,12 +151,26 @@ export class Machine {
     return now === undefined ? Number.NaN : (this.contents.get(now.frame) ?? Number.NaN);
   }
 
+  /** The frame under a page; NO_FRAME where it is absent. */
+  frameAt(container: Container, page: number): FrameId {
+    const entry = container.entries.at(page);
+    return entry === NO_ENTRY ? NO_FRAME : (this.physmem.table.frame[entry] as FrameId);
+  }
+
+  /** The page of guest memory under a page; -1 where it is absent, or has no memory. */
+  guestFrameAt(container: Container, page: number): number {
+    const { table } = this.physmem;
+    const entry = container.entries.at(page);
+    const frame = table.frame[entry];
+    if (entry === NO_ENTRY || (table.state[frame] & PLACE) !== BOUND) return -1;
+    return table.address[frame] + table.offset[entry] + page - table.start[entry];
+  }
+
   /** What physmem holds under a page, without mapping it: null where it is absent. */
   peek(container: Container, page: number): number | null {
-    const entry = container.entries.at(page);
-    if (entry === null) return null;
-    if (entry.frame.address === UNBOUND) return 0;
-    return this.contents.get(entry.frame.address + entry.offset + page - entry.start) ?? Number.NaN;
+    if (container.entries.at(page) === NO_ENTRY) return null;
+    const guestFrame = this.guestFrameAt(container, page);
+    return guestFrame < 0 ? 0 : (this.contents.get(guestFrame) ?? Number.NaN);
   }
 
   /** Values of pages [from, from + pages), '-' where absent. */
@@ -158,23 +179,23 @@ export class Machine {
   }
 
   allocate(container: Container, page: number, pages: number, flags = 0): number {
-    return this.physmem.allocate(container, flags, page * P, pages * P);
+    return allocate(this.physmem, container, flags, page * P, pages * P);
   }
 
   deallocate(container: Container, page: number, pages: number, flags = 0): number {
-    return this.physmem.deallocate(container, page * P, pages * P, flags);
+    return deallocate(this.physmem, container, page * P, pages * P, flags);
   }
 
   /** Copies pages. The argument order is the one of the request. */
   copy(from: Container, page: number, to: Container, toPage: number, pages: number, flags = 0): number {
-    return this.physmem.copy(from, page * P, to, toPage * P, pages * P, flags);
+    return copy(this.physmem, from, page * P, to, toPage * P, pages * P, flags);
   }
 
   /** Entries of a container, `pages@page`, in order. */
   shape(container: Container): string {
     return container.entries
       .toArray()
-      .map((entry) => `${entry.pages}@${entry.start}`)
+      .map((entry) => `${2 ** this.physmem.table.log2[entry]}@${this.physmem.table.start[entry]}`)
       .join(' ');
   }
 

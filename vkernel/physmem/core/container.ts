@@ -1,25 +1,34 @@
 /**
  * A container: a sparse name space of pages. Its contents are never directly accessible, they must be mapped.
  *
- * It belongs to one memory control, which is charged for each page in it. Not here: the operations (physmem.ts).
+ * It belongs to one memory control, which is charged for each page in it. Not here: the operations (one file a family).
  */
 
 import type { MemoryControl } from './control.ts';
 import { EntrySet } from './entry-set.ts';
+import type { FrameTable } from './frame-table.ts';
+
+/** Who uses it: a task; the swap of a principal; or what remembers pages given up softly. Only the first is charged. */
+export type ContainerKind = 'user' | 'swap' | 'soft';
 
 export class Container {
+  readonly id: number; // its place in Physmem.containers; used again when it is dead
+  readonly kind: ContainerKind;
   readonly control: MemoryControl;
-  readonly entries = new EntrySet();
+  readonly entries: EntrySet;
   pages = 0; // present; what the control is charged for it
   alive = true;
 
-  constructor(control: MemoryControl) {
+  constructor(id: number, kind: ContainerKind, control: MemoryControl, table: FrameTable) {
+    this.id = id;
+    this.kind = kind;
     this.control = control;
+    this.entries = new EntrySet(table);
   }
 }
 
 /** Charges `pages` more (or less) to a container and its control. */
 export function charge(container: Container, pages: number): void {
   container.pages += pages;
-  container.control.used += pages;
+  if (container.kind === 'user') container.control.used += pages;
 }

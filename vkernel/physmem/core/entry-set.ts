@@ -1,10 +1,11 @@
 /**
- * The entries of one container, ordered by start and disjoint: chunks of at most CHUNK entries under one directory.
+ * The entries of one container, ordered by start and disjoint: chunks of at most CHUNK ids under one directory.
  *
  *   chunks   [ e0 e1 e2 ... ] [ e40 e41 ... ] [ ... ]       binary search in the directory, then in the chunk
  *
- * A container of n entries costs O(log n) a look-up and moves at most CHUNK + n / CHUNK references a change, which is
- * quicker than a balanced tree up to a few hundred thousand entries. Pages are numbers up to 2^52.
+ * A container of n entries costs O(log n) a look-up and moves at most CHUNK + n / CHUNK ids a change, which is quicker
+ * than a balanced tree up to a few hundred thousand entries. Appending at the end leaves full chunks behind, so that a
+ * container that was filled from the left costs little more than four bytes an entry. Pages are numbers up to 2^52.
  *
  * Invariants:
  *   I1  entries are pairwise disjoint, in ascending order
@@ -12,99 +13,140 @@
  */
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
-import type { FrameEntry } from './frame.ts';
+import { type EntryId, type FrameTable, NO_ENTRY } from './frame-table.ts';
 
-const CHUNK = 64; // entries
+const CHUNK = 256; // entries
+const FIRST_CHUNK = 4; // room of the first one: most containers are small
+
+/** Ids in ascending order of their starts; `count` of them are in use. */
+interface Chunk {
+  ids: Int32Array;
+  count: number;
+}
 
 export class EntrySet {
-  readonly #chunks: FrameEntry[][] = [];
+  readonly #table: FrameTable;
+  readonly #chunks: Chunk[] = [];
   #size = 0;
+
+  constructor(table: FrameTable) {
+    this.#table = table;
+  }
 
   get size(): number {
     return this.#size;
   }
 
-  /** The entry that holds `page`, or null. */
-  at(page: number): FrameEntry | null {
-    const entry = this.#lastStartingAtOrBefore(page);
-    return entry !== null && page < entry.start + entry.pages ? entry : null;
+  /** The entry that holds `page`, or NO_ENTRY. */
+  at(page: number): EntryId {
+    if (this.#chunks.length === 0) return NO_ENTRY;
+    const chunk = this.#chunks[this.#chunkOf(page)];
+    const index = this.#indexIn(chunk, page);
+    return index >= 0 && page < this.#endOf(chunk.ids[index]) ? (chunk.ids[index] as EntryId) : NO_ENTRY;
   }
 
-  /** The first entry that ends after `page`: the one that holds it, or the next one; or null. */
-  from(page: number): FrameEntry | null {
-    if (this.#chunks.length === 0) return null;
+  /** The first entry that ends after `page`: the one that holds it, or the next one; or NO_ENTRY. */
+  from(page: number): EntryId {
+    if (this.#chunks.length === 0) return NO_ENTRY;
     const chunkIndex = this.#chunkOf(page);
     const chunk = this.#chunks[chunkIndex];
-    const index = indexIn(chunk, page);
-    if (index >= 0 && page < chunk[index].start + chunk[index].pages) return chunk[index];
-    if (index + 1 < chunk.length) return chunk[index + 1];
-    return chunkIndex + 1 < this.#chunks.length ? this.#chunks[chunkIndex + 1][0] : null;
+    const index = this.#indexIn(chunk, page);
+    if (index >= 0 && page < this.#endOf(chunk.ids[index])) return chunk.ids[index] as EntryId;
+    if (index + 1 < chunk.count) return chunk.ids[index + 1] as EntryId;
+    return chunkIndex + 1 < this.#chunks.length ? (this.#chunks[chunkIndex + 1].ids[0] as EntryId) : NO_ENTRY;
   }
 
   /** Whether any page of [from, to) is present. */
   overlaps(from: number, to: number): boolean {
     const entry = this.from(from);
-    return entry !== null && entry.start < to;
+    return entry !== NO_ENTRY && this.#table.start[entry] < to;
   }
 
   /** Adds an entry. Its range must be free. */
-  insert(entry: FrameEntry): void {
+  insert(entry: EntryId): void {
     this.#size += 1;
-    if (this.#chunks.length === 0) {
-      this.#chunks.push([entry]);
-      return;
-    }
-    const chunkIndex = this.#chunkOf(entry.start);
+    if (this.#chunks.length === 0) this.#chunks.push({ ids: new Int32Array(FIRST_CHUNK), count: 0 });
+    const start = this.#table.start[entry];
+    const chunkIndex = this.#chunkOf(start);
     const chunk = this.#chunks[chunkIndex];
-    const at = indexIn(chunk, entry.start) + 1;
-    insertAt(chunk, at, entry);
-    if (chunk.length > CHUNK) this.#chunks.splice(chunkIndex + 1, 0, chunk.splice(CHUNK / 2));
+    const at = this.#indexIn(chunk, start) + 1;
+    if (chunk.count < CHUNK) insertAt(chunk, at, entry);
+    else if (at === CHUNK && chunkIndex === this.#chunks.length - 1) {
+      this.#chunks.push({ ids: new Int32Array(CHUNK), count: 0 });
+      insertAt(this.#chunks[chunkIndex + 1], 0, entry);
+    } else {
+      const upper = splitChunk(chunk);
+      this.#chunks.splice(chunkIndex + 1, 0, upper);
+      if (at <= chunk.count) insertAt(chunk, at, entry);
+      else insertAt(upper, at - chunk.count, entry);
+    }
   }
 
   /** Takes out an entry that is present, under the start it was found at. */
-  remove(entry: FrameEntry): void {
-    const chunkIndex = this.#chunkOf(entry.start);
+  remove(entry: EntryId): void {
+    const start = this.#table.start[entry];
+    const chunkIndex = this.#chunkOf(start);
     const chunk = this.#chunks[chunkIndex];
-    const at = indexIn(chunk, entry.start);
-    kassert(chunk[at] === entry, 'entry-set: not present');
+    const at = this.#indexIn(chunk, start);
+    kassert(at >= 0 && chunk.ids[at] === entry, 'entry-set: not present');
     this.#size -= 1;
-    removeAt(chunk, at);
-    if (chunk.length === 0) this.#chunks.splice(chunkIndex, 1);
-    else if (chunk.length < CHUNK / 8) this.#mergeWithNext(chunkIndex);
+    chunk.count -= 1;
+    chunk.ids.copyWithin(at, at + 1, chunk.count + 1);
+    if (chunk.count === 0) this.#chunks.splice(chunkIndex, 1);
+    else if (chunk.count < CHUNK / 8) this.#mergeWithNext(chunkIndex);
   }
 
   /** All entries in order. For checks, accounts and tests: it builds an array. */
-  toArray(): FrameEntry[] {
-    return this.#chunks.flat();
+  toArray(): EntryId[] {
+    const entries: EntryId[] = [];
+    for (const chunk of this.#chunks) for (let i = 0; i < chunk.count; i += 1) entries.push(chunk.ids[i] as EntryId);
+    return entries;
+  }
+
+  /** Bytes of all chunks. */
+  get bytes(): number {
+    return this.#chunks.reduce((sum, chunk) => sum + chunk.ids.byteLength, 0);
   }
 
   assertInvariants(): void {
     const entries = this.toArray();
     for (let i = 1; i < entries.length; i += 1) {
-      kassert(entries[i - 1].start + entries[i - 1].pages <= entries[i].start, 'entry-set I1');
+      kassert(this.#endOf(entries[i - 1]) <= this.#table.start[entries[i]], 'entry-set I1');
     }
     kassert(entries.length === this.#size, 'entry-set I2');
     kassert(
-      this.#chunks.every((chunk) => chunk.length > 0 && chunk.length <= CHUNK),
+      this.#chunks.every((chunk) => chunk.count > 0 && chunk.count <= CHUNK),
       'entry-set I2',
     );
   }
 
-  #lastStartingAtOrBefore(page: number): FrameEntry | null {
-    if (this.#chunks.length === 0) return null;
-    const chunk = this.#chunks[this.#chunkOf(page)];
-    const index = indexIn(chunk, page);
-    return index < 0 ? null : chunk[index];
+  #endOf(entry: number): number {
+    return this.#table.start[entry] + (1 << this.#table.log2[entry]);
   }
 
   /** Index of the last chunk that starts at or before `page`; 0 where none does. */
   #chunkOf(page: number): number {
     const chunks = this.#chunks;
+    const { start } = this.#table;
     let low = 0;
     let high = chunks.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
-      if (chunks[middle][0].start <= page) low = middle;
+      if (start[chunks[middle].ids[0]] <= page) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Index of the last entry of `chunk` that starts at or before `page`; -1 where none does. */
+  #indexIn(chunk: Chunk, page: number): number {
+    const { ids } = chunk;
+    const { start } = this.#table;
+    let low = -1;
+    let high = chunk.count - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (start[ids[middle]] <= page) low = middle;
       else high = middle - 1;
     }
     return low;
@@ -115,33 +157,28 @@ export class EntrySet {
     if (chunkIndex + 1 >= this.#chunks.length) return;
     const chunk = this.#chunks[chunkIndex];
     const next = this.#chunks[chunkIndex + 1];
-    if (chunk.length + next.length > CHUNK / 2) return;
-    chunk.push(...next);
+    if (chunk.count + next.count > CHUNK / 2) return;
+    for (let i = 0; i < next.count; i += 1) insertAt(chunk, chunk.count, next.ids[i]);
     this.#chunks.splice(chunkIndex + 1, 1);
   }
 }
 
-// What splice does, without making an array of what it takes out: entries come and go with every page.
-
-function insertAt(chunk: FrameEntry[], at: number, entry: FrameEntry): void {
-  chunk.push(entry);
-  for (let i = chunk.length - 1; i > at; i -= 1) chunk[i] = chunk[i - 1];
-  chunk[at] = entry;
-}
-
-function removeAt(chunk: FrameEntry[], at: number): void {
-  for (let i = at + 1; i < chunk.length; i += 1) chunk[i - 1] = chunk[i];
-  chunk.pop();
-}
-
-/** Index of the last entry of `chunk` that starts at or before `page`; -1 where none does. */
-function indexIn(chunk: readonly FrameEntry[], page: number): number {
-  let low = -1;
-  let high = chunk.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1;
-    if (chunk[middle].start <= page) low = middle;
-    else high = middle - 1;
+/** Puts an id at index `at` of a chunk that is not full. */
+function insertAt(chunk: Chunk, at: number, id: number): void {
+  if (chunk.count === chunk.ids.length) {
+    const ids = new Int32Array(chunk.count * 4);
+    ids.set(chunk.ids);
+    chunk.ids = ids;
   }
-  return low;
+  chunk.ids.copyWithin(at + 1, at, chunk.count);
+  chunk.ids[at] = id;
+  chunk.count += 1;
+}
+
+/** Takes the upper half out of a full chunk. */
+function splitChunk(chunk: Chunk): Chunk {
+  const ids = new Int32Array(CHUNK);
+  ids.set(chunk.ids.subarray(CHUNK / 2));
+  chunk.count = CHUNK / 2;
+  return { ids, count: CHUNK / 2 };
 }

@@ -1,14 +1,10 @@
 /**
- * What happens to frames: binding, splitting, breaking copy-on-write, losing an entry. One function a step of the
- * design; requests and their checks are in physmem.ts, the records in frame.ts.
+ * What happens to frames, whoever uses them: placing, covering with entries, splitting, flushing, getting memory.
  *
  *   split       one frame of 2n pages -> two of n over the same memory. No data moves, nothing is flushed or charged
- *   normalise   no entry: free it. Covered by an entry: leave it. Else split, and normalise both halves
- *   carve       take [from, to) of an entry out: flush, detach, put back what is left of it, normalise
- *   break       give the group of an entry a frame of its own, with a copy of the contents
+ *   cover       entries over a part of a frame
  *
- * With `carve` defined by `normalise`, nobody works out who inherits which part of a frame: the largest remaining
- * entries do. Copy-on-write counts are never kept, so they cannot be wrong.
+ * Not here: what an access needs (access.ts), and how a frame loses its users (deallocate.ts).
  *
  * Source: hurd-l4 physmem/frame.c, frame-entry.c, in a formulation of our own: there, re-homing survivors is a case
  * analysis of seven hundred lines.
@@ -18,228 +14,96 @@ import { kassert } from '../../../hostkernel/base/assert.ts';
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { MAP_WRITE } from '../interface.ts';
 import type { Container } from './container.ts';
-import { spanPiece } from './dyadic.ts';
-import { attach, baseOf, detach, Frame, FrameEntry, isCopyOnWrite, isCovered, UNBOUND } from './frame.ts';
-import { NO_BLOCK, Zones } from './zone.ts';
+import { log2, spanPiece } from './dyadic.ts';
+import { attach, BOUND, detach, type EntryId, type FrameId, NO_ENTRY, PLACE, UNBOUND } from './frame-table.ts';
+import type { Physmem } from './physmem.ts';
 
-/** Access to the contents of guest memory. Frames and lengths in pages. */
-export interface FrameMemory {
-  zero(frame: GuestFrame, pages: number): void;
-  copy(to: GuestFrame, from: GuestFrame, pages: number): void;
+/** Puts a new promise of 2^size pages under container pages from `start` on, a free range. @returns the frame */
+export function place(pm: Physmem, container: Container, start: number, size: number): FrameId {
+  const { table } = pm;
+  const frame = table.newFrame(size, UNBOUND, 0);
+  container.entries.insert(table.newEntry(container.id, start, size, frame, 0, table.newGroup()));
+  return frame;
 }
 
-/** Takes `rights` to [frame, frame + pages), a dyadic block, away from every address space that has it from us. */
-export type Flush = (frame: GuestFrame, pages: number, rights: number) => void;
-
-export interface FramesOptions {
-  readonly memory: FrameMemory;
-  readonly flush: Flush;
-  /** Largest piece copied at once when copy-on-write is broken, in pages: larger frames are split first. */
-  readonly copyPages: number;
-}
-
-/** Events since the start, for benches and accounts. */
-export interface FrameCounters {
-  flushes: number;
-  binds: number; // frames that got memory at first use
-  zeroedPages: number;
-  copies: number; // frames copied to break copy-on-write
-  copiedPages: number;
-  splits: number;
-}
-
-export class Frames {
-  readonly zones = new Zones();
-  readonly counters: FrameCounters = { flushes: 0, binds: 0, zeroedPages: 0, copies: 0, copiedPages: 0, splits: 0 };
-  boundPages = 0;
-  readonly #memory: FrameMemory;
-  readonly #flushBlock: Flush;
-  readonly #copyPages: number;
-  #lastGroup = 0;
-
-  constructor(options: FramesOptions) {
-    this.#memory = options.memory;
-    this.#flushBlock = options.flush;
-    this.#copyPages = options.copyPages;
-  }
-
-  /** A group number nobody has. */
-  newGroup(): number {
-    this.#lastGroup += 1;
-    return this.#lastGroup;
-  }
-
-  /** Puts a frame of its own under container pages [start, start + pages), a free range. `pages` is a power of two. */
-  place(container: Container, start: number, pages: number, address: GuestFrame): void {
-    if (address !== UNBOUND) this.boundPages += pages;
-    const frame = new Frame(pages, address);
-    container.entries.insert(new FrameEntry(container, start, pages, frame, 0, this.newGroup()));
-  }
-
-  /** Adds entries over frame pages [from, to), at the container pages that begin at `start`, all of `group`. */
-  cover(container: Container, start: number, frame: Frame, from: number, to: number, group: number): void {
-    for (let offset = from; offset < to; ) {
-      const pages = spanPiece(offset, to);
-      container.entries.insert(new FrameEntry(container, start + offset - from, pages, frame, offset, group));
-      offset += pages;
-    }
-  }
-
-  /**
-   * Gives the frame of the entry that holds `page` memory, if it has none: all of it, or else smaller and smaller parts
-   * around `page`. Cleared.
-   * @returns the entry that holds `page` now; null where not even one page is free
-   */
-  bind(found: FrameEntry, page: number): FrameEntry | null {
-    for (let entry = found; ; entry = entryAt(entry.container, page)) {
-      const frame = entry.frame;
-      if (frame.address !== UNBOUND) return entry;
-      const address = this.zones.allocate(frame.pages);
-      if (address !== NO_BLOCK) {
-        this.#memory.zero(address, frame.pages);
-        frame.address = address;
-        this.boundPages += frame.pages;
-        this.counters.binds += 1;
-        this.counters.zeroedPages += frame.pages;
-        return entry;
-      }
-      if (frame.pages === 1) return null;
-      this.split(frame);
-    }
-  }
-
-  /**
-   * Separates the group of the entry that holds `page` from the other groups of its frame, so that it may be written.
-   * What moves to the new frame is the group's largest entry around `page`, with every member inside it: sharers stay
-   * sharers, in whatever container. Members elsewhere on the frame stay: they never overlapped.
-   * @returns the entry that holds `page` now; null where there is no memory for the copy (then nothing observable has
-   *   changed). For a single page that cannot happen to a principal within its guarantee.
-   */
-  breakCopyOnWrite(found: FrameEntry, page: number): FrameEntry | null {
-    for (let entry = found; ; entry = entryAt(entry.container, page)) {
-      const frame = entry.frame;
-      if (!isCopyOnWrite(frame)) return entry;
-      const base = baseOf(entry);
-      const bound = frame.address !== UNBOUND;
-      if (bound && base.pages > this.#copyPages) {
-        this.split(frame);
-        continue;
-      }
-      const address = bound ? this.zones.allocate(base.pages) : UNBOUND;
-      if (bound && address === NO_BLOCK) {
-        if (base.pages === 1) return null;
-        this.split(frame);
-        continue;
-      }
-      this.#moveGroup(base, new Frame(base.pages, address));
-      this.normalise(frame);
-      return entry;
-    }
-  }
-
-  /** Takes container pages [from, to) of `entry`, not empty, out of its container. Charges are the caller's. */
-  carve(entry: FrameEntry, from: number, to: number): void {
-    const { container, frame, start, offset, pages, group } = entry;
-    const end = start + pages;
-    this.flushEntry(entry);
-    container.entries.remove(entry);
-    detach(entry);
-    if (start < from) this.cover(container, start, frame, offset, offset + from - start, group);
-    if (to < end) this.cover(container, to, frame, offset + to - start, offset + pages, group);
-    this.normalise(frame);
-  }
-
-  /** Revokes what was granted on the range of `entry`, for everybody: there is no way to unmap from one task only. */
-  flushEntry(entry: FrameEntry): void {
-    this.#flush(entry.frame, entry.offset, entry.pages, entry.frame.granted);
-  }
-
-  /** Before a copy-on-write copy of `frame` exists: nobody may keep a writable mapping of any part of it. */
-  revokeWrite(frame: Frame): void {
-    if ((frame.granted & MAP_WRITE) === 0) return;
-    this.#flush(frame, 0, frame.pages, MAP_WRITE);
-  }
-
-  /**
-   * Replaces a frame by two halves over the same memory: `frame` itself becomes the lower one.
-   * @returns the upper half; it has no entries where nobody uses that half
-   */
-  split(frame: Frame): Frame {
-    const half = frame.pages / 2;
-    kassert(half >= 1, 'frames: splitting a page');
-    const upper = new Frame(half, frame.address === UNBOUND ? UNBOUND : ((frame.address + half) as GuestFrame));
-    upper.granted = frame.granted;
-    frame.pages = half;
-    this.counters.splits += 1;
-    let next: FrameEntry | null;
-    for (let entry = frame.first; entry !== null; entry = next) {
-      next = entry.next;
-      if (entry.pages > half) {
-        entry.pages = half;
-        entry.container.entries.insert(new FrameEntry(entry.container, entry.start + half, half, upper, 0, entry.group));
-      } else if (entry.offset >= half) {
-        detach(entry);
-        entry.offset -= half;
-        attach(entry, upper);
-      }
-    }
-    return upper;
-  }
-
-  /** Restores the cover: frees what no entry uses, and cuts the rest into one frame a largest entry. */
-  normalise(frame: Frame): void {
-    if (frame.first === null) {
-      this.#discard(frame);
-      return;
-    }
-    if (isCovered(frame)) return;
-    const upper = this.split(frame);
-    this.normalise(frame);
-    this.normalise(upper);
-  }
-
-  /** Moves `base` and the members of its group inside it to `target`, with the contents. */
-  #moveGroup(base: FrameEntry, target: Frame): void {
-    const { frame, offset, pages, group } = base;
-    this.#flush(frame, offset, pages, frame.granted);
-    if (target.address !== UNBOUND) {
-      this.#memory.copy(target.address, (frame.address + offset) as GuestFrame, pages);
-      this.boundPages += pages;
-      this.counters.copies += 1;
-      this.counters.copiedPages += pages;
-    }
-    let next: FrameEntry | null;
-    for (let entry = frame.first; entry !== null; entry = next) {
-      next = entry.next;
-      if (entry.group !== group || entry.offset < offset || entry.offset >= offset + pages) continue;
-      detach(entry);
-      entry.offset -= offset;
-      attach(entry, target);
-    }
-  }
-
-  /** The last entry of a frame has gone. */
-  #discard(frame: Frame): void {
-    this.#flush(frame, 0, frame.pages, frame.granted);
-    if (frame.address === UNBOUND) return;
-    this.zones.free(frame.address, frame.pages);
-    this.boundPages -= frame.pages;
-    frame.address = UNBOUND;
-  }
-
-  /** Revokes `rights` on part of a frame. Where that is the whole frame, they count as never granted again. */
-  #flush(frame: Frame, offset: number, pages: number, rights: number): void {
-    if (frame.granted === 0) return;
-    kassert(frame.address !== UNBOUND, 'frames: rights granted on no memory');
-    this.counters.flushes += 1;
-    this.#flushBlock((frame.address + offset) as GuestFrame, pages, rights);
-    if (pages === frame.pages) frame.granted &= ~rights;
+/** Adds entries over frame pages [from, to), at the container pages that begin at `start`, all of `group`. */
+export function cover(pm: Physmem, container: Container, start: number, frame: FrameId, from: number, to: number, group: number): void {
+  for (let offset = from; offset < to; ) {
+    const pages = spanPiece(offset, to);
+    container.entries.insert(pm.table.newEntry(container.id, start + offset - from, log2(pages), frame, offset, group));
+    offset += pages;
   }
 }
 
-/** The entry that holds `page`, after a split: the page is present. */
-function entryAt(container: Container, page: number): FrameEntry {
-  const entry = container.entries.at(page);
-  kassert(entry !== null, 'frames: a page was lost in a split');
-  return entry;
+/** A promise becomes memory: `frame` owns the block at `address` from now on. Its contents are the caller's. */
+export function takeMemory(pm: Physmem, frame: FrameId, address: GuestFrame): void {
+  const { table } = pm;
+  table.address[frame] = address;
+  table.state[frame] = (table.state[frame] & ~PLACE) | BOUND;
+  pm.boundPages += 1 << table.size[frame];
+}
+
+/** The opposite: `frame` is a promise again. Nobody may have it mapped; the block is the caller's. */
+export function loseMemory(pm: Physmem, frame: FrameId): void {
+  const { table } = pm;
+  kassert(table.granted[frame] === 0, 'frames: memory lost while it is mapped');
+  table.state[frame] = (table.state[frame] & ~PLACE) | UNBOUND;
+  pm.boundPages -= 1 << table.size[frame];
+}
+
+/** Revokes what was granted on the range of `entry`, for everybody: there is no way to unmap from one task only. */
+export function flushEntry(pm: Physmem, entry: EntryId): void {
+  const { table } = pm;
+  const frame = table.frame[entry] as FrameId;
+  flush(pm, frame, table.offset[entry], table.log2[entry], table.granted[frame]);
+}
+
+/** Before a copy-on-write copy of `frame` exists: nobody may keep a writable mapping of any part of it. */
+export function revokeWrite(pm: Physmem, frame: FrameId): void {
+  if ((pm.table.granted[frame] & MAP_WRITE) !== 0) flush(pm, frame, 0, pm.table.size[frame], MAP_WRITE);
+}
+
+/** Revokes everything granted on a frame. */
+export function flushFrame(pm: Physmem, frame: FrameId): void {
+  flush(pm, frame, 0, pm.table.size[frame], pm.table.granted[frame]);
+}
+
+/** Revokes `rights` on 2^size pages of a frame. Where that is the whole frame, they count as never granted again. */
+export function flush(pm: Physmem, frame: FrameId, offset: number, size: number, rights: number): void {
+  const { table } = pm;
+  if (table.granted[frame] === 0) return;
+  kassert((table.state[frame] & PLACE) === BOUND, 'frames: rights granted on no memory');
+  pm.counters.flushes += 1;
+  pm.flushBlock((table.address[frame] + offset) as GuestFrame, 2 ** size, rights);
+  if (size === table.size[frame]) table.granted[frame] &= ~rights;
+}
+
+/**
+ * Replaces a frame by two halves over the same memory: `frame` itself becomes the lower one.
+ * @returns the upper half; it has no entries where nobody uses that half
+ */
+export function split(pm: Physmem, frame: FrameId): FrameId {
+  const { table } = pm;
+  const size = table.size[frame] - 1;
+  kassert(size >= 0, 'frames: splitting a page');
+  const half = 1 << size;
+  const isSomewhere = (table.state[frame] & PLACE) !== UNBOUND;
+  const upper = table.newFrame(size, table.state[frame], isSomewhere ? table.address[frame] + half : 0);
+  table.granted[upper] = table.granted[frame];
+  table.size[frame] = size;
+  pm.counters.splits += 1;
+  let next: number;
+  for (let entry = table.first[frame]; entry !== NO_ENTRY; entry = next) {
+    next = table.next[entry];
+    if (table.log2[entry] > size) {
+      table.log2[entry] = size;
+      const { id, entries } = pm.containerOf(entry as EntryId);
+      entries.insert(table.newEntry(id, table.start[entry] + half, size, upper, 0, table.group[entry]));
+    } else if (table.offset[entry] >= half) {
+      detach(table, entry as EntryId);
+      table.offset[entry] -= half;
+      attach(table, entry as EntryId, upper);
+    }
+  }
+  return upper;
 }

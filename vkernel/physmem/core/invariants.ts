@@ -1,11 +1,10 @@
 /** The invariants of physmem.ts over all containers and frames, and the census of frames. For tests and accounts. */
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
+import { MAP_WRITE } from '../interface.ts';
 import type { Container } from './container.ts';
 import { type MemoryControl, subtreeOf, sumOf } from './control.ts';
-import { isPowerOfTwo, log2 } from './dyadic.ts';
-import { entriesOf, type Frame, type FrameEntry, isCopyOnWrite, isCovered, UNBOUND } from './frame.ts';
-import { MAP_WRITE } from '../interface.ts';
+import { BOUND, type EntryId, entriesOf, type FrameId, type FrameTable, isCopyOnWrite, isCovered, PLACE, UNBOUND } from './frame-table.ts';
 import type { Physmem } from './physmem.ts';
 
 /** How many frames there are, by log2 of their pages. */
@@ -14,12 +13,10 @@ export interface Census {
   readonly unbound: readonly number[];
 }
 
-/** All frames in use. O(entries). */
-export function framesOf(physmem: Physmem): Set<Frame> {
-  const frames = new Set<Frame>();
-  for (const container of containersOf(physmem.root)) {
-    for (const entry of container.entries.toArray()) frames.add(entry.frame);
-  }
+/** All frames, in order of their ids. O(frames). */
+export function framesOf(physmem: Physmem): FrameId[] {
+  const frames: FrameId[] = [];
+  for (let id = 1; id < physmem.table.frameEnd; id += 1) if (physmem.table.isFrame(id)) frames.push(id as FrameId);
   return frames;
 }
 
@@ -27,8 +24,8 @@ export function censusOf(physmem: Physmem): Census {
   const bound: number[] = [];
   const unbound: number[] = [];
   for (const frame of framesOf(physmem)) {
-    const counts = frame.address === UNBOUND ? unbound : bound;
-    const size = log2(frame.pages);
+    const counts = (physmem.table.state[frame] & PLACE) === UNBOUND ? unbound : bound;
+    const size = physmem.table.size[frame];
     while (counts.length <= size) counts.push(0);
     counts[size] += 1;
   }
@@ -41,16 +38,21 @@ export function containersOf(control: MemoryControl): Container[] {
 }
 
 export function assertInvariants(physmem: Physmem): void {
-  const { zones, boundPages } = physmem.frames;
+  const { zones, boundPages, table } = physmem;
   zones.assertInvariants();
-  const owner = new Map<number, Frame>();
+  const owner = new Map<number, FrameId>();
   let bound = 0;
-  for (const frame of framesOf(physmem)) {
-    assertFrame(frame);
-    if (frame.address === UNBOUND) continue;
-    bound += frame.pages;
-    kassert(frame.address % frame.pages === 0, 'physmem I8');
-    for (let page: number = frame.address; page < frame.address + frame.pages; page += 1) {
+  let entries = 0;
+  const frames = framesOf(physmem);
+  kassert(frames.length === table.frames, 'physmem I5');
+  for (const frame of frames) {
+    entries += assertFrame(physmem, frame);
+    if ((table.state[frame] & PLACE) !== BOUND) continue;
+    const pages = 2 ** table.size[frame];
+    const address = table.address[frame];
+    bound += pages;
+    kassert(address % pages === 0, 'physmem I8');
+    for (let page = address; page < address + pages; page += 1) {
       kassert(!owner.has(page), 'physmem I8');
       owner.set(page, frame);
     }
@@ -62,43 +64,62 @@ export function assertInvariants(physmem: Physmem): void {
   }
   kassert(bound === boundPages, 'physmem I8');
   kassert(zones.freePages + bound + physmem.fixedPages === physmem.receivedPages, 'physmem I8');
+  const containers = physmem.containers.filter((container) => container !== undefined);
+  for (const container of containers) assertContainer(physmem, container);
+  kassert(entries === table.entries, 'physmem I5');
+  kassert(entries === containers.reduce((sum, container) => sum + container.entries.size, 0), 'physmem I5');
   for (const control of subtreeOf(physmem.root)) assertControl(control);
   const shared = physmem.receivedPages - physmem.fixedPages;
   kassert(sumOf(physmem.root, (control) => control.limit) === shared, 'physmem I12');
   kassert(bound <= sumOf(physmem.root, (control) => control.used), 'physmem I13');
 }
 
-function assertFrame(frame: Frame): void {
-  const entries = entriesOf(frame);
-  kassert(isPowerOfTwo(frame.pages) && entries.length > 0, 'physmem I5');
+/** @returns how many entries the frame has */
+function assertFrame(physmem: Physmem, frame: FrameId): number {
+  const { table } = physmem;
+  const entries = entriesOf(table, frame);
+  kassert(entries.length > 0, 'physmem I5');
   for (const entry of entries) {
-    kassert(entry.frame === frame && entry.container.alive, 'physmem I5');
-    kassert(entry.container.entries.at(entry.start) === entry, 'physmem I5');
-    kassert(isPowerOfTwo(entry.pages) && entry.offset % entry.pages === 0 && entry.offset + entry.pages <= frame.pages, 'physmem I1');
+    kassert(table.frame[entry] === frame, 'physmem I5');
+    kassert(physmem.containerOf(entry).entries.at(table.start[entry]) === entry, 'physmem I5');
+    const pages = 2 ** table.log2[entry];
+    kassert(table.offset[entry] % pages === 0 && table.offset[entry] + pages <= 2 ** table.size[frame], 'physmem I1');
     kassert(
-      entries.every((other) => isLaminar(entry, other)),
+      entries.every((other) => isLaminar(table, entry, other)),
       'physmem I3',
     );
   }
-  kassert(isCovered(frame), 'physmem I4');
-  kassert(!isCopyOnWrite(frame) || (frame.granted & MAP_WRITE) === 0, 'physmem I7');
-  kassert(frame.address !== UNBOUND || frame.granted === 0, 'physmem I7');
+  kassert(isCovered(table, frame), 'physmem I4');
+  kassert(!isCopyOnWrite(table, frame) || (table.granted[frame] & MAP_WRITE) === 0, 'physmem I7');
+  kassert((table.state[frame] & PLACE) === BOUND || table.granted[frame] === 0, 'physmem I7');
+  return entries.length;
 }
 
-function isLaminar(a: FrameEntry, b: FrameEntry): boolean {
-  if (a.offset + a.pages <= b.offset || b.offset + b.pages <= a.offset) return true;
-  const [outer, inner] = a.pages >= b.pages ? [a, b] : [b, a];
-  return outer.offset <= inner.offset && inner.offset + inner.pages <= outer.offset + outer.pages;
+function isLaminar(table: FrameTable, a: EntryId, b: EntryId): boolean {
+  const [startA, endA] = [table.offset[a], table.offset[a] + 2 ** table.log2[a]];
+  const [startB, endB] = [table.offset[b], table.offset[b] + 2 ** table.log2[b]];
+  if (endA <= startB || endB <= startA) return true;
+  return endA - startA >= endB - startB ? startA <= startB && endB <= endA : startB <= startA && endA <= endB;
+}
+
+function assertContainer(physmem: Physmem, container: Container): void {
+  const { table } = physmem;
+  kassert(container.alive && container.control.alive, 'physmem I12');
+  kassert(container.kind !== 'user' || container.control.containers.has(container), 'physmem I12');
+  container.entries.assertInvariants();
+  let pages = 0;
+  for (const entry of container.entries.toArray()) {
+    kassert(table.container[entry] === container.id && table.frame[entry] !== 0, 'physmem I5');
+    pages += 2 ** table.log2[entry];
+  }
+  kassert(pages === container.pages, 'physmem I12');
 }
 
 function assertControl(control: MemoryControl): void {
   let used = 0;
   for (const container of control.containers) {
-    kassert(container.control === control && container.alive, 'physmem I12');
-    container.entries.assertInvariants();
-    const pages = container.entries.toArray().reduce((sum, entry) => sum + entry.pages, 0);
-    kassert(pages === container.pages, 'physmem I12');
-    used += pages;
+    kassert(container.control === control && container.alive && container.kind === 'user', 'physmem I12');
+    used += container.pages;
   }
   kassert(used === control.used && used <= control.limit, 'physmem I12');
   for (const child of control.children) kassert(child.parent === control && child.alive, 'physmem I12');

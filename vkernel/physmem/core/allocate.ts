@@ -1,0 +1,70 @@
+/** Fresh pages: promises, which get memory when they are first mapped. */
+
+import { EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
+import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
+import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, DMA, EXTRA, SQUASH } from '../interface.ts';
+import { type Container, charge } from './container.ts';
+import { vacate } from './deallocate.ts';
+import { log2, spanPiece } from './dyadic.ts';
+import { NO_ENTRY } from './frame-table.ts';
+import { place } from './frames.ts';
+import type { Physmem } from './physmem.ts';
+import { hasOnly, isRange } from './range.ts';
+
+const ALLOCATE_FLAGS = ALL_OR_NONE | SQUASH | EXTRA;
+const ALLOCATE_REFUSED = DMA | CONSTRAINED | CONTIGUOUS; // kinds of memory this machine does not tell apart
+
+/**
+ * Puts fresh pages at [start, start + size), in pieces of span(0, size): sizes depend on the length only. Memory is
+ * bound at the first map, and reads as zero. Flags: ALL_OR_NONE, SQUASH (deallocate what is there), EXTRA.
+ * @returns 0, or an errno with `amount`:
+ *   EINVAL      not page aligned, size 0, wraps; an unknown flag
+ *   EEXIST      a piece overlaps a present page (without SQUASH)
+ *   ENOMEM      the control's limit; as many pages as fit are placed. EXTRA does not help: nobody is eligible
+ *               before a memory policy says so
+ *   EOPNOTSUPP  DMA, CONSTRAINED, CONTIGUOUS
+ * With ALL_OR_NONE nothing has changed after an error.
+ */
+export function allocate(pm: Physmem, container: Container, flags: number, start: number, size: number): number {
+  pm.amount = 0;
+  if (!hasOnly(flags, ALLOCATE_FLAGS | ALLOCATE_REFUSED)) return EINVAL;
+  if (size === 0 || !isRange(pm, start, size)) return EINVAL;
+  if ((flags & ALLOCATE_REFUSED) !== 0) return EOPNOTSUPP;
+  const first = start / PAGE_SIZE;
+  const pages = size / PAGE_SIZE;
+  const squash = (flags & SQUASH) !== 0;
+  if ((flags & ALL_OR_NONE) !== 0 && !squash && container.entries.overlaps(first, first + pages)) return EEXIST;
+  const admitted = admissiblePages(pm, container, first, pages, squash);
+  if ((flags & ALL_OR_NONE) !== 0 && admitted < pages) return ENOMEM;
+  for (let done = 0; done < admitted; ) {
+    const piece = spanPiece(done, admitted);
+    const at = first + done;
+    if (squash) vacate(pm, container, at, at + piece);
+    else if (container.entries.overlaps(at, at + piece)) return EEXIST;
+    place(pm, container, at, log2(piece));
+    charge(container, piece);
+    done += piece;
+    pm.amount = done * PAGE_SIZE;
+  }
+  return admitted < pages ? ENOMEM : 0;
+}
+
+/**
+ * How many pages from `first` on the container's control lets in, at most `pages`. With `squash` pages that are present
+ * are replaced, and cost nothing.
+ */
+export function admissiblePages(pm: Physmem, container: Container, first: number, pages: number, squash: boolean): number {
+  const { table } = pm;
+  let allowance = container.control.unused;
+  if (!squash) return Math.min(pages, allowance);
+  const end = first + pages;
+  let page = first;
+  while (page < end) {
+    const entry = container.entries.from(page);
+    const gapEnd = entry === NO_ENTRY ? end : Math.min(end, Math.max(page, table.start[entry]));
+    if (gapEnd - page > allowance) return page + allowance - first;
+    allowance -= gapEnd - page;
+    page = entry === NO_ENTRY ? end : Math.min(end, table.start[entry] + (1 << table.log2[entry]));
+  }
+  return pages;
+}
