@@ -24,11 +24,14 @@ import {
   type L4,
   type L4Wait,
   type Message,
+  NEVER,
   NIL,
   taskOf,
   type ThreadId,
+  timeout,
 } from '../l4/user.ts';
 import type { ObjectTable } from './objects.ts';
+import type { ParkedRequests } from './parked.ts';
 
 /** One method as its interface declares it. All words are numbers; at most MAX_ARGUMENTS of them. */
 export interface MethodDefinition {
@@ -73,6 +76,11 @@ export const MAX_ITEMS = 31; // map items a reply holds: 63 message registers, t
 
 /** A handler's answer for a request that gets none: the client is not told why. */
 export const NO_REPLY = -1;
+/**
+ * A handler's answer where nothing has changed yet: the request is to be tried again later (parked.ts). The message
+ * registers must still hold it: only a handler that does not wait itself may answer so.
+ */
+export const PARKED = -2;
 
 /** Declares the interface of a server. Labels are unique in it. */
 export function defineInterface<const M extends Readonly<Record<string, MethodDefinition>>>(server: string, methods: M): Interface<M> {
@@ -309,11 +317,21 @@ export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O
   readonly objects: ObjectTable<O>; // where handles are looked up; a server without objects gives an empty table
   readonly nobody: O; // stands in Call.object while a method without handle is served
   readonly tracer: Tracer;
+  readonly waiting?: Waiting; // for a server whose handlers may answer PARKED, or that has something to do at certain times
+}
+
+/** What a server does between requests. */
+export interface Waiting {
+  readonly parked: ParkedRequests;
+  /** Does what is due. @returns microseconds until it must be asked again; Infinity: nothing will be due */
+  readonly due: () => number;
+  /** Whether, since it was last asked, anything has happened that may help a parked request. */
+  readonly worthTrying: () => boolean;
 }
 
 /**
  * The loop of a server: receive, check, dispatch, reply with zero timeout, receive the next. One request at a time,
- * each to completion, so no client ever has two outstanding and nothing needs a lock.
+ * each to completion or parked, so nothing needs a lock. What a thread sends while a request of its is parked is dropped.
  *
  * Checks, in this order: at least the handle word came (else dropped), the handle is this task's (else dropped, so
  * that handles cannot be guessed), the object lives (else ECAP_DIED), the label is known (else EOPNOTSUPP), the word
@@ -324,19 +342,50 @@ export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O
 export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(l4: L4, service: Service<M, O>): Generator<L4Wait, never> {
   const dispatcher = new Dispatcher(service);
   const message = l4.message;
+  const waiting = service.waiting ?? null;
   l4.acceptor = ACCEPT_UNTYPED;
   let error = yield* l4.receive(ANY);
   for (;;) {
-    if (error !== 0) {
-      error = yield* l4.receive(ANY); // our wait was cancelled, or a message did not fit
-      continue;
-    }
+    const isRequest = error === 0 && (waiting === null || !waiting.parked.has(l4.from)); // else: our wait ended, or it is a second one
     const client = l4.from;
-    const answer = dispatcher.dispatch(client, message);
-    const label = typeof answer === 'number' ? answer : yield* answer;
-    dispatcher.finish(message, label);
-    l4.acceptor = ACCEPT_UNTYPED; // a handler may have called others
-    error = label === NO_REPLY ? yield* l4.receive(ANY) : yield* l4.replyWait(client, ANY);
+    let replies = isRequest;
+    if (isRequest) {
+      const answer = dispatcher.dispatch(client, message);
+      const label = typeof answer === 'number' ? answer : yield* answer;
+      replies = dispatcher.finish(client, message, label);
+      l4.acceptor = ACCEPT_UNTYPED; // a handler may have called others
+    }
+    const pause = waiting === null ? Number.POSITIVE_INFINITY : waiting.due();
+    if (waiting !== null && (waiting.parked.size > 0 || pause !== Number.POSITIVE_INFINITY)) {
+      if (replies) l4.reply(client);
+      yield* tryParked(l4, dispatcher, waiting);
+      const limit = waiting.due();
+      error = yield* l4.receive(ANY, limit === Number.POSITIVE_INFINITY ? NEVER : timeout(Math.max(1, limit)));
+    } else {
+      error = replies ? yield* l4.replyWait(client, ANY) : yield* l4.receive(ANY);
+    }
+  }
+}
+
+/** Tries the parked requests, in order, as long as that may help. Waits: for what their handlers wait. */
+function* tryParked<M extends Readonly<Record<string, MethodDefinition>>, O>(
+  l4: L4,
+  dispatcher: Dispatcher<M, O>,
+  waiting: Waiting,
+): Generator<L4Wait, void> {
+  const { parked } = waiting;
+  while (parked.size > 0 && waiting.worthTrying()) {
+    for (const client of parked.clients()) {
+      const request = parked.of(client);
+      if (request === null) continue; // another of them has ended it
+      l4.message.copyFrom(request);
+      const answer = dispatcher.dispatch(client, l4.message);
+      const label = typeof answer === 'number' ? answer : yield* answer;
+      if (label === PARKED) continue;
+      parked.remove(client);
+      if (dispatcher.finish(client, l4.message, label)) l4.reply(client);
+      l4.acceptor = ACCEPT_UNTYPED;
+    }
   }
 }
 
@@ -399,15 +448,29 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
     );
   }
 
-  /** Writes the reply of the request last dispatched into `message`, and reports it to the trace sink. */
-  finish(message: Message, label: number): void {
+  /**
+   * Writes the reply of the request last dispatched into `message`, and reports it to the trace sink; a request that is
+   * to be tried again is parked. @returns whether there is a reply
+   */
+  finish(client: ThreadId, message: Message, label: number): boolean {
+    if (label === PARKED) {
+      this.#park(client, message);
+      return false;
+    }
     const sink = this.#service.tracer.rpc;
     const traced = this.#traced;
     if (sink !== null && traced !== null) {
-      const { from: client } = this.#call;
       sink({ server: this.#server, method: traced.method, client, args: traced.args, errno: label });
     }
-    if (label !== NO_REPLY) this.#call.finish(message, label);
+    if (label === NO_REPLY) return false;
+    this.#call.finish(message, label);
+    return true;
+  }
+
+  #park(client: ThreadId, message: Message): void {
+    const { waiting } = this.#service;
+    kassert(waiting !== undefined, 'rpc: a server that parks nothing has parked a request');
+    waiting.parked.park(client, message);
   }
 }
 

@@ -1,7 +1,19 @@
 /** The kernel as one server thread sees it, without a kernel: messages are posted by hand, and replies looked at. */
 
 import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
-import { type L4, type L4Operation, type L4Wait, L4_WAIT, Message, NIL, type ThreadId, type WordBits } from '../../../vkernel/l4/user.ts';
+import {
+  IPC_TIMEOUT,
+  type L4,
+  type L4Operation,
+  type L4Wait,
+  L4_WAIT,
+  Message,
+  NEVER,
+  NIL,
+  type ThreadId,
+  timeoutMicroseconds,
+  type WordBits,
+} from '../../../vkernel/l4/user.ts';
 
 export interface Reply {
   readonly label: number;
@@ -14,14 +26,33 @@ export class FakeKernel {
   readonly unmapped: number[] = [];
   readonly memory = new Map<number, number>(); // byte value by page: what a fill left there
   readonly printed: string[] = [];
+  readonly replies: { readonly to: ThreadId; readonly reply: Reply }[] = []; // all there were, in order
+  /** Time limit of the wait the server is in, microseconds. */
+  limit = Number.POSITIVE_INFINITY;
+  /** What `clock` says. */
+  now = 0;
   /** What a call to another server answers: it finds the request in the message and leaves the reply there. */
   onCall: (to: ThreadId, message: Message) => void = () => {};
   readonly l4: L4;
-  readonly #state: { from: ThreadId; reply: Reply | null; waiting: boolean } = { from: NIL, reply: null, waiting: false };
+  readonly #state: { from: ThreadId; reply: Reply | null; waiting: boolean; error: number } = {
+    from: NIL,
+    reply: null,
+    waiting: false,
+    error: 0,
+  };
 
   constructor(wordBits: WordBits = 64) {
     this.message = new Message(wordBits);
     this.l4 = this.#makeL4(wordBits);
+  }
+
+  /** Lets the server's wait end without a message: `us` microseconds have passed. */
+  timeOut(server: Generator<L4Wait, unknown>, us: number): void {
+    if (!this.#state.waiting) server.next();
+    this.now += us;
+    this.#state.from = NIL;
+    this.#state.error = IPC_TIMEOUT << 1;
+    server.next();
   }
 
   /** Delivers a request to the server and runs it until it waits again. @returns its reply, or null */
@@ -32,6 +63,7 @@ export class FakeKernel {
     this.message.typed = typed;
     this.#state.from = from;
     this.#state.reply = null;
+    this.#state.error = 0;
     server.next();
     return this.#state.reply;
   }
@@ -52,12 +84,22 @@ export class FakeKernel {
     const { memory, message, printed, unmapped } = this;
     const state = this.#state;
     const take = () => this.#take();
-    function* wait(): L4Operation {
+    function* waiting(): L4Operation {
       state.waiting = true;
       yield L4_WAIT;
       state.waiting = false;
-      return 0;
+      return state.error;
     }
+    const wait = (limit: number): L4Operation => {
+      this.limit = limit;
+      return waiting();
+    };
+    const leave = (to: ThreadId): void => {
+      const reply = take();
+      this.replies.push({ to, reply });
+      if (to === state.from) state.reply = reply;
+    };
+    const clock = () => this.now;
     const answer = (to: ThreadId): number => {
       this.onCall(to, message);
       return 0;
@@ -69,11 +111,16 @@ export class FakeKernel {
       get from() {
         return state.from;
       },
-      receive: wait,
-      replyWait() {
-        state.reply = take();
-        return wait();
+      receive: (_from, limit) => wait(timeoutMicroseconds(limit ?? NEVER)),
+      replyWait(to) {
+        leave(to);
+        return wait(Number.POSITIVE_INFINITY);
       },
+      reply(to) {
+        leave(to);
+        return 0;
+      },
+      clock,
       *call(to) {
         return answer(to);
       },
