@@ -11,6 +11,7 @@
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { ENOMEM } from '../../../hostkernel/base/errno.ts';
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
+import { ANYWHERE } from './constraint.ts';
 import type { Container } from './container.ts';
 import { normalise } from './deallocate.ts';
 import { attach, baseOf, BOUND, detach, type EntryId, type FrameId, isCopyOnWrite, NO_ENTRY, PLACE, UNBOUND } from './frame-table.ts';
@@ -97,7 +98,7 @@ const DISTURBED = -3 as GuestFrame;
  */
 function blockFor(pm: Physmem, size: number, container: Container): GuestFrame {
   const { changes } = pm.table;
-  const address = obtain(pm, size, null, container.control);
+  const address = obtain(pm, size, ANYWHERE, container.control);
   if (pm.table.changes === changes) return address;
   if (address >= 0) pm.zones.free(address, 2 ** size);
   return DISTURBED;

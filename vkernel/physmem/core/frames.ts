@@ -41,12 +41,14 @@ export function takeMemory(pm: Physmem, frame: FrameId, address: GuestFrame): vo
   table.address[frame] = address;
   table.state[frame] = (table.state[frame] & ~PLACE) | BOUND;
   pm.boundPages += 1 << table.size[frame];
+  pm.owners.bound(frame);
 }
 
 /** The opposite: `frame` is a promise again. Nobody may have it mapped; the block is the caller's. */
 export function loseMemory(pm: Physmem, frame: FrameId): void {
   const { table } = pm;
   kassert(table.granted[frame] === 0, 'frames: memory lost while it is mapped');
+  pm.owners.unbound(frame);
   table.state[frame] = (table.state[frame] & ~PLACE) | UNBOUND;
   pm.boundPages -= 1 << table.size[frame];
 }
@@ -91,6 +93,7 @@ export function split(pm: Physmem, frame: FrameId): FrameId {
   const upper = table.newFrame(size, table.state[frame], isSomewhere ? table.address[frame] + half : 0);
   table.granted[upper] = table.granted[frame];
   table.size[frame] = size;
+  if ((table.state[frame] & PLACE) === BOUND) pm.owners.bound(upper);
   pm.counters.splits += 1;
   let next: number;
   for (let entry = table.first[frame]; entry !== NO_ENTRY; entry = next) {

@@ -57,6 +57,7 @@ export function assertInvariants(physmem: Physmem): void {
       owner.set(page, frame);
     }
   }
+  physmem.owners.assertInvariants(frames.filter((frame) => (table.state[frame] & PLACE) === BOUND));
   for (let order = 0; order < 31; order += 1) {
     for (const block of zones.blocks(order)) {
       for (let page: number = block; page < block + 2 ** order; page += 1) kassert(!owner.has(page), 'physmem I8');

@@ -33,6 +33,7 @@ import { vacate } from './deallocate.ts';
 import { log2 } from './dyadic.ts';
 import { type EntryId, FrameTable } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
+import { OwnerMap } from './owner-map.ts';
 import { isCount } from './range.ts';
 import { Zones } from './zone.ts';
 
@@ -81,6 +82,7 @@ export class Physmem {
   readonly root = new MemoryControl(null, 0);
   readonly table = new FrameTable();
   readonly zones = new Zones();
+  readonly owners = new OwnerMap(this.table);
   /** By id; undefined where the id is free. */
   readonly containers: (Container | undefined)[] = [undefined];
   readonly counters: PhysmemCounters = {

@@ -1,14 +1,9 @@
 /** Memory for a frame, wherever it can be had. */
 
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
+import type { Constraint } from './constraint.ts';
 import type { MemoryControl } from './control.ts';
 import type { Physmem } from './physmem.ts';
-
-/** Where a block may begin: the bits of its byte address that must be set, and those that must be clear. */
-export interface Constraint {
-  readonly mustSet: number;
-  readonly mustClear: number;
-}
 
 /**
  * What an operation returns when it has to be tried again: nothing has changed; memory is being asked back. It is no
@@ -21,6 +16,6 @@ export const WAIT = -2;
  * when it returns: the caller looks at `table.changes`.
  * @returns the first guest frame, or NO_BLOCK, or WAIT
  */
-export function obtain(pm: Physmem, size: number, _constraint: Constraint | null, _control: MemoryControl): GuestFrame {
-  return pm.zones.allocate(2 ** size);
+export function obtain(pm: Physmem, size: number, constraint: Constraint, _control: MemoryControl): GuestFrame {
+  return pm.zones.allocate(2 ** size, constraint);
 }
