@@ -59,9 +59,14 @@ export class FreeSet {
     let child = n;
     for (let level = 0; level < this.#words.length; level += 1) {
       const words = this.#words[level];
+      const low = this.#low[level];
       const i = child >>> 5;
-      words[i] |= 1 << (child & 31);
-      if (level > 0) this.#low[level][i] |= value;
+      const was = words[i];
+      words[i] = was | (1 << (child & 31));
+      if (level > 0) {
+        if (was !== 0 && (low[i] & value) !== 0) return; // then no word above changes
+        low[i] |= value;
+      }
       child = i;
     }
   }
@@ -91,6 +96,7 @@ export class FreeSet {
    */
   lowest(set: number, clear: number): number {
     const top = this.#words.length - 1;
+    if ((set | clear) === 0) return this.#first();
     if (this.size === 0 || set >>> (5 * top) > 31) return NONE;
     for (let level = 0; level <= top; level += 1) this.#allowed[level] = allowedOf(set >>> (5 * level), clear >>> (5 * level));
     return this.#search(top, 0);
@@ -121,6 +127,15 @@ export class FreeSet {
       }
     }
     kassert(this.toArray().length === this.size, 'free-set I3');
+  }
+
+  /** The lowest member. */
+  #first(): number {
+    if (this.size === 0) return NONE;
+    let i = 0;
+    for (let level = this.#words.length - 1; level >= 0; level -= 1) i = 32 * i + lowestBit(this.#words[level][i]);
+    this.looks += this.#words.length;
+    return i;
   }
 
   /** The lowest allowed member below word i of `level`. */
