@@ -162,7 +162,7 @@ describe.each(MMU_FORMATS.map((format) => [format.id, format] as const))('%s', (
     const steps = fc.array(step, { maxLength: isSmall ? 60 : 24, size: 'max' });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 4 }), steps, (harts, some) => play(format, harts, some)),
-      { numRuns: isSmall ? 20 : 5 },
+      { numRuns: isSmall ? 8 : 3 },
     );
   });
 });

@@ -9,7 +9,7 @@ import { formatOf, Rig, RW, RWX } from './rig.ts';
 
 const GUEST_PAGES = 8;
 const CANARY = 0x5afe_c0de;
-const RUNS = 12; // fuzz/vpte.test.ts makes a hundred thousand
+const RUNS = 5; // fuzz/vpte.test.ts makes a hundred thousand
 
 interface Attack {
   /** Words poured over the guest's pages: the page, where in it, and what. */

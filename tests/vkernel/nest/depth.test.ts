@@ -28,7 +28,8 @@ describe.each(CASES)('%s, %i bits, %s %j', (name, xlen, vpte, args) => {
   };
   const direct = at(0);
 
-  test.each([1, 2, 3])('depth %i', (depth) => {
+  // Arithmetic takes long, and is the same computation at any depth.
+  test.each(name.startsWith('numbers') ? [2] : [1, 2, 3])('depth %i', (depth) => {
     expect(direct.output).not.toBe('');
     expect(at(depth)).toEqual(direct);
   });

@@ -85,7 +85,7 @@ describe.each(LAYOUT_NAMES)('%s', (name) => {
             expect(format.frame(level, lo >>> 0, hi >>> 0)).toBe(frame);
             expect(format.attributes(level, lo >>> 0, hi >>> 0)).toBe(says);
           }),
-          { numRuns: 5 },
+          { numRuns: 2 },
         );
       }
     }

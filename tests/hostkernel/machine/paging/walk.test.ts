@@ -74,7 +74,7 @@ describe.each(LAYOUT_NAMES)('%s', (name) => {
   test('agrees with the reference on random and hostile tables', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1 }), options(layout), (seed, chosen) => {
-        compareWalks(layout, chosen, seed, 1500);
+        compareWalks(layout, chosen, seed, 300);
       }),
       { numRuns: 2 },
     );
@@ -206,7 +206,7 @@ describe('two stages', () => {
       .chain((first) => fc.tuple(fc.constant(layoutOf(first)), options(layoutOf(first)), options(inner)));
     fc.assert(
       fc.property(fc.integer({ min: 1 }), setup, (seed, [first, firstOptions, secondOptions]) => {
-        compareWalks(first, firstOptions, seed, 1500, { layout: inner, options: secondOptions });
+        compareWalks(first, firstOptions, seed, 500, { layout: inner, options: secondOptions });
       }),
       { numRuns: 4 },
     );
