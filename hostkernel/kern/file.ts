@@ -1,5 +1,5 @@
 /**
- * Open files: the console, memory images, ends of pipes, files of the tree; and the table of descriptors of a process.
+ * Open files: the console, memory images, ends of pipes, files of the tree, disks; and the table of descriptors of a process.
  *
  * A memory image (memfd) is a vm_object with a size in bytes. mmap maps the object, read and write go to the object's
  * pages through it: there is one copy of the data, so all views agree at once.
@@ -9,11 +9,11 @@
 import { kassert } from '../base/assert.ts';
 import { EBADF, EFBIG, EINVAL, EIO, ENOSPC } from '../base/errno.ts';
 import { PAGE_SIZE, pagesOf } from '../base/units.ts';
-import type { Console } from '../machine/index.ts';
+import { BLOCK_SIZE, type Clock, type Console, type PolledDisk } from '../machine/index.ts';
 import type { Vm, VmObject } from '../vm/index.ts';
 import type { Pipe } from './pipe.ts';
 
-export type OpenFile = ConsoleFile | MemoryFile | PipeEnd | TreeFile;
+export type OpenFile = ConsoleFile | MemoryFile | PipeEnd | TreeFile | DiskFile;
 
 /** Descriptors of a process: 0..MAX_FILES-1. */
 export const MAX_FILES = 256;
@@ -162,6 +162,52 @@ export class TreeFile {
 
   close(): void {
     // the tree keeps the contents
+  }
+}
+
+/** A disk as a file of whole blocks, read and written past every cache. The caller waits: its time is charged to the clock. */
+export class DiskFile {
+  readonly kind = 'disk';
+  references = 0;
+  position = 0; // bytes
+  readonly #disk: PolledDisk;
+  readonly #clock: Pick<Clock, 'charge'>;
+
+  constructor(disk: PolledDisk, clock: Pick<Clock, 'charge'>) {
+    this.#disk = disk;
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#disk.blocks * BLOCK_SIZE;
+  }
+
+  /** Whole blocks from `offset` on, up to the end of the disk. @returns bytes; -EINVAL no whole blocks; -EIO none could be read */
+  readAt(offset: number, into: Uint8Array): number {
+    return this.#transfer(offset, into, (block, bytes) => this.#disk.read(block, bytes));
+  }
+
+  /** Writes whole blocks at `offset`. @returns bytes; -EINVAL no whole blocks; -ENOSPC at the end of the disk; -EIO none could be written */
+  writeAt(offset: number, from: Uint8Array): number {
+    if (offset >= this.size && from.length > 0) return -ENOSPC;
+    return this.#transfer(offset, from, (block, bytes) => this.#disk.write(block, bytes));
+  }
+
+  /** Moves block after block until one fails: then what was moved before it counts. */
+  #transfer(offset: number, bytes: Uint8Array, move: (block: number, bytes: Uint8Array) => boolean): number {
+    if (offset % BLOCK_SIZE !== 0 || bytes.length % BLOCK_SIZE !== 0) return -EINVAL;
+    const { timing } = this.#disk;
+    const end = Math.min(bytes.length, Math.max(0, this.size - offset));
+    let done = 0;
+    for (; done < end; done += BLOCK_SIZE) {
+      if (!move((offset + done) / BLOCK_SIZE, bytes.subarray(done, done + BLOCK_SIZE))) break;
+    }
+    if (end > 0) this.#clock.charge(timing.latency + (done / BLOCK_SIZE) * timing.perBlock);
+    return done === 0 && end > 0 ? -EIO : done;
+  }
+
+  close(): void {
+    // the disk is there as long as the machine
   }
 }
 

@@ -23,7 +23,7 @@ import { parseElf } from '../base/elf.ts';
 import { ENOEXEC, ENOMEM } from '../base/errno.ts';
 import type { Tracer } from '../base/trace.ts';
 import type { Access } from '../base/units.ts';
-import type { Hardware, PageTableFormat } from '../machine/index.ts';
+import type { Hardware, PageTableFormat, PolledDisk } from '../machine/index.ts';
 import { FAULT_INVALID, FAULT_NO_MEMORY, Vm, type VmSpace } from '../vm/index.ts';
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SI_USER, SIGBUS, SIGKILL, SIGSEGV } from './abi.ts';
 import { BodyHost } from './body-host.ts';
@@ -62,6 +62,8 @@ export interface HostKernelOptions {
   readonly timeSlice?: number;
   /** What openat and execve find: contents by absolute path. Read only. */
   readonly files?: ReadonlyMap<string, Uint8Array>;
+  /** Disks that openat finds by absolute path, before files. */
+  readonly disks?: ReadonlyMap<string, PolledDisk>;
   /** Receives the kernel's messages, one line each. */
   readonly log?: (line: string) => void;
 }
@@ -113,6 +115,7 @@ export class HostKernel {
   readonly life: Life;
   readonly futexes: Futexes;
   readonly tree: FileTree;
+  readonly disks: ReadonlyMap<string, PolledDisk>;
   readonly counters: KernelCounters = {
     syscalls: 0,
     unknownSyscalls: new Map(),
@@ -146,6 +149,7 @@ export class HostKernel {
     if (options.vkernelEnable !== undefined) this.vm.vkernelEnable = options.vkernelEnable;
     this.vm.wakeup = (channel) => this.scheduler.wakeup(channel);
     this.tree = new FileTree(options.files ?? new Map());
+    this.disks = options.disks ?? new Map();
     this.signals = new Signals(this);
     this.life = new Life(this);
     this.futexes = new Futexes(this);

@@ -2,7 +2,7 @@
 
 import { EBADF, EFAULT, EINVAL, EMFILE, ENAMETOOLONG, ENOENT, ENOTTY, EROFS, ESPIPE } from '../base/errno.ts';
 import { copyOut, readString } from './copy.ts';
-import { MAX_FILES, PipeEnd, TreeFile } from './file.ts';
+import { DiskFile, MAX_FILES, PipeEnd, TreeFile } from './file.ts';
 import { PATH_MAX } from './file-tree.ts';
 import { Pipe } from './pipe.ts';
 import type { Process } from './process.ts';
@@ -25,18 +25,24 @@ const SEEK_CUR = 1;
 const SEEK_END = 2;
 const S_IFIFO = 0o010000;
 const S_IFCHR = 0o020000;
+const S_IFBLK = 0o060000;
 const S_IFREG = 0o100000;
 const STAT_BYTES = 128;
 
 /**
- * openat(dir, path, flags, mode): opens a file of the tree for reading. There is one directory, the root.
- * @param args dir: ignored; path: address of a string; flags: O_RDONLY, possibly O_CLOEXEC
- * @returns a descriptor; or -ENOENT; -EROFS to write, or to make one; -EFAULT; -ENAMETOOLONG; -EMFILE
+ * openat(dir, path, flags, mode): opens a file of the tree for reading, or a disk. There is one directory, the root.
+ * @param args dir: ignored; path: address of a string; flags: O_RDONLY, possibly O_CLOEXEC; of a disk anything
+ * @returns a descriptor; or -ENOENT; -EROFS to write a file, or to make one; -EFAULT; -ENAMETOOLONG; -EMFILE
  */
 export function sysOpenat(p: Process, args: SyscallArgs): number {
   const path = readString(p, args.unsigned(1), PATH_MAX - 1);
   if (typeof path === 'number') return path === -EINVAL ? -ENAMETOOLONG : path;
   const flags = args.int(2);
+  const disk = p.kernel.disks.get(path);
+  if (disk !== undefined) {
+    if (!p.files.hasRoom()) return -EMFILE;
+    return p.files.add(new DiskFile(disk, p.kernel.machine.clock), (flags & O_CLOEXEC) !== 0);
+  }
   const bytes = p.kernel.tree.find(path);
   if ((flags & (O_ACCMODE | O_TRUNC)) !== 0 || (bytes === null && (flags & O_CREAT) !== 0)) return -EROFS;
   if (bytes === null) return -ENOENT;
@@ -102,7 +108,7 @@ export function sysFcntl(p: Process, args: SyscallArgs): number {
     case F_GETFL:
       if (file.kind === 'pipe') return (file.end === 'write' ? 1 : 0) | (file.nonBlocking ? O_NONBLOCK : 0);
       if (file.kind === 'console') return file.fd === 0 ? 0 : 1;
-      return file.kind === 'memory' ? 2 : 0;
+      return file.kind === 'memory' || file.kind === 'disk' ? 2 : 0;
     case F_SETFL:
       if (file.kind === 'pipe') file.nonBlocking = (value & O_NONBLOCK) !== 0;
       return 0;
@@ -164,8 +170,8 @@ export function sysFstat(p: Process, args: SyscallArgs): number {
   if (file === null) return -EBADF;
   const bytes = new Uint8Array(STAT_BYTES);
   const view = new DataView(bytes.buffer);
-  const kind = file.kind === 'console' ? S_IFCHR : file.kind === 'pipe' ? S_IFIFO : S_IFREG;
-  const size = file.kind === 'tree' ? file.bytes.length : file.kind === 'memory' ? file.size : 0;
+  const kind = file.kind === 'console' ? S_IFCHR : file.kind === 'pipe' ? S_IFIFO : file.kind === 'disk' ? S_IFBLK : S_IFREG;
+  const size = file.kind === 'tree' ? file.bytes.length : file.kind === 'memory' || file.kind === 'disk' ? file.size : 0;
   view.setUint32(16, kind | 0o600, true);
   view.setUint32(20, 1, true); // links
   view.setUint32(48, size % 2 ** 32, true);

@@ -3,7 +3,7 @@
 import { EAGAIN, EBADF, EFAULT, EINVAL, EMFILE, EPIPE, ESPIPE } from '../base/errno.ts';
 import { SI_KERNEL, SIGPIPE } from './abi.ts';
 import { COPY_BYTES, copyIn, copyOut, MAX_TRANSFER, stringLength } from './copy.ts';
-import { MemoryFile, type OpenFile, type PipeEnd, type TreeFile } from './file.ts';
+import { type DiskFile, MemoryFile, type OpenFile, type PipeEnd, type TreeFile } from './file.ts';
 import { INTERRUPT_RESTARTS, type Lwp } from './lwp.ts';
 import { PIPE_BUF } from './pipe.ts';
 import type { Process } from './process.ts';
@@ -67,7 +67,8 @@ export function sysWritev(p: Process, args: SyscallArgs, lwp: Lwp): number {
 /**
  * pread64(fd, buf, n, offset): read a file at `offset`; its position stays.
  * @param args fd; buf: address; n, offset: bytes
- * @returns bytes read, 0 at or beyond the end; or -EBADF; -ESPIPE the console, a pipe; -EINVAL offset < 0; -EFAULT
+ * @returns bytes read, 0 at or beyond the end; or -EBADF; -ESPIPE the console, a pipe; -EINVAL offset < 0, or of a disk no
+ *   whole blocks; -EIO the disk could not read the first; -EFAULT
  */
 export function sysPread(p: Process, args: SyscallArgs): number {
   const file = p.files.get(args.int(0));
@@ -79,10 +80,10 @@ export function sysPread(p: Process, args: SyscallArgs): number {
 }
 
 /**
- * pwrite64(fd, buf, n, offset): write a memory image at `offset`; its position stays.
+ * pwrite64(fd, buf, n, offset): write a memory image or a disk at `offset`; its position stays.
  * @param args fd; buf: address; n, offset: bytes
  * @returns bytes written; or -EBADF, also for a file of the tree; -ESPIPE the console, a pipe; -EINVAL offset < 0; -EFAULT,
- *   -EFBIG, -ENOSPC as write
+ *   -EFBIG, -ENOSPC as write; of a disk -EINVAL no whole blocks, -ENOSPC its end, -EIO
  */
 export function sysPwrite(p: Process, args: SyscallArgs): number {
   const file = p.files.get(args.int(0));
@@ -164,7 +165,7 @@ function writeFrom(p: Process, file: OpenFile, transfer: Transfer): number {
   }
 }
 
-function readPositioned(p: Process, file: MemoryFile | TreeFile, va: number, length: number): number {
+function readPositioned(p: Process, file: MemoryFile | TreeFile | DiskFile, va: number, length: number): number {
   const n = readPieces(p, va, length, (into, done) => file.readAt(file.position + done, into));
   if (n > 0) file.position += n;
   return n;
@@ -227,6 +228,7 @@ function readPieces(p: Process, va: number, wanted: number, read: (into: Uint8Ar
   const buffer = new Uint8Array(Math.min(length, COPY_BYTES));
   for (let done = 0; ; ) {
     const n = read(buffer.subarray(0, Math.min(buffer.length, length - done)), done);
+    if (n < 0) return done > 0 ? done : n;
     if (!copyOut(p, va + done, buffer.subarray(0, n))) return done > 0 ? done : -EFAULT;
     done += n;
     if (n < buffer.length || done >= length) return done;

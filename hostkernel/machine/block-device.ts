@@ -128,8 +128,20 @@ export class DelayedDisk implements BlockDevice {
   }
 }
 
+/** A disk whose user waits for every transfer, with nothing queued and no interrupt: what a device node is (kern/file.ts). */
+export interface PolledDisk extends BlockStore {
+  /** Size in blocks. */
+  readonly blocks: number;
+  readonly timing: DiskTiming;
+}
+
+/** A polled disk over `store`. */
+export function polledDisk(store: BlockStore, blocks: number, timing: DiskTiming = DEFAULT_TIMING): PolledDisk {
+  return { blocks, timing, read: (block, into) => store.read(block, into), write: (block, from) => store.write(block, from) };
+}
+
 /** A store in memory: takes room for blocks that have been written only. The others read as zero. */
-class SparseStore implements BlockStore {
+export class SparseStore implements BlockStore {
   readonly #blocks = new Map<number, Uint8Array>();
 
   read(block: number, into: Uint8Array): boolean {

@@ -11,6 +11,9 @@ export {
   type FaultPlan,
   FaultyDevice,
   memoryDisk,
+  type PolledDisk,
+  polledDisk,
+  SparseStore,
 } from './block-device.ts';
 export { Clock } from './clock.ts';
 export { Console, type ConsoleIo } from './console.ts';
