@@ -7,7 +7,8 @@
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { type Host, type HostBody, HostKernel, type HostKernelOptions, type HostWait, type Process } from '../../hostkernel/kern/index.ts';
-import type { PageTableFormat } from '../../hostkernel/machine/index.ts';
+import type { PageTableFormat, PolledDisk } from '../../hostkernel/machine/index.ts';
+import { virtualDisk } from './virtual-disk.ts';
 import { VirtualMachine } from './virtual-machine.ts';
 
 /** Share of a kernel's frames that becomes the RAM of the kernel in it; the rest is for page tables and the way there. */
@@ -20,6 +21,8 @@ export interface NestedKernel {
   /** Virtual page tables of the inner kernel's processes. */
   readonly vpte: PageTableFormat;
   readonly options?: Partial<Pick<HostKernelOptions, 'timeSlice' | 'log' | 'vkernelEnable'>>;
+  /** Disks of its host that it hands on under the same names. */
+  readonly disks?: readonly string[];
   /** Whether it lets its vkernels run their guests without it: kern/delegation.ts. Default false. */
   readonly delegates?: boolean;
   /** Who listens to the inner kernel. */
@@ -33,6 +36,7 @@ export interface NestedKernel {
 /** Exit codes of a kernel body. */
 export const KERNEL_DONE = 0;
 export const KERNEL_NO_MACHINE = 1;
+export const KERNEL_NO_DISK = 2;
 
 /** The program that is a host kernel. It ends when all its processes have. */
 export function kernelBody(nested: NestedKernel): HostBody {
@@ -41,6 +45,12 @@ export function kernelBody(nested: NestedKernel): HostBody {
     if (typeof machine === 'number') return KERNEL_NO_MACHINE;
     machine.delegates = nested.delegates ?? false;
     const { mmu, vpte } = nested;
+    const disks = new Map<string, PolledDisk>();
+    for (const path of nested.disks ?? []) {
+      const disk = virtualDisk(host, path);
+      if (typeof disk === 'number') return KERNEL_NO_DISK;
+      disks.set(path, disk);
+    }
     const kernel = new HostKernel({
       ...nested.options,
       tracer: nested.tracer ?? new Tracer(),
@@ -49,6 +59,7 @@ export function kernelBody(nested: NestedKernel): HostBody {
       mmu32: mmu,
       vpte64: vpte,
       vpte32: vpte,
+      disks,
     });
     nested.start(kernel, machine);
     do {
@@ -72,6 +83,8 @@ export interface NestOptions {
   /** Virtual page tables of the innermost kernel's processes. */
   readonly vpte: PageTableFormat;
   readonly options?: NestedKernel['options'];
+  /** Disks of `outer` that all of them hand on. */
+  readonly disks?: readonly string[];
   /** Whether all of them let their vkernels run their guests without them. Default false. */
   readonly delegates?: boolean;
   /** Who listens to the innermost kernel. */
@@ -95,6 +108,7 @@ export function nest(outer: HostKernel, nesting: NestOptions, at = 1): Process {
     mmu: between,
     vpte: at === depth ? vpte : between,
     ...(options === undefined ? {} : { options }),
+    disks: nesting.disks ?? [],
     delegates: nesting.delegates ?? false,
     ...(tracer === undefined || at < depth ? {} : { tracer }),
     start: (kernel, machine) => {

@@ -9,6 +9,7 @@ import type { Host } from '../../hostkernel/kern/host.ts';
 import { SYS_read, SYS_write } from '../../hostkernel/kern/host.ts';
 import type { PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
 import { GuestSpace, guestUserEnd, type SpaceCounters } from './guest-space.ts';
+import { HostDisk } from './host-disk.ts';
 import { MemoryImage } from './image.ts';
 import { BOUNCE_BYTES, KernelRegion } from './kernel-region.ts';
 import { LeafRegistry } from './page-table.ts';
@@ -37,6 +38,7 @@ export {
 } from '../../hostkernel/kern/host.ts';
 export { compileLayout, layoutByName, type PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
 export { GuestSpace, type SpaceCounters } from './guest-space.ts';
+export { HostDisk } from './host-disk.ts';
 export { MemoryImage } from './image.ts';
 export { KernelRegion, VEXTFRAME_OFFSET } from './kernel-region.ts';
 export { emptyEntry, LeafRegistry, PageTable, SLOT_BITS, TableNode } from './page-table.ts';
@@ -92,6 +94,11 @@ export class Platform {
   /** A new guest space. It takes no frames before something is mapped in it or a hart runs in it. */
   createSpace(): GuestSpace {
     return new GuestSpace(this.#nextSpace++, this.image, this.format, this.leaves, this.counters);
+  }
+
+  /** Opens a disk of the host. @param path at most a page long @returns the disk, or -errno */
+  openDisk(path: string): HostDisk | number {
+    return HostDisk.open(this.image, this.region.bounce, path);
   }
 
   /** Writes to the host's descriptor 1 or 2. @returns bytes written, or -errno if nothing was */

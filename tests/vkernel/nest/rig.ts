@@ -1,6 +1,13 @@
 /** Kernels in kernels, for tests: what the innermost one's programs print, and what all kernels count. */
 import { Tracer } from '../../../hostkernel/base/trace.ts';
-import { describeExit, type ExitStatus, type HostBody, HostKernel, type Process } from '../../../hostkernel/kern/index.ts';
+import {
+  describeExit,
+  type ExitStatus,
+  type HostBody,
+  HostKernel,
+  type HostKernelOptions,
+  type Process,
+} from '../../../hostkernel/kern/index.ts';
 import { compileLayout, layoutByName, Machine, type PageTableFormat } from '../../../hostkernel/machine/index.ts';
 import { nest, type NestOptions } from '../../../vkernel/nest/index.ts';
 
@@ -30,6 +37,7 @@ export interface RigOptions {
   readonly options?: NestOptions['options'];
   readonly input?: string;
   readonly delegates?: boolean;
+  readonly disks?: HostKernelOptions['disks'];
 }
 
 /** `start` gets the kernel at `depth`; depth 0 is the machine's own. */
@@ -62,6 +70,7 @@ export function nestOf(depth: number, start: (kernel: HostKernel) => Process, op
     vpte32: outerVpte,
     ...(options.timeSlice === undefined ? {} : { timeSlice: options.timeSlice }),
     ...options.options,
+    ...(options.disks === undefined ? {} : { disks: options.disks }),
   });
   let first: Process | null = null;
   const kernels: HostKernel[] = [];
@@ -100,6 +109,7 @@ export function nestOf(depth: number, start: (kernel: HostKernel) => Process, op
       vpte,
       options: { ...(options.timeSlice === undefined ? {} : { timeSlice: options.timeSlice }), ...options.options },
       delegates: options.delegates ?? false,
+      disks: [...(options.disks?.keys() ?? [])],
       visit: note,
       start: (kernel) => void (made.process = start(kernel)),
       ended: (kernel) => kernel.assertInvariants(),
