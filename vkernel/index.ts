@@ -10,11 +10,13 @@ import { errnoText } from '../hostkernel/base/errno.ts';
 import type { Tracer } from '../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../hostkernel/base/units.ts';
 import { describeExit, type ExitStatus, type Host, type HostBody, HostKernel, type HostWait } from '../hostkernel/kern/index.ts';
-import type { Machine, PageTableFormat } from '../hostkernel/machine/index.ts';
+import type { Machine, PageTableFormat, PolledDisk } from '../hostkernel/machine/index.ts';
 import type { VmSpace } from '../hostkernel/vm/index.ts';
 import { L4Kernel, Platform, type RunResult, threadId, threadName, USER_BASE } from './l4/index.ts';
-import type { L4Body } from './l4/user.ts';
-import type { GuestSpace } from './platform/index.ts';
+import type { L4, L4Body } from './l4/user.ts';
+import type { GuestSpace, HostDisk } from './platform/index.ts';
+import { CountedStore, type SwapStore } from './physmem/core/swap-store.ts';
+import { memoryStore } from './physmem/memory-store.ts';
 import { physmemBody } from './physmem/server.ts';
 import { type GuestProcess, type RootReport, rootTask } from './posix/root.ts';
 import { taskServer } from './task/server.ts';
@@ -52,6 +54,8 @@ export interface StackOptions {
    * to which the host pages what does not fit. A 32-bit vkernel has at most 1 GiB.
    */
   readonly imageBytes?: number;
+  /** What physmem swaps to: a disk of the host, or this many pages of its own memory. Nothing by default. */
+  readonly swap?: PolledDisk | number;
   /** Check all invariants of both kernels when the system has ended. */
   readonly verify?: boolean;
   /** A further TypeScript thread in the guest's address space. */
@@ -95,6 +99,9 @@ export interface StackStats {
   readonly invalidations: number;
   readonly pagesOut: number; // written by the host to its disk
   readonly pagesIn: number; // read back
+  readonly swapPages: number; // of swap space
+  readonly swappedOut: number; // pages physmem wrote to it
+  readonly swappedIn: number; // read back
   readonly framesImage: number; // pages of the guest's memory
   readonly framesReceived: number; // by physmem
   readonly framesHeld: number; // by the guest at its end
@@ -111,9 +118,17 @@ const PHYSMEM_CAPABILITY = 1; // at wortel
 const TASK_SERVER_PAGES = 64;
 const ROOT_PAGES = 64;
 
+/** Name of the disk physmem swaps to, at the host. */
+const SWAP_PATH = '/dev/swap0';
+
+/** The disks the host of the stack must have. */
+export function disksOf(options: Pick<StackOptions, 'swap'>): ReadonlyMap<string, PolledDisk> {
+  return typeof options.swap === 'object' ? new Map([[SWAP_PATH, options.swap]]) : new Map();
+}
+
 /** Boots, runs the program to its end, shuts down. */
 export function bootStack(options: StackOptions): StackResult {
-  const kernel = new HostKernel({ ...options, log: (line) => options.log('host', line) });
+  const kernel = new HostKernel({ ...options, disks: disksOf(options), log: (line) => options.log('host', line) });
   const finish = spawnStack(kernel, options);
   kernel.run();
   return finish();
@@ -130,7 +145,7 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
   const ramBytes = machine.ram.frames * PAGE_SIZE;
   const share = Math.floor((options.imageBytes ?? ramBytes * IMAGE_SHARE) / PAGE_SIZE) * PAGE_SIZE;
   const imageBytes = xlen === 32 ? Math.min(share, IMAGE_MAX_32) : share;
-  const boot: Boot = { options, imageBytes, l4: null, platform: null, report: null, failure: null };
+  const boot: Boot = { options, imageBytes, l4: null, platform: null, swap: null, report: null, failure: null };
   options.log('host', `RAM ${machine.ram.frames} frames, page tables ${(xlen === 64 ? options.mmu64 : options.mmu32).id}`);
   const process = kernel.spawnBody('vkernel', vkernelBody(boot), xlen);
   return () => {
@@ -166,6 +181,9 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
       invalidations: done.platform?.counters.invalidations ?? 0,
       pagesOut: host.vm.pagerCounters?.pagesWritten ?? 0,
       pagesIn: host.vm.pagerCounters?.pagesRead ?? 0,
+      swapPages: done.swap?.slots ?? 0,
+      swappedOut: done.swap?.counters.pagesWritten ?? 0,
+      swappedIn: done.swap?.counters.pagesRead ?? 0,
       framesImage: imageBytes / PAGE_SIZE,
       framesReceived: report?.after.received ?? 0,
       framesHeld: report === null ? 0 : report.held.bound - report.before.bound,
@@ -184,12 +202,17 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
         return 1;
       }
       options.log('vkernel', `memory image ${state.imageBytes / PAGE_SIZE} frames, virtual page tables ${format.id}`);
+      const disk = typeof options.swap === 'object' ? platform.openDisk(SWAP_PATH) : null;
+      if (typeof disk === 'number') {
+        state.failure = `the vkernel cannot open ${SWAP_PATH}: ${errnoText(-disk)}`;
+        return 1;
+      }
       const l4 = new L4Kernel(platform, { tracer, log: (line) => options.log('l4', line) });
       state.platform = platform;
       state.l4 = l4;
       const at = options.inspect?.at ?? null;
       if (at !== null) l4.probe(at, () => inspect(state));
-      const root = l4.createRootThread(wortel(l4.sigma0, servers(state), options.log));
+      const root = l4.createRootThread(wortel(l4.sigma0, servers(state, disk), options.log));
       options.log(
         'vkernel',
         `starts sigma0, thread ${threadName(l4.sigma0, xlen)}, owner of all frames, and wortel, thread ${threadName(root, xlen)}`,
@@ -208,12 +231,24 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
     if (guest && space) options.inspect?.look({ instructions: state.l4?.counters.instructions ?? 0, guest, host: space.space });
   }
 
-  function servers(state: Boot): Parameters<typeof wortel>[1] {
+  /** What gives physmem its swap space, if there is any. */
+  function swapOf(state: Boot, disk: HostDisk | null): { swap?: (l4: L4) => SwapStore } {
+    const { swap } = options;
+    if (swap === undefined) return {};
+    return {
+      swap: (l4) => {
+        state.swap = new CountedStore(typeof swap === 'number' ? memoryStore(l4, swap) : (disk as HostDisk)); // opened above
+        return state.swap;
+      },
+    };
+  }
+
+  function servers(state: Boot, disk: HostDisk | null): Parameters<typeof wortel>[1] {
     const { next } = options;
     const withTracer = (process: StackOptions['process'] | null): GuestProcess | null => process && { ...process, tracer };
     const wortelThread = threadId(USER_BASE + 2, 1, xlen);
     return {
-      physmem: physmemBody({ wortel: wortelThread, capability: PHYSMEM_CAPABILITY, tracer }),
+      physmem: physmemBody({ wortel: wortelThread, capability: PHYSMEM_CAPABILITY, tracer, ...swapOf(state, disk) }),
       task: { body: taskServer(tracer, options.log), pages: TASK_SERVER_PAGES },
       root: {
         body: rootTask({
@@ -255,6 +290,7 @@ interface Boot {
   readonly imageBytes: number;
   l4: L4Kernel | null;
   platform: Platform | null;
+  swap: CountedStore | null;
   report: RootReport | null;
   failure: string | null;
 }

@@ -33,6 +33,7 @@ export function demoCommand(options: MachineOptions): number {
       faultAround: options.faultAround,
       cluster: options.cluster,
       ...(options.image === null ? {} : { imageBytes: options.image }),
+      ...(options.swap === null ? {} : { swap: options.swap }),
       log: (who, text) => print(`${who.padEnd(9)} ${text}`),
       process: {
         program: `/bin/${name}`,

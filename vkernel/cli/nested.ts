@@ -2,7 +2,7 @@
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { HostKernel } from '../../hostkernel/kern/index.ts';
-import { bootStack, spawnStack, type StackOptions, type StackResult } from '../index.ts';
+import { bootStack, disksOf, spawnStack, type StackOptions, type StackResult } from '../index.ts';
 import { nest } from '../nest/index.ts';
 import { nestingFormat } from './layouts.ts';
 import { showSize } from './size.ts';
@@ -16,7 +16,7 @@ export function bootNested(depth: number, options: StackOptions): StackResult {
   const { machine, xlen, tracer } = options;
   const between = nestingFormat(xlen);
   const log = (line: string): void => options.log('host', line);
-  const outer = new HostKernel({ ...options, tracer: new Tracer(), vpte64: between, vpte32: between, log });
+  const outer = new HostKernel({ ...options, tracer: new Tracer(), vpte64: between, vpte32: between, disks: disksOf(options), log });
   log(`RAM ${machine.ram.frames} frames, page tables ${(xlen === 64 ? options.mmu64 : options.mmu32).id}; ${depth} more kernels in it`);
   let finish: (() => StackResult) | null = null;
   let result: StackResult | null = null;
@@ -27,6 +27,7 @@ export function bootNested(depth: number, options: StackOptions): StackResult {
     between,
     vpte: xlen === 64 ? options.vpte64 : options.vpte32,
     options: { log },
+    disks: [...disksOf(options).keys()],
     tracer,
     visit: (kernel, at) => {
       if (at > 0) log(`kernel ${at} is up, a process of the one before, with ${showSize(kernel.vm.totalFrames * PAGE_SIZE)}`);

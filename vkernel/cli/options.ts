@@ -1,7 +1,7 @@
 /** Options every command that starts a machine understands. */
 import { TRACE_KINDS, type TraceKind } from '../../hostkernel/base/trace.ts';
-import { type BlockDevice, Machine, Ram } from '../../hostkernel/machine/index.ts';
-import { openHostSwap } from './host-swap.ts';
+import { type BlockDevice, Machine, type PolledDisk, Ram } from '../../hostkernel/machine/index.ts';
+import { openHostSwap, openSwap } from './host-swap.ts';
 import type { LayoutDescriptor } from '../../hostkernel/machine/paging/index.ts';
 import { namedLayout } from './layout-file.ts';
 import { parseSize, showSize } from './size.ts';
@@ -11,6 +11,8 @@ export interface MachineOptions {
   readonly memory: number; // bytes of RAM
   /** What the host pages to; null: nothing. */
   readonly hostSwap: BlockDevice | null;
+  /** What physmem swaps to; null: nothing. */
+  readonly swap: PolledDisk | null;
   /** Bytes of a guest's memory; null: a share of RAM. */
   readonly image: number | null;
   readonly mmu: LayoutDescriptor | undefined;
@@ -43,6 +45,7 @@ export interface FileOption {
 export interface RawOptions {
   readonly memory?: string;
   readonly hostSwap?: string;
+  readonly swap?: string;
   readonly image?: string;
   readonly mmu?: string;
   readonly vpte?: string;
@@ -118,6 +121,8 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   }
   const hostSwap = openHostSwap(raw.hostSwap);
   if (typeof hostSwap === 'string') return hostSwap;
+  const swap = openSwap(raw.swap);
+  if (typeof swap === 'string') return swap;
   const image = raw.image === undefined ? null : parseSize(raw.image);
   if (raw.image !== undefined && image === null) return `--image: '${raw.image}' is no size; write 64M, 1G or 65536K`;
   if (image !== null && image < LEAST_IMAGE) return `--image: ${raw.image} is too little; a guest has at least 8M`;
@@ -150,6 +155,7 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
     cluster,
     memory,
     hostSwap,
+    swap,
     image,
     mmu,
     vpte,

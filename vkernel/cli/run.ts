@@ -52,6 +52,7 @@ export function runCommand(path: string, args: readonly string[], options: Machi
       faultAround: options.faultAround,
       cluster: options.cluster,
       ...(options.image === null ? {} : { imageBytes: options.image }),
+      ...(options.swap === null ? {} : { swap: options.swap }),
       log: () => undefined,
       terminals: [isatty(0), isatty(1), isatty(2)],
       process: {

@@ -39,6 +39,7 @@ import { log2 } from './core/dyadic.ts';
 import { containersOf } from './core/invariants.ts';
 import { map, type MapSink, provide } from './core/map.ts';
 import { type Block, Physmem } from './core/physmem.ts';
+import type { SwapStore } from './core/swap-store.ts';
 import { CONTAINER, CONTROL, PHYSMEM } from './interface.ts';
 
 /** What physmem hands capabilities to. */
@@ -48,6 +49,8 @@ export interface PhysmemServerOptions {
   readonly wortel: ThreadId;
   readonly capability: number; // our capability id at wortel
   readonly tracer: Tracer;
+  /** Makes the swap space; without it there is none. */
+  readonly swap?: (l4: L4) => SwapStore;
   /** Largest piece copied at once when copy-on-write is broken, in pages. */
   readonly copyPages?: number;
 }
@@ -113,6 +116,7 @@ export class PhysmemServer {
       now: () => l4.clock(),
       flush: (frame, pages, rights) => void l4.unmap(blockFpage(frame, pages, rights), false),
       retired: (object) => this.objects.revoke(object),
+      ...(options.swap === undefined ? {} : { swap: options.swap(l4) }),
     });
     this.handlers = this.#makeHandlers();
   }

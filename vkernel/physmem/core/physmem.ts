@@ -35,6 +35,7 @@ import { type EntryId, FrameTable } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
 import { OwnerMap } from './owner-map.ts';
 import { isCount } from './range.ts';
+import type { SwapStore } from './swap-store.ts';
 import { Zones } from './zone.ts';
 
 export { WAIT } from './reclaim.ts';
@@ -58,6 +59,8 @@ export interface PhysmemOptions {
   readonly copyPages: number;
   /** An object has died: nobody may use it any more. */
   readonly retired: (object: Container | MemoryControl) => void;
+  /** Where pages that only swap entries use may be written; none by default. */
+  readonly swap?: SwapStore;
 }
 
 /** A piece of memory that already has contents: part of a module. */
@@ -83,6 +86,7 @@ export class Physmem {
   readonly table = new FrameTable();
   readonly zones = new Zones();
   readonly owners = new OwnerMap(this.table);
+  readonly swapStore: SwapStore | null;
   /** By id; undefined where the id is free. */
   readonly containers: (Container | undefined)[] = [undefined];
   readonly counters: PhysmemCounters = {
@@ -118,6 +122,7 @@ export class Physmem {
     this.now = options.now;
     this.copyPages = options.copyPages;
     this.limitPages = (options.wordBits === 32 ? 2 ** 32 : 2 ** 53) / PAGE_SIZE; // 64-bit words are exact below 2^53
+    this.swapStore = options.swap ?? null;
     this.#retired = options.retired;
   }
 
