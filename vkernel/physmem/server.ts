@@ -32,7 +32,7 @@ import {
 import { WORTEL, withCapability } from '../wortel/interface.ts';
 import { allocate } from './core/allocate.ts';
 import { Container } from './core/container.ts';
-import { MemoryControl, principalAccount, sumOf } from './core/control.ts';
+import { abandonControl, MemoryControl, principalAccount, sumOf } from './core/control.ts';
 import { copy } from './core/copy.ts';
 import { deallocate } from './core/deallocate.ts';
 import { log2 } from './core/dyadic.ts';
@@ -108,7 +108,7 @@ export class PhysmemServer {
     this.#l4 = l4;
     this.#wortel = options.wortel;
     this.#calls = withCapability(WORTEL, options.capability);
-    this.objects = new ObjectTable(l4.wordBits === 32 ? HANDLES_32 : HANDLES_64, (object) => this.#destroy(object));
+    this.objects = new ObjectTable(l4.wordBits === 32 ? HANDLES_32 : HANDLES_64, (object) => this.#unreferenced(object));
     this.physmem = new Physmem({
       wordBits: l4.wordBits,
       copyPages: options.copyPages ?? COPY_PAGES,
@@ -172,7 +172,7 @@ export class PhysmemServer {
     if (message.typed === 0) return objects.grant(task, CONTROL, physmem.root);
     const blocks = blocksOf(message);
     if (blocks.length === 0) {
-      const control = physmem.splitControl(physmem.root, frames);
+      const control = physmem.splitControl(physmem.root, frames, task);
       if (control === null) return 0;
       this.#controls.set(task, control);
       return objects.grant(task, CONTROL, control);
@@ -181,7 +181,13 @@ export class PhysmemServer {
     return container === null ? 0 : objects.grant(task, CONTAINER, container);
   }
 
-  /** The last capability to an object has gone, or its owner ends it. The root stays. */
+  /** The last capability to an object has gone. What hangs on a control and is held by somebody else stays. */
+  #unreferenced(object: PhysmemObject): void {
+    if (object instanceof MemoryControl) abandonControl(this.physmem, object);
+    else this.#destroy(object);
+  }
+
+  /** The owner of an object ends it. The root stays. */
   #destroy(object: PhysmemObject): void {
     if (!object.alive) return;
     if (object instanceof Container) this.physmem.destroy(object);
@@ -255,7 +261,7 @@ export class PhysmemServer {
       },
       controlSplit: (call, _control, pages, task) => {
         if (task !== 0 && !isVersion(task, this.#l4.wordBits)) return EINVAL;
-        const child = physmem.splitControl(controlOf(call), pages);
+        const child = physmem.splitControl(controlOf(call), pages, task);
         if (child === null) return ENOMEM;
         const handle = objects.grant(call.task, CONTROL, child);
         const granted = task === 0 || handle === 0 ? 0 : objects.grant(task, CONTROL, child);

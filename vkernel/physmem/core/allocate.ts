@@ -3,6 +3,7 @@
 import { EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
 import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, DMA, EXTRA, SQUASH } from '../interface.ts';
+import { allowance } from './admission.ts';
 import { type Container, charge } from './container.ts';
 import { vacate } from './deallocate.ts';
 import { log2, spanPiece } from './dyadic.ts';
@@ -20,8 +21,7 @@ const ALLOCATE_REFUSED = DMA | CONSTRAINED | CONTIGUOUS; // kinds of memory this
  * @returns 0, or an errno with `amount`:
  *   EINVAL      not page aligned, size 0, wraps; an unknown flag
  *   EEXIST      a piece overlaps a present page (without SQUASH)
- *   ENOMEM      the control's limit; as many pages as fit are placed. EXTRA does not help: nobody is eligible
- *               before a memory policy says so
+ *   ENOMEM      admission.ts does not let all of them in; as many as it does are placed
  *   EOPNOTSUPP  DMA, CONSTRAINED, CONTIGUOUS
  * With ALL_OR_NONE nothing has changed after an error.
  */
@@ -34,7 +34,7 @@ export function allocate(pm: Physmem, container: Container, flags: number, start
   const pages = size / PAGE_SIZE;
   const squash = (flags & SQUASH) !== 0;
   if ((flags & ALL_OR_NONE) !== 0 && !squash && container.entries.overlaps(first, first + pages)) return EEXIST;
-  const admitted = admissiblePages(pm, container, first, pages, squash);
+  const admitted = admissiblePages(pm, container, first, pages, flags);
   if ((flags & ALL_OR_NONE) !== 0 && admitted < pages) return ENOMEM;
   for (let done = 0; done < admitted; ) {
     const piece = spanPiece(done, admitted);
@@ -50,20 +50,20 @@ export function allocate(pm: Physmem, container: Container, flags: number, start
 }
 
 /**
- * How many pages from `first` on the container's control lets in, at most `pages`. With `squash` pages that are present
- * are replaced, and cost nothing.
+ * How many pages from `first` on may be charged to the container's control, at most `pages`. With SQUASH pages that are
+ * present are replaced, and cost nothing.
  */
-export function admissiblePages(pm: Physmem, container: Container, first: number, pages: number, squash: boolean): number {
+export function admissiblePages(pm: Physmem, container: Container, first: number, pages: number, flags: number): number {
   const { table } = pm;
-  let allowance = container.control.unused;
-  if (!squash) return Math.min(pages, allowance);
+  let room = allowance(pm.accounts, container.control, (flags & EXTRA) !== 0);
+  if ((flags & SQUASH) === 0) return Math.min(pages, room);
   const end = first + pages;
   let page = first;
   while (page < end) {
     const entry = container.entries.from(page);
     const gapEnd = entry === NO_ENTRY ? end : Math.min(end, Math.max(page, table.start[entry]));
-    if (gapEnd - page > allowance) return page + allowance - first;
-    allowance -= gapEnd - page;
+    if (gapEnd - page > room) return page + room - first;
+    room -= gapEnd - page;
     page = entry === NO_ENTRY ? end : Math.min(end, table.start[entry] + (1 << table.log2[entry]));
   }
   return pages;

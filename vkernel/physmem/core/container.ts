@@ -17,6 +17,7 @@ export class Container {
   readonly control: MemoryControl;
   readonly entries: EntrySet;
   pages = 0; // present; what the control is charged for it
+  described = 0; // of its entries, those the control is charged for
   alive = true;
 
   constructor(id: number, kind: ContainerKind, control: MemoryControl, table: FrameTable) {
@@ -27,8 +28,17 @@ export class Container {
   }
 }
 
-/** Charges `pages` more (or less) to a container and its control. */
+/**
+ * Charges `pages` more (or less) to a container and its control, and the entries it has now: those that splits of its
+ * frames have made since are noticed here too. To be called after the entries were changed.
+ */
 export function charge(container: Container, pages: number): void {
   container.pages += pages;
-  if (container.kind === 'user') container.control.used += pages;
+  if (container.kind !== 'user') return;
+  const { control, entries } = container;
+  const { accounts } = control.principal;
+  accounts.charge(control, pages);
+  if (entries.size === container.described) return;
+  accounts.describe(control, entries.size - container.described);
+  container.described = entries.size;
 }

@@ -23,7 +23,7 @@ const COPY_FLAGS = COPY_SHARED | ALL_OR_NONE | SQUASH | EXTRA;
  *   EINVAL      not page aligned, wraps, an unknown flag
  *   ENOENT      the first source page is absent; ESRCH  a later one
  *   EEXIST      a destination page is present (without SQUASH), or source and destination overlap
- *   ENOMEM      the limit of the destination's control
+ *   ENOMEM      admission.ts does not let all of them in
  *   EOPNOTSUPP  COPY_MOVE, COPY_IN_PLACE
  * With ALL_OR_NONE nothing has changed after an error.
  */
@@ -47,7 +47,7 @@ export function copy(
   const squash = (flags & SQUASH) !== 0;
   const present = presentPages(pm, source, from, pages);
   const free = squash ? pages : freePages(pm, destination, to, pages);
-  const admitted = admissiblePages(pm, destination, to, pages, squash);
+  const admitted = admissiblePages(pm, destination, to, pages, flags);
   const possible = Math.min(present, free, admitted);
   const error = possible === pages ? 0 : possible === present ? (present === 0 ? ENOENT : ESRCH) : possible === free ? EEXIST : ENOMEM;
   if (error !== 0 && (flags & ALL_OR_NONE) !== 0) return error;

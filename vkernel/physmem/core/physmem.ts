@@ -25,16 +25,15 @@
  */
 
 import { kassert, panic } from '../../../hostkernel/base/assert.ts';
-import { ENOMEM, EPERM } from '../../../hostkernel/base/errno.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { Container, type ContainerKind, charge } from './container.ts';
-import { MemoryControl, subtreeOf } from './control.ts';
+import { absorbControl, destroyControl, type MemoryControl, reapAbandoned, splitControl } from './control.ts';
 import { vacate } from './deallocate.ts';
 import { log2 } from './dyadic.ts';
 import { type EntryId, FrameTable } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
 import { OwnerMap } from './owner-map.ts';
-import { isCount } from './range.ts';
+import { Accounts } from './principals.ts';
 import type { SwapStore } from './swap-store.ts';
 import { Zones } from './zone.ts';
 
@@ -57,6 +56,8 @@ export interface PhysmemOptions {
   readonly now: () => number;
   /** Largest piece copied at once when copy-on-write is broken, in pages: larger frames are split first. */
   readonly copyPages: number;
+  /** Frame descriptors, each with an entry, that are charged as one page. Default: they are free. */
+  readonly descriptorsPerPage?: number;
   /** An object has died: nobody may use it any more. */
   readonly retired: (object: Container | MemoryControl) => void;
   /** Where pages that only swap entries use may be written; none by default. */
@@ -82,7 +83,8 @@ export interface PhysmemCounters {
 }
 
 export class Physmem {
-  readonly root = new MemoryControl(null, 0);
+  readonly accounts: Accounts;
+  readonly root: MemoryControl;
   readonly table = new FrameTable();
   readonly zones = new Zones();
   readonly owners = new OwnerMap(this.table);
@@ -113,7 +115,7 @@ export class Physmem {
   readonly now: () => number;
   readonly copyPages: number;
   readonly limitPages: number; // container and client addresses are below it
-  readonly #retired: (object: Container | MemoryControl) => void;
+  readonly retired: (object: Container | MemoryControl) => void;
   readonly #freeIds: number[] = [];
 
   constructor(options: PhysmemOptions) {
@@ -123,7 +125,9 @@ export class Physmem {
     this.copyPages = options.copyPages;
     this.limitPages = (options.wordBits === 32 ? 2 ** 32 : 2 ** 53) / PAGE_SIZE; // 64-bit words are exact below 2^53
     this.swapStore = options.swap ?? null;
-    this.#retired = options.retired;
+    this.retired = options.retired;
+    this.accounts = new Accounts(options.now, options.descriptorsPerPage ?? Number.POSITIVE_INFINITY);
+    this.root = this.accounts.root.control;
   }
 
   /** Takes memory into the pool; the root may give it away. Page 0 is kept: nobody shall own it. */
@@ -131,7 +135,7 @@ export class Physmem {
     const kept = frame === 0 ? 1 : 0;
     this.receivedPages += pages;
     this.fixedPages += kept;
-    this.root.limit += pages - kept;
+    this.accounts.receive(this.root, pages - kept);
     this.zones.free((frame + kept) as GuestFrame, pages - kept);
   }
 
@@ -148,7 +152,9 @@ export class Physmem {
     const id = this.#freeIds.pop() ?? this.containers.length;
     const container = new Container(id, kind, control, this.table);
     this.containers[id] = container;
-    if (kind === 'user') control.containers.add(container);
+    if (kind !== 'user') return container;
+    control.containers.add(container);
+    this.accounts.describe(control, 1);
     return container;
   }
 
@@ -163,7 +169,7 @@ export class Physmem {
     const container = this.create(control);
     for (const { frame, pages } of blocks) {
       this.receivedPages += pages;
-      control.limit += pages;
+      this.accounts.receive(control, pages);
       takeMemory(this, place(this, container, frame - origin, log2(pages)), frame);
       charge(container, pages);
     }
@@ -176,46 +182,24 @@ export class Physmem {
     container.alive = false;
     this.containers[container.id] = undefined;
     this.#freeIds.push(container.id);
+    this.retired(container);
+    if (container.kind !== 'user') return;
     container.control.containers.delete(container);
-    this.#retired(container);
+    this.accounts.describe(container.control, -1 - container.described);
+    reapAbandoned(this, container.control);
   }
 
   // --- Memory controls -------------------------------------------------------------------------------------------
 
-  /** Moves `pages` of unused limit to a new child. @returns the child, or null where `control` has not that many */
-  splitControl(control: MemoryControl, pages: number): MemoryControl | null {
-    if (!isCount(pages) || pages > control.unused) return null;
-    const child = new MemoryControl(control, pages);
-    control.limit -= pages;
-    control.children.add(child);
-    return child;
+  splitControl(control: MemoryControl, pages: number, task = 0): MemoryControl | null {
+    return splitControl(this, control, pages, task);
   }
 
-  /** Takes `pages` of unused limit back from a child. @returns 0, EPERM (the root) or ENOMEM (the child uses them) */
   absorbControl(child: MemoryControl, pages: number): number {
-    if (child.parent === null) return EPERM;
-    if (!isCount(pages) || pages > child.unused) return ENOMEM;
-    child.limit -= pages;
-    child.parent.limit += pages;
-    return 0;
+    return absorbControl(this, child, pages);
   }
 
-  /** Destroys a control with its descendants and all their containers. @returns 0, or EPERM for the root */
   destroyControl(control: MemoryControl): number {
-    if (control.parent === null) return EPERM;
-    for (const each of subtreeOf(control).reverse()) this.#destroyChildless(each);
-    return 0;
-  }
-
-  #destroyChildless(control: MemoryControl): void {
-    const { parent } = control;
-    kassert(parent !== null && control.children.size === 0, 'physmem I12');
-    for (const container of control.containers) this.destroy(container);
-    kassert(control.used === 0, 'physmem I12');
-    parent.limit += control.limit;
-    parent.children.delete(control);
-    control.limit = 0;
-    control.alive = false;
-    this.#retired(control);
+    return destroyControl(this, control);
   }
 }

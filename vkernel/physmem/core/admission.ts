@@ -1,0 +1,32 @@
+/**
+ * Who is let in: how many more pages a control may be charged now.
+ *
+ *   before guarantees are in force   first come, first served: sum(A) + n <= N
+ *   within the guarantee             A + n <= G: always, even where others hold these pages: they are asked back
+ *   extra (EXTRA)                    the policy allows it, nothing is asked back from the principal, sum(A) + n <= N
+ *
+ * What is not extra must also fit what is left of the limit of the control it is charged to.
+ * Here, not in the operations: each asks once, then does what it may.
+ */
+
+import type { MemoryControl } from './control.ts';
+import type { Accounts } from './principals.ts';
+
+/**
+ * Pages that may be charged to `control` at this moment, at least 0. One decision: it reads the policy buffer.
+ * @param extra the request has EXTRA: it may exceed the guarantee
+ */
+export function allowance(accounts: Accounts, control: MemoryControl, extra: boolean): number {
+  const free = accounts.pages - accounts.allocated;
+  if (!accounts.isInForce()) return Math.max(0, extra ? free : Math.min(free, control.unused));
+  const { principal } = control;
+  accounts.consult(principal); // may change limits
+  const own = control.unused;
+  const guaranteed = principal.task === 0 ? own : Math.min(own, principal.guaranteed - principal.allocated);
+  return Math.max(0, guaranteed, extra && accounts.isEligible(principal) ? free : 0);
+}
+
+/** Whether `control` may have one more container: its descriptor may start a page. */
+export function admitsContainer(accounts: Accounts, control: MemoryControl): boolean {
+  return !accounts.startsPage(control, 1) || allowance(accounts, control, false) >= 1;
+}
