@@ -5,6 +5,7 @@ import { FAILURES } from './failures.ts';
 import { GUEST } from './guest.ts';
 import { HOST } from './host.ts';
 import { OWNERS } from './owners.ts';
+import { PHYSMEM } from './physmem.ts';
 import { STALE } from './stale.ts';
 import { VPTE } from './vpte.ts';
 import { WALKER } from './walker.ts';
@@ -17,6 +18,7 @@ const TARGETS: Readonly<Record<string, Target>> = {
   stale: STALE,
   failures: FAILURES,
   owners: OWNERS,
+  physmem: PHYSMEM,
 };
 
 const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from K | --case K]

@@ -12,7 +12,9 @@ import { deallocate } from '../../../vkernel/physmem/core/deallocate.ts';
 import { BOUND, type FrameId, NO_ENTRY, NO_FRAME, PLACE } from '../../../vkernel/physmem/core/frame-table.ts';
 import { map, type MapSink, provide } from '../../../vkernel/physmem/core/map.ts';
 import { Physmem } from '../../../vkernel/physmem/core/physmem.ts';
-import { FORCE_WRITE, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
+import { NO_BLOCK } from '../../../vkernel/physmem/core/zone.ts';
+import { FORCE_WRITE, LAZY, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
+import { Audit } from './audit.ts';
 
 export const P = PAGE_SIZE;
 
@@ -63,6 +65,15 @@ interface Translation {
   rights: number;
 }
 
+/** A translation of a page that its client has given up lazily: it may be used until it is flushed. */
+export interface Leftover {
+  readonly frame: number;
+  rights: number;
+  readonly value: number; // what could be read there when the page was given up
+}
+
+const LEFTOVERS = 64; // older ones the clients forget by themselves
+
 export class Machine {
   readonly physmem: Physmem;
   readonly contents = new Map<number, number>(); // page value by frame; garbage until zeroed
@@ -72,6 +83,11 @@ export class Machine {
   time = 0;
   /** What the client of a container may still use, by container page (clients map 1:1). */
   readonly translations = new Map<Container, Map<number, Translation>>();
+  leftovers: Leftover[] = [];
+  readonly endFrame: number; // physical pages are below it
+  readonly audit: Audit;
+  /** Whether the next allocation of a block shall fail: asked before each. */
+  failsAllocation: () => boolean = () => false;
 
   constructor(options: MachineOptions) {
     this.physmem = new Physmem({
@@ -90,6 +106,11 @@ export class Machine {
       retired: (object) => this.retired.push(object),
     });
     for (const [frame, pages] of options.memory) this.physmem.receive(frame as GuestFrame, pages);
+    this.endFrame = Math.max(...options.memory.map(([frame, pages]) => frame + pages));
+    this.audit = new Audit(this);
+    const { zones } = this.physmem;
+    const allocateBlock = zones.allocate.bind(zones);
+    zones.allocate = (pages, constraint) => (this.failsAllocation() ? NO_BLOCK : allocateBlock(pages, constraint));
     for (const [frame, pages] of options.memory) {
       for (let i = 0; i < pages; i += 1) this.contents.set(frame + i, -777); // what the previous owner left
     }
@@ -183,7 +204,33 @@ export class Machine {
   }
 
   deallocate(container: Container, page: number, pages: number, flags = 0): number {
-    return deallocate(this.physmem, container, page * P, pages * P, flags);
+    const values = (flags & LAZY) === 0 ? [] : this.#readable(container, page, pages);
+    const error = deallocate(this.physmem, container, page * P, pages * P, flags);
+    for (const [at, value] of values) if (container.entries.at(at) === NO_ENTRY) this.#leave(container, at, value);
+    return error;
+  }
+
+  /** The client of `container` keeps what it has of a page it gave up, at an address it will not use again. */
+  #leave(container: Container, page: number, value: number): void {
+    const table = this.translations.get(container);
+    const translation = table?.get(page);
+    if (table === undefined || translation === undefined) return;
+    table.delete(page);
+    this.leftovers.push({ frame: translation.frame, rights: translation.rights, value });
+    if (this.leftovers.length > LEFTOVERS) this.leftovers.shift();
+  }
+
+  /** What the client of `container` can read without a fault. */
+  #readable(container: Container, page: number, pages: number): [page: number, value: number][] {
+    const found: [number, number][] = [];
+    for (const [at, { frame }] of this.translations.get(container) ?? []) {
+      if (at >= page && at < page + pages) found.push([at, this.contents.get(frame) ?? Number.NaN]);
+    }
+    return found;
+  }
+
+  destroy(container: Container): void {
+    this.physmem.destroy(container);
   }
 
   /** Copies pages. The argument order is the one of the request. */
@@ -201,6 +248,12 @@ export class Machine {
 
   #flush(frame: number, pages: number, rights: number): void {
     this.flushes.push({ frame, pages, rights });
+    if (this.leftovers.length > 0) {
+      for (const leftover of this.leftovers) {
+        if (leftover.frame >= frame && leftover.frame < frame + pages) leftover.rights &= ~rights;
+      }
+      this.leftovers = this.leftovers.filter((leftover) => leftover.rights !== 0);
+    }
     for (const table of this.translations.values()) {
       for (const [page, translation] of table) {
         if (translation.frame < frame || translation.frame >= frame + pages) continue;

@@ -1,139 +1,226 @@
-/** One random life of physmem against the cell model: the body of the property test, and of longer runs by hand. */
+/**
+ * Random lives of physmem: settings, steps, and what a step means in whatever state it finds. Steps are data, and a life
+ * with some of them left out is a life too: that is how a failing one is made short.
+ */
 
-import fc from 'fast-check';
-import { ALL_OR_NONE, COPY_SHARED, SQUASH } from '../../../vkernel/physmem/interface.ts';
-import { Twins } from './cells.ts';
-import type { MemoryRun } from './machine.ts';
+import type { Random } from '../../fuzz/random.ts';
+import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, LAZY, SQUASH } from '../../../vkernel/physmem/interface.ts';
+import type { MachineOptions, MemoryRun } from './machine.ts';
+import { Twins } from './twins.ts';
 
-const PAGES = 24; // of each container
-const CONTAINERS = 5;
+type Kind =
+  | 'allocate'
+  | 'provide'
+  | 'cow'
+  | 'share'
+  | 'move'
+  | 'in place'
+  | 'write'
+  | 'read'
+  | 'map'
+  | 'deallocate'
+  | 'destroy'
+  | 'unmap'
+  | 'split'
+  | 'absorb'
+  | 'end control';
 
-const KINDS = [
-  'allocate',
-  'provide',
-  'cow',
-  'share',
-  'write',
-  'read',
-  'map',
-  'deallocate',
-  'destroy',
-  'unmap',
-  'split',
-  'absorb',
-  'endControl',
-] as const;
-const WEIGHTS = [8, 5, 12, 10, 18, 12, 8, 14, 1, 2, 1, 1, 1];
+export type Weights = readonly (readonly [weight: number, kind: Kind])[];
+
+export const WEIGHTS: Weights = [
+  [8, 'allocate'],
+  [4, 'provide'],
+  [12, 'cow'],
+  [10, 'share'],
+  [18, 'write'],
+  [12, 'read'],
+  [6, 'map'],
+  [12, 'deallocate'],
+  [1, 'destroy'],
+  [1, 'unmap'],
+  [1, 'split'],
+  [1, 'absorb'],
+  [1, 'end control'], // three in four do nothing
+];
 
 export interface Step {
-  readonly kind: (typeof KINDS)[number];
-  readonly a: number;
-  readonly b: number;
+  readonly kind: Kind;
+  readonly a: number; // container
+  readonly b: number; // container or control
   readonly page: number;
   readonly toPage: number;
   readonly count: number;
   readonly flags: number;
+  readonly x: number; // 32 random bits
+}
+
+/** Where a life is lived. */
+export interface Setting {
+  readonly machine: MachineOptions;
+  readonly containers: number;
+  readonly pages: number; // of each container
+  readonly principals: number;
+  readonly limit: number; // pages all principals may hold together
+}
+
+/** Lengths are skewed to powers of two and their neighbours. */
+const COUNTS: readonly (readonly [number, number])[] = [
+  [5, 1],
+  [4, 2],
+  [3, 3],
+  [4, 4],
+  [2, 5],
+  [1, 6],
+  [2, 7],
+  [3, 8],
+  [2, 9],
+  [1, 10],
+  [1, 16],
+];
+
+export function randomSteps(random: Random, count: number, weights: Weights = WEIGHTS): Step[] {
+  return Array.from({ length: count }, () => ({
+    kind: random.weighted(weights),
+    a: random.word(),
+    b: random.word(),
+    page: randomPage(random),
+    toPage: randomPage(random),
+    count: random.weighted(COUNTS),
+    flags: random.oneIn(3)
+      ? 0
+      : random.pick([SQUASH, SQUASH, SQUASH, SQUASH, LAZY, LAZY, ALL_OR_NONE, SQUASH | ALL_OR_NONE, LAZY | ALL_OR_NONE]),
+    x: random.word(),
+  }));
 }
 
 /** Pages often coincide, so that copies of parts of copies are common. */
-const anyPage = fc.oneof({ arbitrary: fc.nat(PAGES - 1), weight: 1 }, { arbitrary: fc.constantFrom(0, 0, 4, 8, 16), weight: 1 });
-
-const anyStep: fc.Arbitrary<Step> = fc.record({
-  kind: fc.oneof(...KINDS.map((kind, i) => ({ arbitrary: fc.constant(kind), weight: WEIGHTS[i] }))),
-  a: fc.nat(CONTAINERS - 1),
-  b: fc.nat(CONTAINERS - 1),
-  page: anyPage,
-  toPage: anyPage,
-  count: fc.oneof(
-    { arbitrary: fc.constantFrom(1, 2, 4, 8, 3, 7, 16), weight: 3 },
-    { arbitrary: fc.integer({ min: 1, max: 12 }), weight: 2 },
-  ),
-  flags: fc.oneof(
-    { arbitrary: fc.constant(0), weight: 4 },
-    { arbitrary: fc.constant(SQUASH), weight: 4 }, // most copies succeed
-    { arbitrary: fc.constantFrom(ALL_OR_NONE, SQUASH | ALL_OR_NONE), weight: 2 },
-  ),
-});
-
-export interface Life {
-  readonly memory: readonly MemoryRun[];
-  readonly copyPages: number;
-  readonly principals: number;
-  readonly steps: readonly Step[];
+function randomPage(random: Random): number {
+  return random.oneIn(3) ? random.below(64) : random.pick([0, 0, 0, 2, 4, 8, 8, 16, 24]);
 }
 
-/** Lives of up to `length` steps, with little memory in odd pieces. */
-export function anyLife(length: number): fc.Arbitrary<Life> {
-  return fc.record({
-    memory: fc.constantFrom<readonly MemoryRun[]>(
-      [[1, 60]],
-      [
-        [3, 13],
-        [17, 30],
-        [64, 128],
-      ],
-      [[0, 33]],
-      [
-        [5, 1],
-        [7, 1],
-        [9, 1],
-        [32, 21],
-      ],
-      [[256, 256]],
-    ),
-    copyPages: fc.constantFrom(1, 4, 1024),
-    principals: fc.integer({ min: 1, max: 3 }),
-    steps: fc.array(anyStep, { minLength: Math.floor(length / 2), maxLength: length, size: 'max' }),
-  });
+export function showStep({ kind, a, b, page, toPage, count, flags, x }: Step): string {
+  return `${kind} a ${a} b ${b} page ${page} to ${toPage} count ${count} flags ${flags} x ${x}`;
 }
+
+/** The setting of a case: memory in odd pieces, and as much as may be held, one page more, or two or four times that. */
+export function randomSetting(random: Random): Setting {
+  const containers = random.between(4, 7);
+  const pages = random.pick([32, 32, 48, 64]);
+  const limit = random.between(24, Math.floor((containers * pages) / 2));
+  const received = random.pick([limit, limit, limit + 1, limit * 2, limit * 4]);
+  return {
+    machine: { memory: randomRuns(random, received), copyPages: random.pick([1, 4, 1024]), wordBits: random.pick([32, 64]) },
+    containers,
+    pages,
+    principals: random.between(1, 4),
+    limit,
+  };
+}
+
+function randomRuns(random: Random, pages: number): MemoryRun[] {
+  const runs: MemoryRun[] = [];
+  let at = random.pick([1, 3, 16, 64]);
+  for (let left = pages; left > 0; ) {
+    const length = random.oneIn(3) ? left : random.between(1, left + 1);
+    runs.push([at, length]);
+    at += length + random.pick([1, 1, 2, 7, 16]);
+    left -= length;
+  }
+  return runs;
+}
+
+/** Whoever wants to see or do something before each step. */
+export type BeforeStep = (twins: Twins, step: Step, index: number) => void;
 
 /** Lives one life, checking everything after every step. */
-export function live(life: Life): void {
-  const twins = new Twins({ memory: life.memory, copyPages: life.copyPages }, PAGES);
-  const share = Math.floor((twins.machine.physmem.root.limit / (life.principals + 1)) * 0.9);
-  for (let i = 0; i < life.principals; i += 1) twins.addControl(0, share);
-  for (let i = 0; i < CONTAINERS; i += 1) twins.addContainer(i % twins.controls.length);
-  let value = 100;
-  for (const step of life.steps) {
-    value += 1;
-    take(twins, step, value);
+export function live(setting: Setting, steps: readonly Step[], before: BeforeStep = () => undefined): Twins {
+  const twins = populate(setting);
+  for (let i = 0; i < steps.length; i += 1) {
+    before(twins, steps[i], i);
+    take(twins, steps[i], 100 + i);
     twins.check();
   }
   twins.tearDown();
+  return twins;
 }
 
-function take(twins: Twins, step: Step, value: number): void {
-  const { a, b, page, toPage, flags } = step;
-  const count = Math.min(step.count, PAGES - page);
-  const both = Math.min(count, PAGES - toPage);
-  const control = b % twins.controls.length;
+export function populate(setting: Setting): Twins {
+  const twins = new Twins(setting.machine, setting.pages);
+  for (let i = 0; i < setting.principals; i += 1) twins.addControl(0, Math.floor(setting.limit / setting.principals));
+  for (let i = 0; i < setting.containers; i += 1) twins.addContainer(1 + (i % setting.principals));
+  return twins;
+}
+
+/** Carries out one step. Most steps look for a page to work on, so that most of them do something. */
+export function take(twins: Twins, step: Step, value: number): void {
+  const { pages } = twins;
+  const isNew = step.kind === 'allocate' || step.kind === 'provide';
+  const a = someContainer(twins, step.a % twins.containers.length, !isNew);
+  const b = step.b % twins.containers.length;
+  const control = step.b % twins.controls.length;
+  const aimed = step.x % 5 !== 0;
+  const source = aimed ? nextPage(twins, a, step.page % pages, true) : step.page % pages;
+  const count = aimed
+    ? Math.max(1, twins.run(a, source, Math.min(step.count, pages - source), true))
+    : Math.min(step.count, pages - source);
+  const toPage = step.toPage % pages;
+  const both = Math.min(count, pages - toPage);
   switch (step.kind) {
     case 'allocate':
-      return twins.allocate(a, page, count, flags);
-    case 'provide':
-      return twins.provide(a, page, count, flags & ALL_OR_NONE, b % 2 === 0);
+    case 'provide': {
+      const page = aimed ? nextPage(twins, a, step.page % pages, false) : step.page % pages;
+      const length = Math.min(step.count, pages - page);
+      if (step.kind === 'allocate') return twins.allocate(a, page, length, step.flags & (ALL_OR_NONE | SQUASH));
+      return twins.provide(a, page, length, step.flags & ALL_OR_NONE, step.x % 16 < 8);
+    }
     case 'cow':
-      return twins.copy(a, page, b, toPage, both, flags);
+      return twins.copy(a, source, b, toPage, both, step.flags & (ALL_OR_NONE | SQUASH));
     case 'share':
-      return twins.copy(a, page, b, toPage, both, flags | COPY_SHARED);
+      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH)) | COPY_SHARED);
+    case 'move':
+      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH)) | COPY_MOVE);
+    case 'in place': {
+      const target = aimed ? nextPage(twins, b, toPage, true) : toPage;
+      return twins.copy(a, source, b, target, Math.min(count, pages - target), (step.flags & ALL_OR_NONE) | COPY_IN_PLACE);
+    }
     case 'write':
-      return twins.write(a, page, value);
+      return twins.write(a, source, value);
     case 'read':
-      return twins.read(a, page);
+      return twins.read(a, source);
     case 'map':
-      return twins.map(a, page, count, b % 2 === 0, toPage % 2 === 0);
+      return twins.map(a, source, count, (step.x & 16) === 0, (step.x & 32) === 0);
     case 'deallocate':
-      return twins.deallocate(a, page, count, flags & ALL_OR_NONE);
+      return twins.deallocate(a, source, count, step.flags & (ALL_OR_NONE | LAZY));
     case 'destroy':
       return twins.destroy(a, control);
     case 'unmap':
-      return twins.unmapLocally(a, page);
+      return twins.unmapLocally(a, source);
     case 'split':
-      if (twins.controls.length < 6) twins.addControl(control, count);
+      if (twins.controls.length < 6) twins.addControl(control, step.count);
       return;
     case 'absorb':
-      return twins.absorb(control, count);
-    case 'endControl':
-      return twins.destroyControl(control);
+      return twins.absorb(control, step.count);
+    case 'end control':
+      if (step.x % 4 === 0) twins.destroyControl(control);
+      return;
   }
+}
+
+/** The first container from `index` on, around the end, that is not empty, if that matters. */
+function someContainer(twins: Twins, index: number, filled: boolean): number {
+  for (let i = 0; i < twins.containers.length; i += 1) {
+    const at = (index + i) % twins.containers.length;
+    if (!filled || twins.containers[at].real.pages > 0) return at;
+  }
+  return index;
+}
+
+/** The first page from `page` on, around the end, that is present (or absent); `page` where there is none. */
+function nextPage(twins: Twins, container: number, page: number, present: boolean): number {
+  const cells = twins.cells.containers[container];
+  for (let i = 0; i < twins.pages; i += 1) {
+    const at = (page + i) % twins.pages;
+    if ((cells[at] !== null) === present) return at;
+  }
+  return page;
 }
