@@ -5,45 +5,39 @@
  *                      |
  *                      core (pure)  zero, copy -> the 1:1 mapping;  flush -> unmap of what was derived from it
  *
- * One thread, each request to completion: no locks, and no handler ever waits for a client. Not here: what the
- * requests mean (core/physmem.ts), and their words (interface.ts).
+ * One thread, each request to completion or parked: no locks, and no handler ever waits for a client. Not here: the
+ * requests one by one (handlers/), what they mean (core/physmem.ts), and their words (interface.ts).
  * Source: hurd-l4 physmem/physmem.c, the bootstrap of wortel/wortel.c.
  */
 
-import { kassert, panic } from '../../hostkernel/base/assert.ts';
-import { EBADF, EINVAL, ENOMEM, EPERM, errnoName } from '../../hostkernel/base/errno.ts';
+import { ECANCELED, errnoName } from '../../hostkernel/base/errno.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
-import { type GuestFrame, PAGE_SHIFT, PAGE_SIZE } from '../../hostkernel/base/units.ts';
+import { type GuestFrame, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { HANDLES_32, HANDLES_64, ObjectTable } from '../cap/objects.ts';
-import { capabilityHandlers } from '../cap/transfer.ts';
-import { type Call, type Handlers, invoke, serve } from '../cap/rpc.ts';
+import { ParkedRequests } from '../cap/parked.ts';
+import { invoke, serve, type Waiting } from '../cap/rpc.ts';
 import {
-  fpage,
   FPAGE_NIL,
   fpageBase,
   fpageSize,
-  isVersion,
   type L4,
   type L4Body,
   type L4Wait,
   type Message,
   type ThreadId,
+  type WordBits,
 } from '../l4/user.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
-import { allocate } from './core/allocate.ts';
 import { Container } from './core/container.ts';
-import { abandonControl, MemoryControl, principalAccount, sumOf } from './core/control.ts';
-import { copy } from './core/copy.ts';
-import { deallocate } from './core/deallocate.ts';
-import { log2 } from './core/dyadic.ts';
-import { containersOf } from './core/invariants.ts';
-import { map, type MapSink, provide } from './core/map.ts';
+import { abandonControl, MemoryControl } from './core/control.ts';
 import { type Block, Physmem } from './core/physmem.ts';
 import type { SwapStore } from './core/swap-store.ts';
+import { blockFpage, frameMemory } from './frame-memory.ts';
+import { containerHandlers } from './handlers/containers.ts';
+import { controlHandlers } from './handlers/controls.ts';
+import { frameHandlers } from './handlers/frames.ts';
+import type { PhysmemHandlers, PhysmemObject } from './handlers/objects.ts';
 import { CONTAINER, CONTROL, PHYSMEM } from './interface.ts';
-
-/** What physmem hands capabilities to. */
-export type PhysmemObject = Container | MemoryControl;
 
 export interface PhysmemServerOptions {
   readonly wortel: ThreadId;
@@ -73,39 +67,29 @@ export function physmemBody(options: PhysmemServerOptions): L4Body {
       objects: server.objects,
       nobody: server.physmem.root,
       tracer: options.tracer,
+      waiting: server.waiting,
     });
   };
-}
-
-/** Map items of a reply, as the core makes them. */
-class ReplySink implements MapSink {
-  call: Call<PhysmemObject> | null = null;
-
-  get room(): number {
-    return this.call === null ? 0 : this.call.itemRoom;
-  }
-
-  item(frame: GuestFrame, pages: number, page: number, rights: number): void {
-    this.call?.mapItem(page * PAGE_SIZE, blockFpage(frame, pages, rights));
-  }
-
-  clear(): void {
-    this.call?.clearItems();
-  }
 }
 
 export class PhysmemServer {
   readonly physmem: Physmem;
   readonly objects: ObjectTable<PhysmemObject>;
-  readonly handlers: Partial<Handlers<typeof PHYSMEM, PhysmemObject>>;
+  readonly handlers: PhysmemHandlers;
+  readonly wordBits: WordBits;
+  /** Requests that wait for memory. */
+  readonly parked: ParkedRequests;
+  readonly waiting: Waiting;
   readonly #l4: L4;
   readonly #wortel: ThreadId;
   readonly #calls: typeof WORTEL;
+  #freePages = 0; // when a parked request was last tried
   readonly #controls = new Map<number, MemoryControl>(); // made at boot, by task id
-  readonly #sink = new ReplySink();
 
   constructor(l4: L4, options: PhysmemServerOptions) {
     this.#l4 = l4;
+    this.wordBits = l4.wordBits;
+    this.parked = new ParkedRequests(l4.wordBits);
     this.#wortel = options.wortel;
     this.#calls = withCapability(WORTEL, options.capability);
     this.objects = new ObjectTable(l4.wordBits === 32 ? HANDLES_32 : HANDLES_64, (object) => this.#unreferenced(object));
@@ -118,7 +102,8 @@ export class PhysmemServer {
       retired: (object) => this.objects.revoke(object),
       ...(options.swap === undefined ? {} : { swap: options.swap(l4) }),
     });
-    this.handlers = this.#makeHandlers();
+    this.waiting = { parked: this.parked, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
+    this.handlers = { ...containerHandlers(this), ...frameHandlers(this), ...controlHandlers(this) };
   }
 
   /**
@@ -163,7 +148,28 @@ export class PhysmemServer {
   /** Everything `task` held is released; what only it held is destroyed, its pages freed. */
   taskDied(task: number): void {
     this.#controls.delete(task);
+    this.parked.removeTask(task);
     this.objects.releaseTask(task);
+  }
+
+  /** Ends the outstanding request of a thread: it is told ECANCELED. @returns whether it had one */
+  cancel(thread: ThreadId): boolean {
+    if (!this.parked.remove(thread)) return false;
+    this.#l4.message.begin(ECANCELED);
+    this.#l4.reply(thread);
+    return true;
+  }
+
+  /** Does what its time has come for. @returns microseconds until there is more; Infinity for never */
+  #due(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether pages have come free since the last time: then requests that wait for memory are worth another try. */
+  #worthTrying(): boolean {
+    const before = this.#freePages;
+    this.#freePages = this.physmem.zones.freePages;
+    return this.#freePages > before;
   }
 
   /** Makes what a capability request asks for. @returns the handle for `task`; 0 where it cannot be made */
@@ -184,140 +190,22 @@ export class PhysmemServer {
   /** The last capability to an object has gone. What hangs on a control and is held by somebody else stays. */
   #unreferenced(object: PhysmemObject): void {
     if (object instanceof MemoryControl) abandonControl(this.physmem, object);
-    else this.#destroy(object);
+    else this.destroy(object);
   }
 
   /** The owner of an object ends it. The root stays. */
-  #destroy(object: PhysmemObject): void {
+  destroy(object: PhysmemObject): void {
     if (!object.alive) return;
     if (object instanceof Container) this.physmem.destroy(object);
     else if (object.parent !== null) this.physmem.destroyControl(object);
   }
 
   /** Ends an object at the request of a holder, whose handle is consumed. */
-  #end(handle: number, task: number, object: PhysmemObject): void {
-    this.#destroy(object);
+  end(handle: number, task: number, object: PhysmemObject): void {
+    this.destroy(object);
     const entry = this.objects.lookup(handle, task);
     if (entry !== null) this.objects.release(entry, entry.references);
   }
-
-  #makeHandlers(): Partial<Handlers<typeof PHYSMEM, PhysmemObject>> {
-    const { physmem, objects } = this;
-    const sink = this.#sink;
-    return {
-      ...capabilityHandlers({ wordBits: this.#l4.wordBits, objects, mayCopy: () => true, mayEnd: () => 0 }),
-      create: (call) => {
-        const container = physmem.create(controlOf(call));
-        const handle = objects.grant(call.task, CONTAINER, container);
-        if (handle === 0) physmem.destroy(container);
-        call.result(0, handle);
-        return handle === 0 ? ENOMEM : 0;
-      },
-      allocate: (call, _container, flags, start, size) => {
-        const error = allocate(physmem, containerOf(call), flags, start, size);
-        call.result(0, physmem.amount);
-        return error;
-      },
-      deallocate: (call, _container, start, size, flags) => {
-        const error = deallocate(physmem, containerOf(call), start, size, flags);
-        call.result(0, physmem.amount);
-        return error;
-      },
-      map: (call, _container, flags, vaddr, index, size) => {
-        sink.call = call;
-        return map(physmem, containerOf(call), flags, vaddr, index, size, sink);
-      },
-      provide: (call, _container, flags, vaddr, index, size) => {
-        sink.call = call;
-        const error = provide(physmem, containerOf(call), flags, vaddr, index, size, sink);
-        call.result(0, physmem.amount);
-        return error;
-      },
-      copy: (call, _source, sourceStart, destinationHandle, destinationStart, size, flags) => {
-        const entry = objects.lookup(destinationHandle, call.task);
-        if (entry === null) return EINVAL;
-        if (entry.dead) return EBADF;
-        const destination = entry.served.value;
-        if (!(destination instanceof Container)) return EINVAL;
-        const error = copy(physmem, containerOf(call), sourceStart, destination, destinationStart, size, flags);
-        call.result(0, physmem.amount);
-        return error;
-      },
-      destroy: (call, handle) => {
-        this.#end(handle, call.task, call.object);
-        return 0;
-      },
-      info: (call) => {
-        call.result(0, physmem.receivedPages);
-        call.result(1, physmem.fixedPages);
-        call.result(2, physmem.zones.freePages);
-        call.result(3, physmem.boundPages);
-        call.result(
-          4,
-          sumOf(physmem.root, (control) => control.used),
-        );
-        call.result(5, containersOf(physmem.root).length);
-        return 0;
-      },
-      controlSplit: (call, _control, pages, task) => {
-        if (task !== 0 && !isVersion(task, this.#l4.wordBits)) return EINVAL;
-        const child = physmem.splitControl(controlOf(call), pages, task);
-        if (child === null) return ENOMEM;
-        const handle = objects.grant(call.task, CONTROL, child);
-        const granted = task === 0 || handle === 0 ? 0 : objects.grant(task, CONTROL, child);
-        if (handle === 0 || (task !== 0 && granted === 0)) {
-          physmem.destroyControl(child);
-          return ENOMEM;
-        }
-        call.result(0, handle);
-        call.result(1, granted);
-        return 0;
-      },
-      controlAbsorb: (call, _child, pages) => physmem.absorbControl(controlOf(call), pages),
-      controlDestroy: (call, handle) => {
-        if (controlOf(call).parent === null) return EPERM;
-        this.#end(handle, call.task, call.object);
-        return 0;
-      },
-      controlInfo: (call) => {
-        const control = controlOf(call);
-        const account = principalAccount(control);
-        call.result(0, control.limit);
-        call.result(1, control.used);
-        call.result(2, account.guaranteed);
-        call.result(3, account.allocated);
-        call.result(4, account.extra);
-        return 0;
-      },
-      taskDied: (call, _control, task) => {
-        if (controlOf(call) !== physmem.root) return EPERM;
-        this.taskDied(task);
-        return 0;
-      },
-    };
-  }
-}
-
-/** Contents of guest memory through physmem's own mapping, which wortel entered with every block: it cannot fault. */
-function frameMemory(l4: L4): {
-  zero(frame: GuestFrame, pages: number): void;
-  copy(to: GuestFrame, from: GuestFrame, pages: number): void;
-} {
-  return {
-    zero(frame, pages) {
-      const len = pages * PAGE_SIZE;
-      kassert(l4.tryFill(frame * PAGE_SIZE, len, 0) === len, 'physmem: memory is not mapped');
-    },
-    copy(to, from, pages) {
-      const len = pages * PAGE_SIZE;
-      kassert(l4.tryCopy(to * PAGE_SIZE, from * PAGE_SIZE, len) === len, 'physmem: memory is not mapped');
-    },
-  };
-}
-
-/** The fpage of a dyadic block of guest memory at its place in physmem's space. */
-function blockFpage(frame: GuestFrame, pages: number, rights: number): number {
-  return fpage(frame * PAGE_SIZE, log2(pages) + PAGE_SHIFT, rights);
 }
 
 /** The memory named by the map items of a message; nil items name none. */
@@ -329,14 +217,4 @@ function blocksOf(message: Message): Block[] {
     blocks.push({ frame: (fpageBase(page) / PAGE_SIZE) as GuestFrame, pages: fpageSize(page) / PAGE_SIZE });
   }
   return blocks;
-}
-
-/** The container of a call to a method `on` containers. */
-function containerOf(call: Call<PhysmemObject>): Container {
-  return call.object instanceof Container ? call.object : panic('physmem: method of a container');
-}
-
-/** The control of a call to a method `on` controls. */
-function controlOf(call: Call<PhysmemObject>): MemoryControl {
-  return call.object instanceof MemoryControl ? call.object : panic('physmem: method of a control');
 }

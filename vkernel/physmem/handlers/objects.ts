@@ -1,0 +1,23 @@
+/** What physmem hands capabilities to, and how a handler gets at the object of its call. */
+
+import { panic } from '../../../hostkernel/base/assert.ts';
+import type { Call, Handlers } from '../../cap/rpc.ts';
+import { Container } from '../core/container.ts';
+import { MemoryControl } from '../core/control.ts';
+import type { PHYSMEM } from '../interface.ts';
+
+export type PhysmemObject = Container | MemoryControl;
+export type PhysmemCall = Call<PhysmemObject>;
+
+/** Handlers of some of the methods: one file a family. */
+export type PhysmemHandlers = Partial<Handlers<typeof PHYSMEM, PhysmemObject>>;
+
+/** The container of a call to a method `on` containers. */
+export function containerOf(call: PhysmemCall): Container {
+  return call.object instanceof Container ? call.object : panic('physmem: method of a container');
+}
+
+/** The control of a call to a method `on` controls. */
+export function controlOf(call: PhysmemCall): MemoryControl {
+  return call.object instanceof MemoryControl ? call.object : panic('physmem: method of a control');
+}
