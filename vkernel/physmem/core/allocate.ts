@@ -36,8 +36,16 @@ export function allocate(pm: Physmem, container: Container, flags: number, start
   if ((flags & ALL_OR_NONE) !== 0 && !squash && container.entries.overlaps(first, first + pages)) return EEXIST;
   const admitted = admissiblePages(pm, container, first, pages, flags);
   if ((flags & ALL_OR_NONE) !== 0 && admitted < pages) return ENOMEM;
-  for (let done = 0; done < admitted; ) {
-    const piece = spanPiece(done, admitted);
+  const error = placePieces(pm, container, first, admitted, squash);
+  pm.returns.balance();
+  if (error !== 0) return error;
+  return admitted < pages ? ENOMEM : 0;
+}
+
+/** Places the pieces of span(0, pages), as far as nothing is in the way. @returns 0 or EEXIST */
+function placePieces(pm: Physmem, container: Container, first: number, pages: number, squash: boolean): number {
+  for (let done = 0; done < pages; ) {
+    const piece = spanPiece(done, pages);
     const at = first + done;
     if (squash) vacate(pm, container, at, at + piece);
     else if (container.entries.overlaps(at, at + piece)) return EEXIST;
@@ -46,7 +54,7 @@ export function allocate(pm: Physmem, container: Container, flags: number, start
     done += piece;
     pm.amount = done * PAGE_SIZE;
   }
-  return admitted < pages ? ENOMEM : 0;
+  return 0;
 }
 
 /**

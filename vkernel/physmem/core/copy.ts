@@ -54,6 +54,7 @@ export function copy(
   if (squash) vacate(pm, destination, to, to + possible);
   copyPages(pm, source, from, destination, to, possible, (flags & COPY_SHARED) !== 0);
   pm.amount = possible * PAGE_SIZE;
+  pm.returns.balance();
   return error;
 }
 

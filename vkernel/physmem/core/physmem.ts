@@ -34,6 +34,7 @@ import { type EntryId, FrameTable } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
 import { OwnerMap } from './owner-map.ts';
 import { Accounts } from './principals.ts';
+import { ABSENT, Returns, type ReturnsOptions } from './returns.ts';
 import type { SwapStore } from './swap-store.ts';
 import { Zones } from './zone.ts';
 
@@ -58,6 +59,8 @@ export interface PhysmemOptions {
   readonly copyPages: number;
   /** Frame descriptors, each with an entry, that are charged as one page. Default: they are free. */
   readonly descriptorsPerPage?: number;
+  /** How pages are asked back. By default nobody can be asked. */
+  readonly returns?: ReturnsOptions;
   /** An object has died: nobody may use it any more. */
   readonly retired: (object: Container | MemoryControl) => void;
   /** Where pages that only swap entries use may be written; none by default. */
@@ -84,6 +87,7 @@ export interface PhysmemCounters {
 
 export class Physmem {
   readonly accounts: Accounts;
+  readonly returns: Returns;
   readonly root: MemoryControl;
   readonly table = new FrameTable();
   readonly zones = new Zones();
@@ -128,6 +132,7 @@ export class Physmem {
     this.retired = options.retired;
     this.accounts = new Accounts(options.now, options.descriptorsPerPage ?? Number.POSITIVE_INFINITY);
     this.root = this.accounts.root.control;
+    this.returns = new Returns(this, options.returns ?? { send: () => ABSENT });
   }
 
   /** Takes memory into the pool; the root may give it away. Page 0 is kept: nobody shall own it. */

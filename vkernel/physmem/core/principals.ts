@@ -42,8 +42,9 @@ const NEVER_COMMITTED = -1;
 export interface ReturnRequest {
   readonly count: number; // pages
   readonly target: number; // met when the principal has used no more than this
-  deadline: number; // microseconds; what happens then depends on `sent`
-  sent: boolean; // false: its thread was not ready; it is tried again at the deadline
+  sent: boolean;
+  deadline: number; // microseconds: sent, it is to be met by then; not sent, it is tried again then
+  readonly until: number; // a thread that is busy is tried until then
   retries: number; // left
 }
 
@@ -74,6 +75,11 @@ export class Principal {
   /** E: pages it may be asked to return. */
   get extra(): number {
     return this.task === 0 ? 0 : Math.max(0, this.used - this.guaranteed);
+  }
+
+  /** Whether it holds no more than it is guaranteed. The root's account is guaranteed what nobody else is. */
+  get isWithinGuarantee(): boolean {
+    return this.used <= (this.task === 0 ? this.accounts.pages - this.accounts.guaranteed : this.guaranteed);
   }
 
   /** Pages it may keep in swap. */
@@ -236,11 +242,6 @@ export class Accounts {
     return true;
   }
 
-  /** When the grace period ends by itself, in microseconds; Infinity where it does not. */
-  get graceEnd(): number {
-    return this.#buffer === null || this.#inForce ? Number.POSITIVE_INFINITY : this.#introduced + GRACE;
-  }
-
   /** Reads the row of a principal for a decision about it, and puts in force what can be. Only while in force. */
   consult(principal: Principal): void {
     const buffer = this.#buffer;
@@ -318,6 +319,7 @@ export class Accounts {
     principal.control.limit += more;
     this.root.control.limit -= more;
     this.#grant(principal, more);
+    if (principal.request !== null && principal.extra === 0) this.endRequest(principal);
     return true;
   }
 

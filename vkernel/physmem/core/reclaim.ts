@@ -1,9 +1,10 @@
 /** Memory for a frame, wherever it can be had. */
 
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
-import type { Constraint } from './constraint.ts';
+import { ANYWHERE, type Constraint } from './constraint.ts';
 import type { MemoryControl } from './control.ts';
 import type { Physmem } from './physmem.ts';
+import { NO_BLOCK } from './zone.ts';
 
 /**
  * What an operation returns when it has to be tried again: nothing has changed; memory is being asked back. It is no
@@ -12,10 +13,36 @@ import type { Physmem } from './physmem.ts';
 export const WAIT = -2;
 
 /**
- * Takes a block of 2^size pages on behalf of `control`. Frames may have moved, lost memory or been split
- * when it returns: the caller looks at `table.changes`.
+ * Takes a block of 2^size pages on behalf of `control`, from the first rung of the ladder that has one:
+ *
+ *   1  a free block                       2  none that large, and any would do: the caller asks for smaller ones
+ *   6  ask who holds extra pages: WAIT    7  who does not answer loses memory: look again
+ *   8  NO_BLOCK: only to those above their guarantee, while guarantees are in force
+ *
+ * Frames may have moved, lost memory or been split when it returns: the caller looks at `table.changes`.
  * @returns the first guest frame, or NO_BLOCK, or WAIT
  */
-export function obtain(pm: Physmem, size: number, constraint: Constraint, _control: MemoryControl): GuestFrame {
-  return pm.zones.allocate(2 ** size, constraint);
+export function obtain(pm: Physmem, size: number, constraint: Constraint, control: MemoryControl): GuestFrame {
+  for (;;) {
+    const address = pm.zones.allocate(2 ** size, constraint);
+    if (address !== NO_BLOCK) return address;
+    if (size > 0 && constraint === ANYWHERE) return NO_BLOCK;
+    if (pm.zones.freePages >= 2 ** size) return NO_BLOCK; // there is memory, but not where it must be
+    const answer = askBack(pm, 2 ** size, control);
+    if (answer !== AGAIN) return answer;
+  }
+}
+
+const AGAIN = -4 as GuestFrame;
+
+/** The last rungs. @returns WAIT, NO_BLOCK, or AGAIN: memory was taken from somebody */
+function askBack(pm: Physmem, pages: number, control: MemoryControl): GuestFrame {
+  const { accounts, returns } = pm;
+  const wait = WAIT as GuestFrame;
+  if (!accounts.isInForce()) return NO_BLOCK;
+  accounts.consult(control.principal);
+  if (!control.principal.isWithinGuarantee) return returns.isOutstanding ? wait : NO_BLOCK; // others are served first
+  const { dropped } = returns.counters;
+  if (!returns.demand(pages)) return NO_BLOCK;
+  return returns.counters.dropped === dropped ? wait : AGAIN;
 }
