@@ -276,6 +276,14 @@ export class ThreadPort implements L4 {
     return offset < 0 ? -1 : (guest.image.words[offset / 4] as number) >>> 0;
   }
 
+  tryStore32(va: number, value: number): boolean {
+    const { guest } = this.#thread.space;
+    const offset = (va & 3) !== 0 ? -1 : guest.access(va, WRITE);
+    if (offset < 0) return false;
+    guest.image.words[offset / 4] = value;
+    return true;
+  }
+
   read(va: number, into: Uint8Array): L4Operation {
     return this.#operation.access(OPERATION_READ, va, into.length, into, 0);
   }

@@ -219,6 +219,8 @@ export interface L4 {
   tryCopy(dst: number, src: number, len: number): number;
   /** The aligned 32-bit word at va, unsigned; -1 if it cannot be read without a fault. */
   tryLoad32(va: number): number;
+  /** Stores an aligned 32-bit word at va. @returns false if that cannot be done without a fault */
+  tryStore32(va: number, value: number): boolean;
 
   /**
    * The same with page faults: a missing page becomes a page-fault IPC to our pager, then the access goes on.

@@ -345,9 +345,10 @@ export const PHYSMEM = defineInterface('physmem', {
 
   /**
    * Maps the policy buffer, readable and writable, at vaddr: `rows` rows of four 32-bit words, row 0 the header. As
-   * often as it is asked for; it must be, after a fault there.
+   * often as it is asked for; it must be, after a fault there. What has been committed is in force afterwards.
+   * EPERM: not the policy capability; EINVAL: vaddr is no multiple of the buffer's size.
    */
-  getPolicyBuffer: { label: 171, on: POLICY, request: ['policy', 'vaddr'], reply: ['rows'], maps: true },
+  getPolicyBuffer: { label: 171, request: ['policy', 'vaddr'], reply: ['rows'], maps: true },
 
   /** A task has died: everything it held is released. EPERM unless the control is the root. */
   taskDied: { label: 172, on: CONTROL, request: ['control', 'task'], reply: [] },

@@ -2,7 +2,7 @@
  * The policy buffer: memory that physmem and the policy server both see. Where each word is and who writes it.
  *
  *            w0 allocated     w1 guaranteed    w2 policy flags           w3 server flags
- *   row 0    N                commits          bit 0 mild                capacity log2 | overcommit | epoch    the header
+ *   row 0    N                commits          mild, for new rows        capacity log2 | overcommit | epoch    the header
  *   row t    physmem          policy           bit 0 extra, 8-31 swap    bit 0 live, 1 returning, 2 dropped    task t
  *
  * A row is four 32-bit words; the row of a principal is indexed by its task id. Each word has one writer: physmem writes
@@ -27,6 +27,7 @@ export const ROW_SERVER = 3; //     SERVER_* (physmem)
 export const POLICY_EXTRA = 1; // it may hold extra pages
 export const SWAP_QUOTA_SHIFT = 8; // bits 8-31: its swap quota
 export const SWAP_QUOTA_UNIT = 16; // pages
+export const MAX_SWAP_QUOTA = (2 ** 24 - 1) * SWAP_QUOTA_UNIT; // pages
 
 // w3 of a row: what physmem says of a principal.
 export const SERVER_LIVE = 1; //      the row is in use
@@ -42,6 +43,8 @@ export const HEADER_SERVER = 3; //  capacity, overcommit, epoch (physmem)
 // w2 of the header.
 /** A principal that misses its deadline loses what it owes and its eligibility until the next commit, not everything. */
 export const HEADER_MILD = 1;
+/** A principal made from now on may hold extra pages. Bits 8-31: its swap quota. Both until the policy server writes its row. */
+export const HEADER_NEW_EXTRA = 2;
 
 // w3 of the header.
 export const CAPACITY_MASK = 0x1f; //  bits 0-4: log2 of the number of rows, the header among them
@@ -60,8 +63,18 @@ export function rowOf(task: number): number {
 
 /** w2 of a row. @param swapPages rounded down to whole units */
 export function policyWord(extra: boolean, swapPages: number): number {
-  const units = Math.min(2 ** 24 - 1, Math.floor(swapPages / SWAP_QUOTA_UNIT));
+  const units = Math.floor(Math.min(MAX_SWAP_QUOTA, swapPages) / SWAP_QUOTA_UNIT);
   return ((units << SWAP_QUOTA_SHIFT) | (extra ? POLICY_EXTRA : 0)) >>> 0;
+}
+
+/** w2 of the header. @param swapPages of new principals; rounded down to whole units */
+export function headerPolicyWord(mild: boolean, newExtra: boolean, swapPages: number): number {
+  return (policyWord(false, swapPages) | (newExtra ? HEADER_NEW_EXTRA : 0) | (mild ? HEADER_MILD : 0)) >>> 0;
+}
+
+/** w2 of a new row, as w2 of the header says. */
+export function newPolicyWord(header: number): number {
+  return ((header & -(2 ** SWAP_QUOTA_SHIFT)) | ((header & HEADER_NEW_EXTRA) === 0 ? 0 : POLICY_EXTRA)) >>> 0;
 }
 
 /** The swap quota in w2 of a row, in pages. */

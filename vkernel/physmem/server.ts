@@ -37,6 +37,7 @@ import { containerHandlers } from './handlers/containers.ts';
 import { controlHandlers } from './handlers/controls.ts';
 import { frameHandlers } from './handlers/frames.ts';
 import type { PhysmemHandlers, PhysmemObject } from './handlers/objects.ts';
+import { policyHandlers } from './handlers/policy.ts';
 import { CONTAINER, CONTROL, PHYSMEM } from './interface.ts';
 
 export interface PhysmemServerOptions {
@@ -103,7 +104,7 @@ export class PhysmemServer {
       ...(options.swap === undefined ? {} : { swap: options.swap(l4) }),
     });
     this.waiting = { parked: this.parked, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
-    this.handlers = { ...containerHandlers(this), ...frameHandlers(this), ...controlHandlers(this) };
+    this.handlers = { ...containerHandlers(this), ...frameHandlers(this), ...controlHandlers(this), ...policyHandlers(this, l4) };
   }
 
   /**
@@ -197,7 +198,7 @@ export class PhysmemServer {
   destroy(object: PhysmemObject): void {
     if (!object.alive) return;
     if (object instanceof Container) this.physmem.destroy(object);
-    else if (object.parent !== null) this.physmem.destroyControl(object);
+    else if (object instanceof MemoryControl && object.parent !== null) this.physmem.destroyControl(object);
   }
 
   /** Ends an object at the request of a holder, whose handle is consumed. */

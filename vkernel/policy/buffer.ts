@@ -7,7 +7,7 @@
  * access goes on where it was: it finds the new buffer at the old address. How many rows there are is read each time.
  * Not here: what the words mean (physmem/policy-layout.ts).
  */
-import { ACCEPT_UNTYPED, ANYLOCAL, type L4, type L4Wait, LABEL_PAGE_FAULT, NIL, type ThreadId } from '../l4/user.ts';
+import { ACCEPT_UNTYPED, ANYLOCAL, fpage, type L4, type L4Wait, LABEL_PAGE_FAULT, NIL, RIGHTS_ALL, type ThreadId } from '../l4/user.ts';
 import { EFAULT } from '../../hostkernel/base/errno.ts';
 import { invoke } from '../cap/rpc.ts';
 import { STARTUP_BASE, STARTUP_BYTES } from '../cap/startup.ts';
@@ -44,6 +44,11 @@ export class PolicyView {
   /** Waits: as load does. */
   *store(row: number, word: number, value: number): Generator<L4Wait, void> {
     if ((yield* this.#l4.store32(address(row, word), value)) !== 0) this.lost = true;
+  }
+
+  /** Gives up the mapping: the buffer is another's business now. */
+  drop(): void {
+    this.#l4.unmap(fpage(BUFFER_BASE, Math.log2(BUFFER_MAX_BYTES), RIGHTS_ALL), true);
   }
 
   /** Rows there are now, the header among them. */

@@ -10,6 +10,8 @@ import { defineInterface } from '../cap/rpc.ts';
 
 /** Stands for no time: a contract without end, or a guarantee that is not about to change. */
 export const NO_TIME = 0;
+/** Stands for the swap quota a task has. */
+export const SWAP_AS_BEFORE = 2 ** 32 - 1;
 
 const CONTRACT = [
   'guaranteed', // pages, now
@@ -32,8 +34,12 @@ export const MEMORY_POLICY = defineInterface('policy', {
   /** The caller's contract as it is. ESRCH: it has none. */
   contract: { label: 577, request: [], reply: CONTRACT },
 
-  /** How a task stands: on behalf of which user it runs, its priority, its weight (at least 1). EPERM: only the root task may say so. */
-  assign: { label: 578, request: ['task', 'user', 'priority', 'weight'], reply: [] },
+  /**
+   * How a task stands: on behalf of which user it runs, its priority, its weight (at least 1), and how many pages it may
+   * keep in swap (SWAP_AS_BEFORE: what it could before). EPERM: only the root task may say so; EINVAL: no task id, no weight; ESRCH: a
+   * swap quota for a task that is no principal.
+   */
+  assign: { label: 578, request: ['task', 'user', 'priority', 'weight', 'swap'], reply: [] },
 
   /**
    * Gives the policy capability to another task and serves no more. `handle` is for that task; the caller has to tell it.

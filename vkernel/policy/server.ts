@@ -32,22 +32,27 @@ import {
 } from '../l4/user.ts';
 import {
   HEADER_COMMITS,
-  HEADER_MILD,
+  HEADER_OVERCOMMIT,
   HEADER_PAGES,
   HEADER_POLICY,
+  HEADER_SERVER,
+  headerPolicyWord,
+  MAX_SWAP_QUOTA,
   PHYSMEM,
   POLICY_EXTRA,
+  policyWord,
   ROW_ALLOCATED,
   ROW_GUARANTEED,
   ROW_POLICY,
   ROW_SERVER,
   SERVER_LIVE,
+  swapQuotaOf,
 } from '../physmem/interface.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
-import { type PolicyMemory, policyPager, PolicyView } from './buffer.ts';
-import { type Contract, Contracts } from './contracts.ts';
+import { BUFFER_BASE, type PolicyMemory, policyPager, PolicyView } from './buffer.ts';
+import { type Contract, Contracts, type Standing } from './contracts.ts';
 import { type MemoryPolicy, type Quotas, withQuotas } from './division.ts';
-import { MEMORY_POLICY, MEMORY_POLICY_NOTICE, NO_TIME } from './interface.ts';
+import { MEMORY_POLICY, MEMORY_POLICY_NOTICE, NO_TIME, SWAP_AS_BEFORE } from './interface.ts';
 
 export interface PolicyOptions {
   readonly policy: MemoryPolicy;
@@ -59,6 +64,10 @@ export interface PolicyOptions {
   readonly longestTerm?: number;
   /** Pages an expired contract still guarantees. Default 0. */
   readonly floor?: number;
+  /** Pages no contract may promise: what the root task uses itself, and gives away without asking. Default 64. */
+  readonly reserve?: number;
+  /** Pages a principal may keep in swap, until `assign` says otherwise. Default: as many as there is room for. */
+  readonly swapPages?: number;
   /** Whose task may say how others stand, and replace this server. */
   readonly rootTask: number;
   readonly tracer: Tracer;
@@ -73,6 +82,7 @@ export interface BootGuarantee {
 
 const REDUCTION_TIME = 50_000;
 const LONGEST_TERM = 10_000_000;
+const RESERVE = 64; // pages
 
 /** The program of the policy server of a boot. @param guarantees of the other boot tasks, and its own */
 export function policyServer(options: PolicyOptions, guarantees: readonly BootGuarantee[]): L4Body {
@@ -158,6 +168,7 @@ class PolicyServer {
       if (label !== 0) return callText(PHYSMEM.getControl, label);
       memory.policy = l4.message.word(1);
     }
+    const { policy, swapPages = MAX_SWAP_QUOTA } = this.#options;
     const view = this.#view;
     const rows = yield* view.rows();
     let tasks = 0;
@@ -167,13 +178,14 @@ class PolicyServer {
       const boot = guarantees.find((each) => each.task === task);
       if (boot === undefined) continue;
       yield* view.store(task, ROW_GUARANTEED, (yield* view.load(task, ROW_ALLOCATED)) + boot.pages);
+      yield* view.store(task, ROW_POLICY, policyWord(true, swapPages));
     }
-    yield* view.store(0, HEADER_POLICY, this.#options.policy.isMild ? HEADER_MILD : 0);
+    yield* view.store(0, HEADER_POLICY, headerPolicyWord(policy.isMild, true, swapPages));
     this.#commits = yield* view.load(0, HEADER_COMMITS);
     yield* this.#commit();
     const pages = yield* view.load(0, HEADER_PAGES);
     if (view.lost) return 'physmem does not map the policy buffer';
-    this.#options.log('policy', `${this.#options.policy.name}: divides ${pages} frames among ${tasks} tasks`);
+    this.#options.log('policy', `${policy.name}: divides ${pages} frames among ${tasks} tasks`);
     return null;
   }
 
@@ -220,7 +232,7 @@ class PolicyServer {
         const contract = this.#contracts.get(call.task);
         return contract === null ? ESRCH : this.#answer(call, contract);
       },
-      assign: (call, task, user, priority, weight) => this.#assign(call, task, { user, priority, weight }),
+      assign: (call, task, user, priority, weight, swap) => this.#assign(call, task, { user, priority, weight }, swap),
       handOver: (call, task) => this.#handOver(call, task),
     };
   }
@@ -231,17 +243,15 @@ class PolicyServer {
     if (this.#retired) return ECAP_DIED;
     if (thread !== NIL && taskOf(thread, l4.wordBits) !== task) return EINVAL;
     yield* this.#look();
-    const rows = yield* this.#view.rows();
-    const isPrincipal = task < rows && ((yield* this.#view.load(task, ROW_SERVER)) & SERVER_LIVE) !== 0;
-    if (!isPrincipal) return ESRCH;
+    if (!(yield* this.#isPrincipal(task))) return ESRCH;
     const inForce = yield* this.#view.load(task, ROW_GUARANTEED);
     const pages = yield* this.#pages(task);
     const result = this.#contracts.negotiate({ task, wanted, extra, term }, inForce, l4.clock(), pages);
     if (result === ENOMEM) return ENOMEM;
-    const told = { guaranteed: result.inForce, target: result.target, due: result.due }; // by the reply
     const known = this.#published.get(task);
+    const told = { guaranteed: NaN, target: NaN, due: NaN };
     this.#published.set(task, { guaranteed: inForce, extra: known?.extra ?? !extra, told, thread });
-    yield* this.#publish();
+    yield* this.#publish(task);
     return this.#answer(call, result);
   }
 
@@ -255,10 +265,15 @@ class PolicyServer {
     return 0;
   }
 
-  *#assign(call: Call<null>, task: number, standing: { user: number; priority: number; weight: number }): Generator<L4Wait, number> {
+  *#assign(call: Call<null>, task: number, standing: Standing, swap: number): Generator<L4Wait, number> {
     if (this.#retired) return ECAP_DIED;
     if (call.task !== this.#options.rootTask) return EPERM;
     if (!isVersion(task, this.#l4.wordBits) || standing.weight < 1) return EINVAL;
+    if (swap !== SWAP_AS_BEFORE) {
+      if (!(yield* this.#isPrincipal(task))) return ESRCH;
+      const isExtra = ((yield* this.#view.load(task, ROW_POLICY)) & POLICY_EXTRA) !== 0;
+      yield* this.#view.store(task, ROW_POLICY, policyWord(isExtra, swap));
+    }
     yield* this.#update((pages) => this.#contracts.assign(task, standing, this.#l4.clock(), pages));
     return 0;
   }
@@ -273,6 +288,7 @@ class PolicyServer {
     call.result(0, l4.message.word(1));
     this.#retired = true;
     yield* invoke(l4, physmem, PHYSMEM.releaseCapability, policy, 1);
+    this.#view.drop();
     return 0;
   }
 
@@ -280,7 +296,7 @@ class PolicyServer {
   *#update(change: (pages: number) => void): Generator<L4Wait, void> {
     yield* this.#look();
     change(yield* this.#pages(0));
-    yield* this.#publish();
+    yield* this.#publish(0);
   }
 
   /** Forgets contracts whose row is no longer what we wrote: the task has gone, or physmem has made it another's. */
@@ -297,7 +313,7 @@ class PolicyServer {
   /** Pages there are for contracts: all but those guaranteed to others. @param task is about to make one */
   *#pages(task: number): Generator<L4Wait, number> {
     const view = this.#view;
-    let pages = yield* view.load(0, HEADER_PAGES);
+    let pages = (yield* view.load(0, HEADER_PAGES)) - (this.#options.reserve ?? RESERVE);
     const rows = yield* view.rows();
     for (let row = 1; row < rows; row += 1) {
       if (row === task || this.#published.has(row)) continue;
@@ -306,31 +322,63 @@ class PolicyServer {
     return Math.max(0, pages);
   }
 
-  /** Brings the buffer and the tasks up to date: lowers, then raises, commits, and tells. */
-  *#publish(): Generator<L4Wait, void> {
-    const view = this.#view;
-    const changed = (lower: boolean): Contract[] =>
-      [...this.#contracts.all()].filter(({ task, inForce }) => {
-        const before = this.#published.get(task)?.guaranteed ?? 0;
-        return lower ? inForce < before : inForce > before;
-      });
-    let isChanged = false;
-    for (const contract of [...changed(true), ...changed(false)]) {
-      const published = this.#published.get(contract.task) as Published; // made with the contract
-      published.guaranteed = contract.inForce;
-      yield* view.store(contract.task, ROW_GUARANTEED, contract.inForce);
-      isChanged = true;
+  *#isPrincipal(task: number): Generator<L4Wait, boolean> {
+    const rows = yield* this.#view.rows();
+    return task < rows && ((yield* this.#view.load(task, ROW_SERVER)) & SERVER_LIVE) !== 0;
+  }
+
+  /**
+   * Brings the buffer and the tasks up to date: lowers, commits, then raises, and tells. What physmem does not put in
+   * force, because the root task has these pages, is taken back: the contract stays below its target.
+   * @param asker is told by the reply to its own request; 0: nobody
+   */
+  *#publish(asker: number): Generator<L4Wait, void> {
+    const isNew = yield* this.#writeFlags();
+    const lower = this.#changed((before, after) => after < before);
+    for (const contract of lower) yield* this.#write(contract);
+    const higher = this.#changed((before, after) => after > before);
+    const before = higher.map(({ task }) => this.#published.get(task)?.guaranteed ?? 0);
+    for (const contract of higher) yield* this.#write(contract);
+    if (isNew || lower.length + higher.length > 0) yield* this.#commit();
+    if (higher.length > 0 && (yield* this.#isRefused())) {
+      for (const [i, contract] of higher.entries()) {
+        contract.inForce = before[i] as number;
+        yield* this.#write(contract);
+      }
+      yield* this.#commit();
     }
+    for (const contract of this.#contracts.all()) yield* this.#tell(contract, contract.task === asker);
+  }
+
+  /** Contracts whose guarantee is not what the buffer says. */
+  #changed(is: (before: number, after: number) => boolean): Contract[] {
+    return [...this.#contracts.all()].filter(({ task, inForce }) => is(this.#published.get(task)?.guaranteed ?? 0, inForce));
+  }
+
+  *#write({ task, inForce }: Contract): Generator<L4Wait, void> {
+    (this.#published.get(task) as Published).guaranteed = inForce; // made with the contract
+    yield* this.#view.store(task, ROW_GUARANTEED, inForce);
+  }
+
+  /** @returns whether there was anything to write */
+  *#writeFlags(): Generator<L4Wait, boolean> {
+    let isChanged = false;
     for (const { task, extra } of this.#contracts.all()) {
       const published = this.#published.get(task) as Published;
       if (published.extra === extra) continue;
       published.extra = extra;
-      const flags = yield* view.load(task, ROW_POLICY);
-      yield* view.store(task, ROW_POLICY, extra ? flags | POLICY_EXTRA : flags & ~POLICY_EXTRA);
+      const swap = swapQuotaOf(yield* this.#view.load(task, ROW_POLICY));
+      yield* this.#view.store(task, ROW_POLICY, policyWord(extra, swap));
       isChanged = true;
     }
-    if (isChanged) yield* this.#commit();
-    for (const contract of this.#contracts.all()) yield* this.#tell(contract);
+    return isChanged;
+  }
+
+  /** Has physmem read the buffer. @returns whether it could not raise a guarantee */
+  *#isRefused(): Generator<L4Wait, boolean> {
+    const { physmem, policy } = this.#memory;
+    const label = yield* invoke(this.#l4, physmem, PHYSMEM.getPolicyBuffer, policy, BUFFER_BASE);
+    return label !== 0 || ((yield* this.#view.load(0, HEADER_SERVER)) & HEADER_OVERCOMMIT) !== 0;
   }
 
   *#commit(): Generator<L4Wait, void> {
@@ -339,12 +387,12 @@ class PolicyServer {
   }
 
   /** Sends a notice where the task knows something else. It is not waited for: who misses it may ask. */
-  *#tell({ task, inForce, target, due }: Contract): Generator<L4Wait, void> {
+  *#tell({ task, inForce, target, due }: Contract, isTold: boolean): Generator<L4Wait, void> {
     const l4 = this.#l4;
     const { told, thread } = this.#published.get(task) as Published;
     if (told.guaranteed === inForce && told.target === target && told.due === due) return;
     Object.assign(told, { guaranteed: inForce, target, due });
-    if (thread === NIL) return;
+    if (isTold || thread === NIL) return;
     l4.message.begin(MEMORY_POLICY_NOTICE.changed.label);
     l4.message.append(inForce);
     l4.message.append(target);

@@ -14,6 +14,7 @@ import { boot } from '../l4/boot.ts';
 
 export const PHYSMEM_TASK = 2;
 export const TASK_TASK = 3;
+export const POLICY_TASK = 4;
 export const ROOT_TASK = 5;
 
 export interface SystemOptions {
@@ -22,6 +23,8 @@ export interface SystemOptions {
   readonly reservedFrames?: number;
   readonly physmem?: L4Body;
   readonly task?: L4Body;
+  /** Booted between the task server and the root task; without it there is no policy server. */
+  readonly policy?: L4Body;
   /** The whole program of the root task; without it `program` of `withRoot` runs there. */
   readonly root?: L4Body;
 }
@@ -72,6 +75,7 @@ export function runSystem(options: SystemOptions): SystemRun {
   const modules = {
     physmem: options.physmem ?? physmem,
     task: { body: options.task ?? taskServer(tracer, say), pages: 16 },
+    ...(options.policy === undefined ? {} : { policy: { body: options.policy, pages: 16 } }),
     root: { body: options.root ?? shutDown, pages: 16 },
   };
   const {

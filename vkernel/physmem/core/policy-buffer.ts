@@ -19,6 +19,7 @@ import {
   HEADER_POLICY,
   HEADER_SERVER,
   headerWord,
+  newPolicyWord,
   ROW_ALLOCATED,
   ROW_GUARANTEED,
   ROW_POLICY,
@@ -82,6 +83,11 @@ export class PolicyBuffer {
 
   isMild(): boolean {
     return (this.#words.load(HEADER_POLICY) & HEADER_MILD) !== 0;
+  }
+
+  /** The policy word of a new row. */
+  newPolicy(): number {
+    return newPolicyWord(this.#words.load(HEADER_POLICY));
   }
 
   /** Pages it guarantees to `task`. */

@@ -204,7 +204,8 @@ export class Accounts {
     const principal = new Principal(this, task, control, 0);
     this.#principals.set(task, principal);
     this.#grant(principal, pages);
-    this.#buffer?.open(task, 0, pages, 0, SERVER_LIVE);
+    principal.policy = this.#buffer?.newPolicy() ?? 0;
+    this.#buffer?.open(task, 0, pages, principal.policy, SERVER_LIVE);
     return principal;
   }
 

@@ -6,7 +6,12 @@ import { Container } from '../core/container.ts';
 import { MemoryControl } from '../core/control.ts';
 import type { PHYSMEM } from '../interface.ts';
 
-export type PhysmemObject = Container | MemoryControl;
+/** What the policy server has: there is one, and who holds it may have the policy buffer. */
+export class PolicyCapability {
+  readonly alive = true;
+}
+
+export type PhysmemObject = Container | MemoryControl | PolicyCapability;
 export type PhysmemCall = Call<PhysmemObject>;
 
 /** Handlers of some of the methods: one file a family. */
