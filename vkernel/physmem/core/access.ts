@@ -9,19 +9,32 @@
  */
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
-import { ENOMEM } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { ANYWHERE } from './constraint.ts';
 import type { Container } from './container.ts';
 import { normalise } from './deallocate.ts';
-import { attach, baseOf, BOUND, detach, type EntryId, type FrameId, isCopyOnWrite, NO_ENTRY, PLACE, UNBOUND } from './frame-table.ts';
-import { flush, split, takeMemory } from './frames.ts';
+import {
+  attach,
+  baseOf,
+  BOUND,
+  detach,
+  type EntryId,
+  type FrameId,
+  isCopyOnWrite,
+  NO_ENTRY,
+  ON_DISK,
+  PLACE,
+  UNBOUND,
+} from './frame-table.ts';
+import { flush, loseSlots, readContents, split, takeMemory } from './frames.ts';
 import type { Physmem } from './physmem.ts';
+import { isGroupPinned } from './pinned.ts';
 import { obtain, WAIT } from './reclaim.ts';
 
 /**
  * Gives the frame of the entry that holds `page` memory, if it has none: all of it, or else smaller and smaller parts
- * around `page`. Cleared.
+ * around `page`. A promise is cleared; what is on disk is read, and its slots are free then.
  * @returns the entry that holds `page` now; NO_ENTRY where not even one page is to be had: `pm.refusal` says why
  */
 export function bind(pm: Physmem, found: EntryId, page: number): EntryId {
@@ -30,27 +43,43 @@ export function bind(pm: Physmem, found: EntryId, page: number): EntryId {
   for (let entry = found; ; entry = entryAt(container, page)) {
     const frame = table.frame[entry] as FrameId;
     if ((table.state[frame] & PLACE) === BOUND) return entry;
-    const address = blockFor(pm, table.size[frame], container);
-    if (address >= 0) {
-      pm.memory.zero(address, 1 << table.size[frame]);
-      takeMemory(pm, frame, address);
-      pm.counters.binds += 1;
-      pm.counters.zeroedPages += 1 << table.size[frame];
-      return entry;
-    }
+    const size = table.size[frame];
+    const address = blockFor(pm, size, container);
+    if (address >= 0) return fill(pm, frame, address) ? entry : NO_ENTRY;
     if (address === DISTURBED) {
       if (isGone(container, page, pm)) return NO_ENTRY;
       continue;
     }
-    if (table.size[frame] === 0) return refuse(pm, address);
+    if (size === 0) return refuse(pm, address === WAIT ? WAIT : ENOMEM);
     split(pm, frame);
   }
+}
+
+/** Puts what a frame holds into the block at `address`, which is its memory then. @returns false: it cannot be read */
+function fill(pm: Physmem, frame: FrameId, address: GuestFrame): boolean {
+  const { table } = pm;
+  const size = table.size[frame];
+  if ((table.state[frame] & PLACE) === ON_DISK) {
+    pm.refusal = readContents(pm, frame, 0, size, address);
+    if (pm.refusal !== 0) {
+      pm.zones.free(address, 1 << size);
+      return false;
+    }
+    loseSlots(pm, frame);
+  } else {
+    pm.memory.zero(address, 1 << size);
+    pm.counters.zeroedPages += 1 << size;
+  }
+  pm.counters.binds += 1;
+  takeMemory(pm, frame, address);
+  return true;
 }
 
 /**
  * Separates the group of the entry that holds `page` from the other groups of its frame, so that it may be written.
  * What moves to the new frame is the group's largest entry around `page`, with every member inside it: sharers stay
- * sharers, in whatever container. Members elsewhere on the frame stay: they never overlapped.
+ * sharers, in whatever container. Members elsewhere on the frame stay: they never overlapped. Where the group is pinned
+ * the others move instead, one after the other.
  * @returns the entry that holds `page` now; NO_ENTRY where there is no memory for the copy (then nothing observable has
  *   changed, and `pm.refusal` says why). For a single page that cannot happen to a principal within its guarantee.
  */
@@ -60,33 +89,59 @@ export function breakCopyOnWrite(pm: Physmem, found: EntryId, page: number): Ent
   for (let entry = found; ; entry = entryAt(container, page)) {
     const frame = table.frame[entry] as FrameId;
     if (!isCopyOnWrite(table, frame)) return entry;
-    const base = baseOf(table, entry);
-    const size = table.log2[base];
-    const hasContents = (table.state[frame] & PLACE) !== UNBOUND;
-    if (hasContents && 1 << size > pm.copyPages) {
-      split(pm, frame);
-      continue;
-    }
-    if (!hasContents) {
+    const base = movable(pm, baseOf(table, entry));
+    const size = base === NO_ENTRY ? table.size[frame] : table.log2[base];
+    const place = table.state[frame] & PLACE;
+    if (place !== UNBOUND && base !== NO_ENTRY && 1 << size <= pm.copyPages) {
+      const address = blockFor(pm, size, container);
+      if (address === DISTURBED) {
+        if (isGone(container, page, pm)) return NO_ENTRY;
+        continue;
+      }
+      if (address >= 0) {
+        if (!copyOut(pm, base, address)) return NO_ENTRY;
+        continue;
+      }
+      if (size === 0) return refuse(pm, address === WAIT ? WAIT : ENOMEM);
+    } else if (place === UNBOUND && base !== NO_ENTRY) {
       moveGroup(pm, base, table.newFrame(size, UNBOUND, 0));
-      normalise(pm, frame);
-      return entry;
-    }
-    const address = blockFor(pm, size, container);
-    if (address >= 0) {
-      const target = table.newFrame(size, UNBOUND, 0);
-      takeMemory(pm, target, address);
-      moveGroup(pm, base, target);
-      normalise(pm, frame);
-      return entry;
-    }
-    if (address === DISTURBED) {
-      if (isGone(container, page, pm)) return NO_ENTRY;
       continue;
     }
-    if (size === 0) return refuse(pm, address);
+    if (size === 0) return refuse(pm, EBUSY); // pinned on both sides
     split(pm, frame);
   }
+}
+
+/** `base`, or where its group is pinned the base of a group that is not; NO_ENTRY where all are. */
+function movable(pm: Physmem, base: EntryId): EntryId {
+  const { table } = pm;
+  if (!isGroupPinned(pm, base, false)) return base;
+  for (let entry = table.first[table.frame[base]]; entry !== NO_ENTRY; entry = table.next[entry]) {
+    if (table.group[entry] === table.group[base]) continue;
+    const other = baseOf(table, entry as EntryId);
+    if (!isGroupPinned(pm, other, false)) return other;
+  }
+  return NO_ENTRY;
+}
+
+/** Moves the group of `base` to a frame over the block at `address`, with a copy of the contents. @returns false: they cannot be read */
+function copyOut(pm: Physmem, base: EntryId, address: GuestFrame): boolean {
+  const { table } = pm;
+  const frame = table.frame[base] as FrameId;
+  const size = table.log2[base];
+  if ((table.state[frame] & PLACE) === ON_DISK) {
+    pm.refusal = readContents(pm, frame, table.offset[base], size, address);
+    if (pm.refusal !== 0) {
+      pm.zones.free(address, 1 << size);
+      return false;
+    }
+  } else pm.memory.copy(address, (table.address[frame] + table.offset[base]) as GuestFrame, 1 << size);
+  pm.counters.copies += 1;
+  pm.counters.copiedPages += 1 << size;
+  const target = table.newFrame(size, UNBOUND, 0);
+  takeMemory(pm, target, address);
+  moveGroup(pm, base, target);
+  return true;
 }
 
 /** What `blockFor` returns where frames have changed meanwhile. */
@@ -111,12 +166,12 @@ function isGone(container: Container, page: number, pm: Physmem): boolean {
   return true;
 }
 
-function refuse(pm: Physmem, address: number): EntryId {
-  pm.refusal = address === WAIT ? WAIT : ENOMEM;
+function refuse(pm: Physmem, why: number): EntryId {
+  pm.refusal = why;
   return NO_ENTRY;
 }
 
-/** Moves `base` and the members of its group inside it to `target`, with the contents. */
+/** Moves `base` and the members of its group inside it to `target`, a frame of its size with its contents. */
 function moveGroup(pm: Physmem, base: EntryId, target: FrameId): void {
   const { table } = pm;
   const frame = table.frame[base] as FrameId;
@@ -124,20 +179,16 @@ function moveGroup(pm: Physmem, base: EntryId, target: FrameId): void {
   const size = table.log2[base];
   const group = table.group[base];
   flush(pm, frame, offset, size, table.granted[frame]);
-  if ((table.state[target] & PLACE) === BOUND) {
-    pm.memory.copy(table.address[target] as GuestFrame, (table.address[frame] + offset) as GuestFrame, 1 << size);
-    pm.counters.copies += 1;
-    pm.counters.copiedPages += 1 << size;
-  }
   let next: number;
   for (let entry = table.first[frame]; entry !== NO_ENTRY; entry = next) {
     next = table.next[entry];
-    if (table.group[entry] !== group || table.offset[entry] >>> size !== offset >>> size) continue;
-    if (table.log2[entry] > size) continue;
+    if (table.group[entry] !== group || table.log2[entry] > size) continue;
+    if (table.offset[entry] >>> size !== offset >>> size) continue;
     detach(table, entry as EntryId);
     table.offset[entry] -= offset;
     attach(table, entry as EntryId, target);
   }
+  normalise(pm, frame);
 }
 
 /** The entry that holds `page`, after a split: the page is present. */

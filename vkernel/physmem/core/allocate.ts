@@ -1,6 +1,6 @@
 /** Fresh pages: promises, which get memory when they are first mapped. */
 
-import { EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
 import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, DMA, EXTRA, SQUASH } from '../interface.ts';
 import { allowance } from './admission.ts';
@@ -10,6 +10,7 @@ import { log2, spanPiece } from './dyadic.ts';
 import { NO_ENTRY } from './frame-table.ts';
 import { place } from './frames.ts';
 import type { Physmem } from './physmem.ts';
+import { firstPinned } from './pinned.ts';
 import { hasOnly, isRange } from './range.ts';
 
 const ALLOCATE_FLAGS = ALL_OR_NONE | SQUASH | EXTRA;
@@ -21,6 +22,7 @@ const ALLOCATE_REFUSED = DMA | CONSTRAINED | CONTIGUOUS; // kinds of memory this
  * @returns 0, or an errno with `amount`:
  *   EINVAL      not page aligned, size 0, wraps; an unknown flag
  *   EEXIST      a piece overlaps a present page (without SQUASH)
+ *   EBUSY       a piece overlaps a pinned page
  *   ENOMEM      admission.ts does not let all of them in; as many as it does are placed
  *   EOPNOTSUPP  DMA, CONSTRAINED, CONTIGUOUS
  * With ALL_OR_NONE nothing has changed after an error.
@@ -35,6 +37,7 @@ export function allocate(pm: Physmem, container: Container, flags: number, start
   const squash = (flags & SQUASH) !== 0;
   if ((flags & ALL_OR_NONE) !== 0 && !squash && container.entries.overlaps(first, first + pages)) return EEXIST;
   const admitted = admissiblePages(pm, container, first, pages, flags);
+  if ((flags & ALL_OR_NONE) !== 0 && firstPinned(container, first, first + pages) < first + pages) return EBUSY;
   if ((flags & ALL_OR_NONE) !== 0 && admitted < pages) return ENOMEM;
   const error = placePieces(pm, container, first, admitted, squash);
   pm.returns.balance();
@@ -42,13 +45,14 @@ export function allocate(pm: Physmem, container: Container, flags: number, start
   return admitted < pages ? ENOMEM : 0;
 }
 
-/** Places the pieces of span(0, pages), as far as nothing is in the way. @returns 0 or EEXIST */
+/** Places the pieces of span(0, pages), as far as nothing is in the way. @returns 0, EEXIST or EBUSY */
 function placePieces(pm: Physmem, container: Container, first: number, pages: number, squash: boolean): number {
   for (let done = 0; done < pages; ) {
     const piece = spanPiece(done, pages);
     const at = first + done;
+    if (!squash && container.entries.overlaps(at, at + piece)) return EEXIST;
+    if (firstPinned(container, at, at + piece) < at + piece) return EBUSY;
     if (squash) vacate(pm, container, at, at + piece);
-    else if (container.entries.overlaps(at, at + piece)) return EEXIST;
     place(pm, container, at, log2(piece));
     charge(container, piece);
     done += piece;

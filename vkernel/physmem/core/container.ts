@@ -11,6 +11,15 @@ import type { FrameTable } from './frame-table.ts';
 /** Who uses it: a task; the swap of a principal; or what remembers pages given up softly. Only the first is charged. */
 export type ContainerKind = 'user' | 'swap' | 'soft';
 
+/** Pages [from, to) that keep their physical memory; with `writes` a device may write there. */
+export interface PinnedRange {
+  readonly from: number;
+  readonly to: number;
+  readonly writes: boolean;
+}
+
+const NO_PINS: readonly PinnedRange[] = [];
+
 export class Container {
   readonly id: number; // its place in Physmem.containers; used again when it is dead
   readonly kind: ContainerKind;
@@ -18,6 +27,7 @@ export class Container {
   readonly entries: EntrySet;
   pages = 0; // present; what the control is charged for it
   described = 0; // of its entries, those the control is charged for
+  pins = NO_PINS; // replaced when they change, by setPins
   alive = true;
 
   constructor(id: number, kind: ContainerKind, control: MemoryControl, table: FrameTable) {

@@ -8,22 +8,24 @@
  * entries do. Copy-on-write counts are never kept, so they cannot be wrong.
  */
 
-import { EINVAL, ENOENT, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EINVAL, ENOENT, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, LAZY, SOFT } from '../interface.ts';
 import { type Container, charge } from './container.ts';
-import { BOUND, detach, type EntryId, type FrameId, isCovered, NO_ENTRY, PLACE } from './frame-table.ts';
-import { cover, flushEntry, flushFrame, loseMemory, split } from './frames.ts';
+import { BOUND, detach, type EntryId, type FrameId, isCovered, NO_ENTRY, ON_DISK, PLACE } from './frame-table.ts';
+import { cover, flushEntry, flushFrame, loseMemory, loseSlots, split } from './frames.ts';
 import type { Physmem } from './physmem.ts';
+import { firstPinned } from './pinned.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
 
 const DEALLOCATE_FLAGS = ALL_OR_NONE | LAZY;
 
 /**
  * Removes the pages of [start, start + size), unmaps them everywhere and uncharges them. Holes are skipped; `amount`
- * is what was really removed. Flags: ALL_OR_NONE, LAZY (permission to unmap later, which is not used).
- * @returns 0, or EINVAL (alignment, wraps, an unknown flag), EOPNOTSUPP (SOFT), ENOENT (a hole, with ALL_OR_NONE:
- *   nothing has changed)
+ * is what was really removed. Flags: ALL_OR_NONE; LAZY: who could only read may do so as long as others use the memory
+ * and nobody may write it.
+ * @returns 0, or EINVAL (alignment, wraps, an unknown flag), EOPNOTSUPP (SOFT), ENOENT (a hole, with ALL_OR_NONE),
+ *   EBUSY (a pinned page: nothing from there on is removed). With ALL_OR_NONE nothing has changed after an error.
  */
 export function deallocate(pm: Physmem, container: Container, start: number, size: number, flags: number): number {
   pm.amount = 0;
@@ -31,13 +33,17 @@ export function deallocate(pm: Physmem, container: Container, start: number, siz
   if ((flags & SOFT) !== 0) return EOPNOTSUPP;
   const first = start / PAGE_SIZE;
   const pages = size / PAGE_SIZE;
-  if ((flags & ALL_OR_NONE) !== 0 && presentPages(pm, container, first, pages) < pages) return ENOENT;
-  pm.amount = vacate(pm, container, first, first + pages) * PAGE_SIZE;
-  return 0;
+  const end = firstPinned(container, first, first + pages);
+  if ((flags & ALL_OR_NONE) !== 0) {
+    if (presentPages(pm, container, first, pages) < pages) return ENOENT;
+    if (end < first + pages) return EBUSY;
+  }
+  pm.amount = vacate(pm, container, first, end, (flags & LAZY) !== 0) * PAGE_SIZE;
+  return end < first + pages ? EBUSY : 0;
 }
 
-/** Removes the pages of [from, to). @returns how many there were */
-export function vacate(pm: Physmem, container: Container, from: number, to: number): number {
+/** Removes the pages of [from, to), pinned or not. @returns how many there were */
+export function vacate(pm: Physmem, container: Container, from: number, to: number, lazy = false): number {
   const { table } = pm;
   let removed = 0;
   for (let page = from; page < to; ) {
@@ -45,7 +51,7 @@ export function vacate(pm: Physmem, container: Container, from: number, to: numb
     if (entry === NO_ENTRY || table.start[entry] >= to) break;
     const first = Math.max(page, table.start[entry]);
     const last = Math.min(to, table.start[entry] + (1 << table.log2[entry]));
-    carve(pm, container, entry, first, last);
+    carve(pm, container, entry, first, last, lazy);
     charge(container, first - last);
     removed += last - first;
     page = last;
@@ -54,14 +60,14 @@ export function vacate(pm: Physmem, container: Container, from: number, to: numb
 }
 
 /** Takes container pages [from, to) of `entry`, not empty, out of its container. Charges are the caller's. */
-export function carve(pm: Physmem, container: Container, entry: EntryId, from: number, to: number): void {
+export function carve(pm: Physmem, container: Container, entry: EntryId, from: number, to: number, lazy: boolean): void {
   const { table } = pm;
   const frame = table.frame[entry] as FrameId;
   const start = table.start[entry];
   const end = start + (1 << table.log2[entry]);
   const offset = table.offset[entry];
   const group = table.group[entry];
-  flushEntry(pm, entry);
+  flushEntry(pm, entry, lazy);
   container.entries.remove(entry);
   detach(table, entry);
   table.freeEntry(entry);
@@ -90,6 +96,6 @@ function discard(pm: Physmem, frame: FrameId): void {
     const address = table.address[frame] as GuestFrame;
     loseMemory(pm, frame);
     pm.zones.free(address, 1 << table.size[frame]);
-  }
+  } else if ((table.state[frame] & PLACE) === ON_DISK) loseSlots(pm, frame);
   table.freeFrame(frame);
 }

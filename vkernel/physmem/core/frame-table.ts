@@ -38,7 +38,7 @@ export const ON_DISK = 2; // in the swap slots that begin at `address`
 export const PLACE = 3; // the mask of these
 
 export const STALE = 4; // someone may still read it through a mapping that was not taken away
-export const PINNED = 8; // may not move, or lose its memory: pins.ts knows how often and until when
+export const PINNED = 8; // an entry of it is pinned, see pinned.ts
 export const CONSTRAINED = 16; // its memory must lie at certain addresses: constraint.ts knows which
 
 const FREE = 0xff; // size of a frame that does not exist

@@ -15,7 +15,7 @@ import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { MAP_WRITE } from '../interface.ts';
 import type { Container } from './container.ts';
 import { log2, spanPiece } from './dyadic.ts';
-import { attach, BOUND, detach, type EntryId, type FrameId, NO_ENTRY, PLACE, UNBOUND } from './frame-table.ts';
+import { attach, BOUND, detach, type EntryId, type FrameId, NO_ENTRY, PLACE, STALE, UNBOUND } from './frame-table.ts';
 import type { Physmem } from './physmem.ts';
 
 /** Puts a new promise of 2^size pages under container pages from `start` on, a free range. @returns the frame */
@@ -24,6 +24,23 @@ export function place(pm: Physmem, container: Container, start: number, size: nu
   const frame = table.newFrame(size, UNBOUND, 0);
   container.entries.insert(table.newEntry(container.id, start, size, frame, 0, table.newGroup()));
   return frame;
+}
+
+/**
+ * Reads 2^size pages of a frame on disk, from `offset` on, into memory at `address`. The slots stay the frame's.
+ * @returns 0, or the errno of the store
+ */
+export function readContents(pm: Physmem, frame: FrameId, offset: number, size: number, address: GuestFrame): number {
+  kassert(pm.swapStore !== null, 'frames: on disk without a disk');
+  return pm.swapStore.read(pm.table.address[frame] + offset, address, 1 << size);
+}
+
+/** A frame on disk is a promise again: its slots are free. */
+export function loseSlots(pm: Physmem, frame: FrameId): void {
+  const { table } = pm;
+  kassert(pm.swapSlots !== null, 'frames: on disk without a disk');
+  pm.swapSlots.free(table.address[frame], 1 << table.size[frame]);
+  table.state[frame] = (table.state[frame] & ~PLACE) | UNBOUND;
 }
 
 /** Adds entries over frame pages [from, to), at the container pages that begin at `start`, all of `group`. */
@@ -53,10 +70,17 @@ export function loseMemory(pm: Physmem, frame: FrameId): void {
   pm.boundPages -= 1 << table.size[frame];
 }
 
-/** Revokes what was granted on the range of `entry`, for everybody: there is no way to unmap from one task only. */
-export function flushEntry(pm: Physmem, entry: EntryId): void {
+/**
+ * Revokes what was granted on the range of `entry`, for everybody: there is no way to unmap from one task only. With
+ * `lazy` what could only be read stays readable while the memory is in use by others: the frame is marked.
+ */
+export function flushEntry(pm: Physmem, entry: EntryId, lazy: boolean): void {
   const { table } = pm;
   const frame = table.frame[entry] as FrameId;
+  if (lazy && table.granted[frame] !== 0 && (table.granted[frame] & MAP_WRITE) === 0) {
+    table.state[frame] |= STALE;
+    return;
+  }
   flush(pm, frame, table.offset[entry], table.log2[entry], table.granted[frame]);
 }
 
@@ -77,7 +101,9 @@ export function flush(pm: Physmem, frame: FrameId, offset: number, size: number,
   kassert((table.state[frame] & PLACE) === BOUND, 'frames: rights granted on no memory');
   pm.counters.flushes += 1;
   pm.flushBlock((table.address[frame] + offset) as GuestFrame, 2 ** size, rights);
-  if (size === table.size[frame]) table.granted[frame] &= ~rights;
+  if (size !== table.size[frame]) return;
+  table.granted[frame] &= ~rights;
+  if (table.granted[frame] === 0) table.state[frame] &= ~STALE;
 }
 
 /**

@@ -4,8 +4,22 @@ import { kassert } from '../../../hostkernel/base/assert.ts';
 import { MAP_WRITE } from '../interface.ts';
 import type { Container } from './container.ts';
 import { type MemoryControl, subtreeOf, sumOf } from './control.ts';
-import { BOUND, type EntryId, entriesOf, type FrameId, type FrameTable, isCopyOnWrite, isCovered, PLACE, UNBOUND } from './frame-table.ts';
+import {
+  BOUND,
+  type EntryId,
+  entriesOf,
+  type FrameId,
+  type FrameTable,
+  isCopyOnWrite,
+  isCovered,
+  ON_DISK,
+  PINNED,
+  PLACE,
+  STALE,
+  UNBOUND,
+} from './frame-table.ts';
 import type { Physmem } from './physmem.ts';
+import { firstPinned } from './pinned.ts';
 
 /** How many frames there are, by log2 of their pages. */
 export interface Census {
@@ -42,11 +56,13 @@ export function assertInvariants(physmem: Physmem): void {
   zones.assertInvariants();
   const owner = new Map<number, FrameId>();
   let bound = 0;
+  let onDisk = 0;
   let entries = 0;
   const frames = framesOf(physmem);
   kassert(frames.length === table.frames, 'physmem I5');
   for (const frame of frames) {
     entries += assertFrame(physmem, frame);
+    if ((table.state[frame] & PLACE) === ON_DISK) onDisk += 2 ** table.size[frame];
     if ((table.state[frame] & PLACE) !== BOUND) continue;
     const pages = 2 ** table.size[frame];
     const address = table.address[frame];
@@ -64,6 +80,8 @@ export function assertInvariants(physmem: Physmem): void {
     }
   }
   kassert(bound === boundPages, 'physmem I8');
+  kassert(onDisk === (physmem.swapSlots?.used ?? 0), 'physmem I8');
+  physmem.swapSlots?.assertInvariants();
   kassert(zones.freePages + bound + physmem.fixedPages === physmem.receivedPages, 'physmem I8');
   const containers = physmem.containers.filter((container) => container !== undefined);
   for (const container of containers) assertContainer(physmem, container);
@@ -85,6 +103,9 @@ function assertFrame(physmem: Physmem, frame: FrameId): number {
     kassert(table.frame[entry] === frame, 'physmem I5');
     kassert(physmem.containerOf(entry).entries.at(table.start[entry]) === entry, 'physmem I5');
     const pages = 2 ** table.log2[entry];
+    const end = table.start[entry] + pages;
+    const isPinned = firstPinned(physmem.containerOf(entry), table.start[entry], end) < end;
+    kassert(!isPinned || (table.state[frame] & (PINNED | PLACE)) === (PINNED | BOUND), 'physmem I14');
     kassert(table.offset[entry] % pages === 0 && table.offset[entry] + pages <= 2 ** table.size[frame], 'physmem I1');
     kassert(
       entries.every((other) => isLaminar(table, entry, other)),
@@ -94,6 +115,8 @@ function assertFrame(physmem: Physmem, frame: FrameId): number {
   kassert(isCovered(table, frame), 'physmem I4');
   kassert(!isCopyOnWrite(table, frame) || (table.granted[frame] & MAP_WRITE) === 0, 'physmem I7');
   kassert((table.state[frame] & PLACE) === BOUND || table.granted[frame] === 0, 'physmem I7');
+  const isStale = (table.state[frame] & STALE) !== 0;
+  kassert(!isStale || (table.granted[frame] !== 0 && (table.granted[frame] & MAP_WRITE) === 0), 'physmem I11');
   return entries.length;
 }
 

@@ -8,7 +8,8 @@ import { allocate } from './allocate.ts';
 import type { Container } from './container.ts';
 import { vacate } from './deallocate.ts';
 import { xspanPiece } from './dyadic.ts';
-import { type EntryId, type FrameId, isCopyOnWrite, NO_ENTRY } from './frame-table.ts';
+import { type EntryId, type FrameId, isCopyOnWrite, NO_ENTRY, STALE } from './frame-table.ts';
+import { flushFrame } from './frames.ts';
 import type { Physmem } from './physmem.ts';
 import { hasOnly, isRange } from './range.ts';
 import { WAIT } from './reclaim.ts';
@@ -34,6 +35,9 @@ export interface MapSink {
  *   EINVAL  not page aligned, size 0, wraps, no rights, an unknown flag
  *   ENOENT  a page is absent
  *   ENOMEM  no memory for it: the principal holds more than its guarantee, or others do
+ *   EBUSY   it must be copied to be written, and all who share it have it pinned
+ *   EIO     and others of the swap store: what was put away cannot be read
+ *   WAIT    see reclaim.ts. Where some pages could be mapped first, they are, and that is a success
  * Cost: O(log entries + items). Hot: allocates nothing but the frames it binds or copies.
  */
 export function map(pm: Physmem, container: Container, flags: number, vaddr: number, index: number, size: number, sink: MapSink): number {
@@ -95,6 +99,7 @@ function mapEntry(pm: Physmem, entry: EntryId, from: number, limit: number, disp
   const end = Math.min(limit, table.start[entry] + (1 << table.log2[entry]));
   const rights = (wanted & MAP_WRITE) !== 0 && isCopyOnWrite(table, frame) ? wanted & ~MAP_WRITE : wanted;
   const base = table.address[frame] + table.offset[entry] - table.start[entry]; // guest frame - container page
+  if ((rights & MAP_WRITE) !== 0 && (table.state[frame] & STALE) !== 0) flushFrame(pm, frame);
   table.granted[frame] |= rights;
   let page = from;
   while (page < end && sink.room > 0) {

@@ -2,7 +2,7 @@
  * The state of physmem, and the life of its containers and memory controls. Pure and synchronous: memory, mappings,
  * flushes and the clock are handed in, so that everything in this folder runs in a test without a machine.
  *
- *   operations   allocate.ts  deallocate.ts  map.ts  copy.ts        functions of (physmem, container, words)
+ *   operations   allocate.ts  deallocate.ts  release.ts  map.ts  copy.ts  copy-vector.ts  create.ts
  *   steps        access.ts (bind, break copy-on-write)  frames.ts (split, cover, flush)  reclaim.ts (where memory is had)
  *   records      frame-table.ts  entry-set.ts  container.ts  control.ts  zone.ts
  *
@@ -18,10 +18,12 @@
  *   I5  a frame without entries does not exist, and no entry without a frame and a container that has it
  *   I7  a frame with entries of two groups has granted nobody WRITE
  *   I8  bound memory is aligned to its frame's size and belongs to one frame; free + bound + fixed = received
+ *   I11 a stale frame is in memory, and granted, but to nobody for writing
  *   I12 a control has used what is in its containers; the limits of all controls sum up to the memory they share out
  *   I13 pages bound <= pages charged
- * (I6, I9: groups are counted where they are needed and known by frame and number; I10, I11 speak of contents and of
- * mappings: the model tests check them.)
+ *   I14 the frame of a pinned page is in memory, and marked
+ * (I6, I9: groups are counted where they are needed and known by frame and number; I10 speaks of contents: the model
+ * tests check it.)
  */
 
 import { kassert, panic } from '../../../hostkernel/base/assert.ts';
@@ -33,9 +35,10 @@ import { log2 } from './dyadic.ts';
 import { type EntryId, FrameTable } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
 import { OwnerMap } from './owner-map.ts';
+import { setPins } from './pinned.ts';
 import { Accounts } from './principals.ts';
 import { ABSENT, Returns, type ReturnsOptions } from './returns.ts';
-import type { SwapStore } from './swap-store.ts';
+import { type SwapStore, SwapSlots } from './swap-store.ts';
 import { Zones } from './zone.ts';
 
 export { WAIT } from './reclaim.ts';
@@ -93,6 +96,7 @@ export class Physmem {
   readonly zones = new Zones();
   readonly owners = new OwnerMap(this.table);
   readonly swapStore: SwapStore | null;
+  readonly swapSlots: SwapSlots | null; // which of its slots hold frames
   /** By id; undefined where the id is free. */
   readonly containers: (Container | undefined)[] = [undefined];
   readonly counters: PhysmemCounters = {
@@ -109,7 +113,7 @@ export class Physmem {
   amount = 0;
   /** The position in its list at which the last operation on a list stopped. */
   position = 0;
-  /** Why the last access could not be prepared: ENOMEM or WAIT. */
+  /** Why the last access could not be prepared: ENOMEM, EBUSY, an errno of the swap store, or WAIT. */
   refusal = 0;
   boundPages = 0; // in frames that have memory
   receivedPages = 0;
@@ -129,6 +133,7 @@ export class Physmem {
     this.copyPages = options.copyPages;
     this.limitPages = (options.wordBits === 32 ? 2 ** 32 : 2 ** 53) / PAGE_SIZE; // 64-bit words are exact below 2^53
     this.swapStore = options.swap ?? null;
+    this.swapSlots = this.swapStore === null ? null : new SwapSlots(this.swapStore.slots);
     this.retired = options.retired;
     this.accounts = new Accounts(options.now, options.descriptorsPerPage ?? Number.POSITIVE_INFINITY);
     this.root = this.accounts.root.control;
@@ -181,8 +186,9 @@ export class Physmem {
     return container;
   }
 
-  /** Removes a container with all its pages. */
+  /** Removes a container with all its pages, pinned or not. */
   destroy(container: Container): void {
+    if (container.pins.length > 0) setPins(this, container, [], 0, this.limitPages);
     vacate(this, container, 0, this.limitPages);
     container.alive = false;
     this.containers[container.id] = undefined;

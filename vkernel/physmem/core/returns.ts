@@ -21,6 +21,7 @@ import { subtreeOf } from './control.ts';
 import { vacate } from './deallocate.ts';
 import { type EntryId, PINNED } from './frame-table.ts';
 import type { Physmem } from './physmem.ts';
+import { setPins } from './pinned.ts';
 import type { Principal } from './principals.ts';
 
 // What became of sending a request.
@@ -184,10 +185,13 @@ export class Returns {
   }
 }
 
-/** Empties every container of a principal. @returns the pages that were in them */
+/** Empties every container of a principal; pins are broken. @returns the pages that were in them */
 function dropAll(pm: Physmem, principal: Principal): number {
   let pages = 0;
-  for (const container of containersOf(principal)) pages += vacate(pm, container, 0, pm.limitPages);
+  for (const container of containersOf(principal)) {
+    if (container.pins.length > 0) setPins(pm, container, [], 0, pm.limitPages);
+    pages += vacate(pm, container, 0, pm.limitPages);
+  }
   return pages;
 }
 

@@ -1,0 +1,65 @@
+/**
+ * What pins forbid: a page that is pinned keeps its physical memory, whatever happens around it.
+ *
+ *   container   pins: ranges of pages        the truth
+ *   frame       PINNED                       an entry of it meets a pin: a look at the pins is worth while
+ *
+ * A group is pinned with each of its members. If it has to be separated from other groups, the others get the copy. A
+ * group pinned for writing is never copied on write: a device writes past every page table.
+ * Not here: making and ending pins, their limits and their time (pins.ts).
+ */
+
+import type { Container, PinnedRange } from './container.ts';
+import { type EntryId, type FrameId, NO_ENTRY, PINNED } from './frame-table.ts';
+import type { Physmem } from './physmem.ts';
+
+/** The first pinned page of [from, to), or `to`. */
+export function firstPinned(container: Container, from: number, to: number): number {
+  let first = to;
+  for (const pin of container.pins) {
+    if (pin.from < first && pin.to > from) first = Math.max(from, pin.from);
+  }
+  return first;
+}
+
+/** Whether a pin, with `writes` one for writing, meets the range of an entry. */
+function isPinned(pm: Physmem, entry: EntryId, writes: boolean): boolean {
+  const start = pm.table.start[entry];
+  const end = start + (1 << pm.table.log2[entry]);
+  return pm.containerOf(entry).pins.some((pin) => pin.from < end && pin.to > start && (!writes || pin.writes));
+}
+
+/** Whether a member of `base`'s group inside the interval of `base` is pinned. */
+export function isGroupPinned(pm: Physmem, base: EntryId, writes: boolean): boolean {
+  const { table } = pm;
+  const frame = table.frame[base];
+  if ((table.state[frame] & PINNED) === 0) return false;
+  const size = table.log2[base];
+  for (let entry = table.first[frame]; entry !== NO_ENTRY; entry = table.next[entry]) {
+    if (table.group[entry] !== table.group[base]) continue;
+    const common = Math.max(size, table.log2[entry]);
+    if (table.offset[entry] >>> common === table.offset[base] >>> common && isPinned(pm, entry as EntryId, writes)) return true;
+  }
+  return false;
+}
+
+/** Sets the mark of a frame by the pins there are. To be called when pins of a container it is in have changed. */
+export function refreshPinned(pm: Physmem, frame: FrameId): void {
+  const { table } = pm;
+  table.state[frame] &= ~PINNED;
+  for (let entry = table.first[frame]; entry !== NO_ENTRY; entry = table.next[entry]) {
+    if (isPinned(pm, entry as EntryId, false)) table.state[frame] |= PINNED;
+  }
+}
+
+/** Replaces the pins of a container, and sets the marks of its frames. `pins` may be the array with a change in it. */
+export function setPins(pm: Physmem, container: Container, pins: readonly PinnedRange[], from: number, to: number): void {
+  const { table } = pm;
+  container.pins = pins;
+  for (let page = from; page < to; ) {
+    const entry = container.entries.from(page);
+    if (entry === NO_ENTRY || table.start[entry] >= to) return;
+    refreshPinned(pm, table.frame[entry] as FrameId);
+    page = table.start[entry] + (1 << table.log2[entry]);
+  }
+}
