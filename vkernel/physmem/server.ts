@@ -55,22 +55,7 @@ const COPY_PAGES = 16;
 
 /** The program of the physmem thread. Returns only if the bootstrap fails; then wortel has been told to shut down. */
 export function physmemBody(options: PhysmemServerOptions): L4Body {
-  return function* (l4) {
-    const server = new PhysmemServer(l4, options);
-    const failure = yield* server.bootstrap();
-    if (failure !== null) {
-      yield* server.giveUp(failure);
-      return undefined;
-    }
-    return serve(l4, {
-      methods: PHYSMEM,
-      handlers: server.handlers,
-      objects: server.objects,
-      nobody: server.physmem.root,
-      tracer: options.tracer,
-      waiting: server.waiting,
-    });
-  };
+  return (l4) => new PhysmemServer(l4, options).run();
 }
 
 export class PhysmemServer {
@@ -82,6 +67,7 @@ export class PhysmemServer {
   readonly parked: ParkedRequests;
   readonly waiting: Waiting;
   readonly #l4: L4;
+  readonly #tracer: Tracer;
   readonly #wortel: ThreadId;
   readonly #calls: typeof WORTEL;
   #freePages = 0; // when a parked request was last tried
@@ -91,6 +77,7 @@ export class PhysmemServer {
     this.#l4 = l4;
     this.wordBits = l4.wordBits;
     this.parked = new ParkedRequests(l4.wordBits);
+    this.#tracer = options.tracer;
     this.#wortel = options.wortel;
     this.#calls = withCapability(WORTEL, options.capability);
     this.objects = new ObjectTable(l4.wordBits === 32 ? HANDLES_32 : HANDLES_64, (object) => this.#unreferenced(object));
@@ -105,6 +92,23 @@ export class PhysmemServer {
     });
     this.waiting = { parked: this.parked, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
     this.handlers = { ...containerHandlers(this), ...frameHandlers(this), ...controlHandlers(this), ...policyHandlers(this, l4) };
+  }
+
+  /** Boots. @returns the loop to go on with; undefined if the bootstrap fails. Waits: for wortel. */
+  *run(): Generator<L4Wait, Generator<L4Wait, never> | undefined> {
+    const failure = yield* this.bootstrap();
+    if (failure !== null) {
+      yield* this.giveUp(failure);
+      return undefined;
+    }
+    return serve(this.#l4, {
+      methods: PHYSMEM,
+      handlers: this.handlers,
+      objects: this.objects,
+      nobody: this.physmem.root,
+      tracer: this.#tracer,
+      waiting: this.waiting,
+    });
   }
 
   /**
