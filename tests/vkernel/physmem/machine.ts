@@ -3,15 +3,19 @@
  * kept exactly as a TLB would: what a flush does not reach stays usable.
  */
 
+import { EIO } from '../../../hostkernel/base/errno.ts';
 import { PAGE_SIZE, type GuestFrame } from '../../../hostkernel/base/units.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
 import { allocate } from '../../../vkernel/physmem/core/allocate.ts';
 import { copy } from '../../../vkernel/physmem/core/copy.ts';
 import { deallocate } from '../../../vkernel/physmem/core/deallocate.ts';
-import { BOUND, type FrameId, NO_ENTRY, NO_FRAME, PLACE } from '../../../vkernel/physmem/core/frame-table.ts';
+import { BOUND, type FrameId, NO_ENTRY, NO_FRAME, PLACE, UNBOUND } from '../../../vkernel/physmem/core/frame-table.ts';
 import { map, type MapSink, provide } from '../../../vkernel/physmem/core/map.ts';
 import { Physmem } from '../../../vkernel/physmem/core/physmem.ts';
+import { recover } from '../../../vkernel/physmem/core/soft.ts';
+import { swapIn, swapOut } from '../../../vkernel/physmem/core/swap.ts';
+import type { SwapStore } from '../../../vkernel/physmem/core/swap-store.ts';
 import { NO_BLOCK } from '../../../vkernel/physmem/core/zone.ts';
 import { FORCE_WRITE, LAZY, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
 import { Audit } from './audit.ts';
@@ -25,6 +29,9 @@ export interface MachineOptions {
   readonly memory: readonly MemoryRun[];
   readonly copyPages?: number;
   readonly wordBits?: 32 | 64;
+  /** Slots of swap space; none by default. */
+  readonly slots?: number;
+  readonly swapQuota?: number;
 }
 
 export interface Item {
@@ -86,6 +93,10 @@ export class Machine {
   leftovers: Leftover[] = [];
   readonly endFrame: number; // physical pages are below it
   readonly audit: Audit;
+  /** Page value by slot of swap space. */
+  readonly disk = new Map<number, number>();
+  /** How the next transfer of so many pages ends, asked before each: pages moved. Fewer than asked for are an error. */
+  transferred: (isWrite: boolean, pages: number) => number = (_, pages) => pages;
   /** Whether the next allocation of a block shall fail: asked before each. */
   failsAllocation: () => boolean = () => false;
 
@@ -104,6 +115,8 @@ export class Machine {
       now: () => this.time,
       flush: (frame, pages, rights) => this.#flush(frame, pages, rights),
       retired: (object) => this.retired.push(object),
+      ...(options.slots === undefined ? {} : { swap: this.#store(options.slots) }),
+      ...(options.swapQuota === undefined ? {} : { swapQuota: options.swapQuota }),
     });
     for (const [frame, pages] of options.memory) this.physmem.receive(frame as GuestFrame, pages);
     this.endFrame = Math.max(...options.memory.map(([frame, pages]) => frame + pages));
@@ -114,6 +127,25 @@ export class Machine {
     for (const [frame, pages] of options.memory) {
       for (let i = 0; i < pages; i += 1) this.contents.set(frame + i, -777); // what the previous owner left
     }
+  }
+
+  /** Swap space whose transfers may fail. A short one moves what it says, and garbage for the rest. */
+  #store(slots: number): SwapStore {
+    const move = (isWrite: boolean, slot: number, frame: number, pages: number): number => {
+      const moved = this.transferred(isWrite, pages);
+      for (let i = 0; i < pages; i += 1) {
+        const [to, from, at, source] = isWrite
+          ? [this.disk, this.contents, slot + i, frame + i]
+          : [this.contents, this.disk, frame + i, slot + i];
+        to.set(at, i < moved ? (from.get(source) ?? Number.NaN) : -999);
+      }
+      return moved === pages ? 0 : EIO;
+    };
+    return {
+      slots,
+      read: (slot, into, pages) => move(false, slot, into, pages),
+      write: (slot, from, pages) => move(true, slot, from, pages),
+    };
   }
 
   get use(): number {
@@ -190,8 +222,13 @@ export class Machine {
   /** What physmem holds under a page, without mapping it: null where it is absent. */
   peek(container: Container, page: number): number | null {
     if (container.entries.at(page) === NO_ENTRY) return null;
-    const guestFrame = this.guestFrameAt(container, page);
-    return guestFrame < 0 ? 0 : (this.contents.get(guestFrame) ?? Number.NaN);
+    const { table } = this.physmem;
+    const entry = container.entries.at(page);
+    const frame = table.frame[entry];
+    const place = table.state[frame] & PLACE;
+    if (place === UNBOUND) return 0;
+    const at = table.address[frame] + table.offset[entry] + page - table.start[entry];
+    return (place === BOUND ? this.contents : this.disk).get(at) ?? Number.NaN;
   }
 
   /** Values of pages [from, from + pages), '-' where absent. */
@@ -236,6 +273,18 @@ export class Machine {
   /** Copies pages. The argument order is the one of the request. */
   copy(from: Container, page: number, to: Container, toPage: number, pages: number, flags = 0): number {
     return copy(this.physmem, from, page * P, to, toPage * P, pages * P, flags);
+  }
+
+  swapOut(container: Container, page: number, pages: number): number {
+    return swapOut(this.physmem, container, page * P, pages * P);
+  }
+
+  swapIn(container: Container, id: number, page: number, pages: number, flags = 0): number {
+    return swapIn(this.physmem, container, id, page * P, pages * P, flags);
+  }
+
+  recover(container: Container, page: number, pages: number, flags = 0): number {
+    return recover(this.physmem, container, page * P, pages * P, flags);
   }
 
   /** Entries of a container, `pages@page`, in order. */

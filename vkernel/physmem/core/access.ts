@@ -27,14 +27,16 @@ import {
   PLACE,
   UNBOUND,
 } from './frame-table.ts';
-import { flush, loseSlots, readContents, split, takeMemory } from './frames.ts';
+import { flush, readContents, split, takeMemory } from './frames.ts';
+import { hasOtherUsers, settleSlots, yieldCopies } from './inactive.ts';
+import { settleMoved } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
 import { isGroupPinned } from './pinned.ts';
 import { obtain, WAIT } from './reclaim.ts';
 
 /**
  * Gives the frame of the entry that holds `page` memory, if it has none: all of it, or else smaller and smaller parts
- * around `page`. A promise is cleared; what is on disk is read, and its slots are free then.
+ * around `page`. A promise is cleared; what is on disk is read, and its slots are free then if swap does not need them.
  * @returns the entry that holds `page` now; NO_ENTRY where not even one page is to be had: `pm.refusal` says why
  */
 export function bind(pm: Physmem, found: EntryId, page: number): EntryId {
@@ -45,7 +47,10 @@ export function bind(pm: Physmem, found: EntryId, page: number): EntryId {
     if ((table.state[frame] & PLACE) === BOUND) return entry;
     const size = table.size[frame];
     const address = blockFor(pm, size, container);
-    if (address >= 0) return fill(pm, frame, address) ? entry : NO_ENTRY;
+    if (address >= 0) {
+      if (fill(pm, frame, address)) return entry;
+      if (size === 0) return NO_ENTRY;
+    }
     if (address === DISTURBED) {
       if (isGone(container, page, pm)) return NO_ENTRY;
       continue;
@@ -65,7 +70,7 @@ function fill(pm: Physmem, frame: FrameId, address: GuestFrame): boolean {
       pm.zones.free(address, 1 << size);
       return false;
     }
-    loseSlots(pm, frame);
+    settleSlots(pm, frame);
   } else {
     pm.memory.zero(address, 1 << size);
     pm.counters.zeroedPages += 1 << size;
@@ -92,6 +97,11 @@ export function breakCopyOnWrite(pm: Physmem, found: EntryId, page: number): Ent
     const base = movable(pm, baseOf(table, entry));
     const size = base === NO_ENTRY ? table.size[frame] : table.log2[base];
     const place = table.state[frame] & PLACE;
+    if (place === ON_DISK && hasOtherUsers(pm, frame, entry)) {
+      if (bind(pm, entry, page) === NO_ENTRY) return NO_ENTRY; // one read for all of them
+      continue;
+    }
+    if (size === 0 && pm.hidden > 0 && pm.zones.freePages === 0 && yieldCopies(pm, entry)) continue;
     if (place !== UNBOUND && base !== NO_ENTRY && 1 << size <= pm.copyPages) {
       const address = blockFor(pm, size, container);
       if (address === DISTURBED) {
@@ -99,8 +109,8 @@ export function breakCopyOnWrite(pm: Physmem, found: EntryId, page: number): Ent
         continue;
       }
       if (address >= 0) {
-        if (!copyOut(pm, base, address)) return NO_ENTRY;
-        continue;
+        if (copyOut(pm, base, address)) continue;
+        if (size === 0) return NO_ENTRY;
       }
       if (size === 0) return refuse(pm, address === WAIT ? WAIT : ENOMEM);
     } else if (place === UNBOUND && base !== NO_ENTRY) {
@@ -188,6 +198,7 @@ function moveGroup(pm: Physmem, base: EntryId, target: FrameId): void {
     table.offset[entry] -= offset;
     attach(table, entry as EntryId, target);
   }
+  if (pm.hidden > 0) settleMoved(pm, frame, target);
   normalise(pm, frame);
 }
 

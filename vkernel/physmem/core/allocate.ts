@@ -5,7 +5,7 @@ import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, DMA, EXTRA, SQUASH } from '../interface.ts';
 import { allowance } from './admission.ts';
 import { type Container, charge } from './container.ts';
-import { vacate } from './deallocate.ts';
+import { forgetSoft, vacate } from './deallocate.ts';
 import { log2, spanPiece } from './dyadic.ts';
 import { NO_ENTRY } from './frame-table.ts';
 import { place } from './frames.ts';
@@ -53,6 +53,7 @@ function placePieces(pm: Physmem, container: Container, first: number, pages: nu
     if (!squash && container.entries.overlaps(at, at + piece)) return EEXIST;
     if (firstPinned(container, at, at + piece) < at + piece) return EBUSY;
     if (squash) vacate(pm, container, at, at + piece);
+    forgetSoft(pm, container, at, at + piece);
     place(pm, container, at, log2(piece));
     charge(container, piece);
     done += piece;

@@ -28,6 +28,7 @@ export class Container {
   pages = 0; // present; what the control is charged for it
   described = 0; // of its entries, those the control is charged for
   pins = NO_PINS; // replaced when they change, by setPins
+  soft: Container | null = null; // soft references to pages it had, at their places
   alive = true;
 
   constructor(id: number, kind: ContainerKind, control: MemoryControl, table: FrameTable) {

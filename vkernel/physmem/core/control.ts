@@ -124,6 +124,7 @@ function removeEmpty(host: ControlHost, control: MemoryControl): void {
   const { parent, principal } = control;
   kassert(parent !== null && control.children.size === 0 && control.containers.size === 0, 'control I2');
   kassert(control.used === 0 && control.descriptors === 0, 'control I1');
+  if (principal.control === control && principal.swap !== null) host.destroy(principal.swap);
   host.accounts.transfer(control, parent, control.limit);
   parent.children.delete(control);
   host.accounts.describe(parent, -1);

@@ -6,7 +6,7 @@ import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, EXTRA, SQUASH } from '../interface.ts';
 import { admissiblePages } from './allocate.ts';
 import { type Container, charge } from './container.ts';
-import { vacate } from './deallocate.ts';
+import { forgetSoft, vacate } from './deallocate.ts';
 import { type FrameId, NO_ENTRY } from './frame-table.ts';
 import { cover, revokeWrite } from './frames.ts';
 import type { Physmem } from './physmem.ts';
@@ -70,6 +70,7 @@ function copyPages(pm: Physmem, source: Container, from: number, destination: Co
     const offset = table.offset[entry] + inEntry;
     if (!shared) revokeWrite(pm, frame);
     const group = shared ? table.group[entry] : table.newGroup();
+    forgetSoft(pm, destination, to + done, to + done + count);
     cover(pm, destination, to + done, frame, offset, offset + count, group);
     charge(destination, count);
     done += count;

@@ -12,8 +12,8 @@
  * one is written. A group is known by frame and number together, so a frame that is split splits its groups. There is
  * no tree of ancestry: a frame knows its groups and nothing of who copied whom.
  *
- *   state of a frame    7 6 5    4            3       2      1 0
- *                       -        CONSTRAINED  PINNED  STALE  UNBOUND, BOUND or ON_DISK
+ *   state of a frame    7      6          5         4            3       2      1 0
+ *                       CLEAN  SOFT_ONLY  INACTIVE  CONSTRAINED  PINNED  STALE  UNBOUND, BOUND or ON_DISK
  *
  * The arrays are replaced when the table grows: never keep one across a call that may make a frame or an entry.
  * Not here: what happens to frames (frames.ts), and the ordered set of a container's entries (entry-set.ts).
@@ -40,6 +40,10 @@ export const PLACE = 3; // the mask of these
 export const STALE = 4; // someone may still read it through a mapping that was not taken away
 export const PINNED = 8; // an entry of it is pinned, see pinned.ts
 export const CONSTRAINED = 16; // its memory must lie at certain addresses: constraint.ts knows which
+
+export const INACTIVE = 32; // only swap needs it: on the list of those to be written out (hidden.ts)
+export const SOFT_ONLY = 64; // only soft references do: on the list of those to be taken
+export const CLEAN = 128; // in memory, and in a swap slot too, which has the same contents
 
 const FREE = 0xff; // size of a frame that does not exist
 const FIRST_CAPACITY = 64;

@@ -15,7 +15,21 @@ import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { MAP_WRITE } from '../interface.ts';
 import type { Container } from './container.ts';
 import { log2, spanPiece } from './dyadic.ts';
-import { attach, BOUND, detach, type EntryId, type FrameId, NO_ENTRY, PLACE, STALE, UNBOUND } from './frame-table.ts';
+import {
+  attach,
+  BOUND,
+  CLEAN,
+  detach,
+  type EntryId,
+  type FrameId,
+  INACTIVE,
+  NO_ENTRY,
+  PLACE,
+  SOFT_ONLY,
+  STALE,
+  UNBOUND,
+} from './frame-table.ts';
+import { splitHidden } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
 
 /** Puts a new promise of 2^size pages under container pages from `start` on, a free range. @returns the frame */
@@ -31,15 +45,15 @@ export function place(pm: Physmem, container: Container, start: number, size: nu
  * @returns 0, or the errno of the store
  */
 export function readContents(pm: Physmem, frame: FrameId, offset: number, size: number, address: GuestFrame): number {
-  kassert(pm.swapStore !== null, 'frames: on disk without a disk');
-  return pm.swapStore.read(pm.table.address[frame] + offset, address, 1 << size);
+  kassert(pm.swap !== null, 'frames: on disk without a disk');
+  return pm.swap.read(pm.table.address[frame] + offset, address, 1 << size);
 }
 
 /** A frame on disk is a promise again: its slots are free. */
 export function loseSlots(pm: Physmem, frame: FrameId): void {
   const { table } = pm;
-  kassert(pm.swapSlots !== null, 'frames: on disk without a disk');
-  pm.swapSlots.free(table.address[frame], 1 << table.size[frame]);
+  kassert(pm.swap !== null, 'frames: on disk without a disk');
+  pm.swap.slots.free(table.address[frame], 1 << table.size[frame]);
   table.state[frame] = (table.state[frame] & ~PLACE) | UNBOUND;
 }
 
@@ -134,5 +148,6 @@ export function split(pm: Physmem, frame: FrameId): FrameId {
       attach(table, entry as EntryId, upper);
     }
   }
+  if ((table.state[upper] & (INACTIVE | SOFT_ONLY | CLEAN)) !== 0) splitHidden(pm, frame, upper);
   return upper;
 }

@@ -12,12 +12,12 @@ import {
   type FrameTable,
   isCopyOnWrite,
   isCovered,
-  ON_DISK,
   PINNED,
   PLACE,
   STALE,
   UNBOUND,
 } from './frame-table.ts';
+import { assertHidden } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
 import { firstPinned } from './pinned.ts';
 
@@ -56,13 +56,11 @@ export function assertInvariants(physmem: Physmem): void {
   zones.assertInvariants();
   const owner = new Map<number, FrameId>();
   let bound = 0;
-  let onDisk = 0;
   let entries = 0;
   const frames = framesOf(physmem);
   kassert(frames.length === table.frames, 'physmem I5');
   for (const frame of frames) {
     entries += assertFrame(physmem, frame);
-    if ((table.state[frame] & PLACE) === ON_DISK) onDisk += 2 ** table.size[frame];
     if ((table.state[frame] & PLACE) !== BOUND) continue;
     const pages = 2 ** table.size[frame];
     const address = table.address[frame];
@@ -80,8 +78,6 @@ export function assertInvariants(physmem: Physmem): void {
     }
   }
   kassert(bound === boundPages, 'physmem I8');
-  kassert(onDisk === (physmem.swapSlots?.used ?? 0), 'physmem I8');
-  physmem.swapSlots?.assertInvariants();
   kassert(zones.freePages + bound + physmem.fixedPages === physmem.receivedPages, 'physmem I8');
   const containers = physmem.containers.filter((container) => container !== undefined);
   for (const container of containers) assertContainer(physmem, container);
@@ -91,7 +87,8 @@ export function assertInvariants(physmem: Physmem): void {
   physmem.accounts.assertInvariants();
   const shared = physmem.receivedPages - physmem.fixedPages;
   kassert(sumOf(physmem.root, (control) => control.limit) === shared, 'physmem I12');
-  kassert(bound <= sumOf(physmem.root, (control) => control.used), 'physmem I13');
+  const idle = assertHidden(physmem, frames);
+  kassert(bound - idle <= sumOf(physmem.root, (control) => control.used), 'physmem I13');
 }
 
 /** @returns how many entries the frame has */

@@ -32,13 +32,15 @@ import { Container, type ContainerKind, charge } from './container.ts';
 import { absorbControl, destroyControl, type MemoryControl, reapAbandoned, splitControl } from './control.ts';
 import { vacate } from './deallocate.ts';
 import { log2 } from './dyadic.ts';
+import { FrameList } from './frame-list.ts';
 import { type EntryId, FrameTable } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
 import { OwnerMap } from './owner-map.ts';
 import { setPins } from './pinned.ts';
 import { Accounts } from './principals.ts';
 import { ABSENT, Returns, type ReturnsOptions } from './returns.ts';
-import { type SwapStore, SwapSlots } from './swap-store.ts';
+import { Swap } from './swap.ts';
+import type { SwapStore } from './swap-store.ts';
 import { Zones } from './zone.ts';
 
 export { WAIT } from './reclaim.ts';
@@ -68,6 +70,8 @@ export interface PhysmemOptions {
   readonly retired: (object: Container | MemoryControl) => void;
   /** Where pages that only swap entries use may be written; none by default. */
   readonly swap?: SwapStore;
+  /** Pages each principal may put there where the policy server does not say; as many as there are by default. */
+  readonly swapQuota?: number;
 }
 
 /** A piece of memory that already has contents: part of a module. */
@@ -86,6 +90,7 @@ export interface PhysmemCounters {
   splits: number;
   maps: number; // map requests
   items: number; // map items made
+  softDiscarded: number; // pages of soft references that were taken
 }
 
 export class Physmem {
@@ -95,8 +100,12 @@ export class Physmem {
   readonly table = new FrameTable();
   readonly zones = new Zones();
   readonly owners = new OwnerMap(this.table);
-  readonly swapStore: SwapStore | null;
-  readonly swapSlots: SwapSlots | null; // which of its slots hold frames
+  /** What tasks have put away; null: there is no swap space. */
+  readonly swap: Swap | null;
+  readonly swapQuota: number; // pages a principal may put away where the policy server does not say
+  /** Frames with contents that only soft references use. */
+  readonly soft = new FrameList();
+  hidden = 0; // containers of swap and of soft references
   /** By id; undefined where the id is free. */
   readonly containers: (Container | undefined)[] = [undefined];
   readonly counters: PhysmemCounters = {
@@ -108,11 +117,14 @@ export class Physmem {
     splits: 0,
     maps: 0,
     items: 0,
+    softDiscarded: 0,
   };
   /** Bytes the last allocate, provide, deallocate or copy did, from the left. */
   amount = 0;
   /** The position in its list at which the last operation on a list stopped. */
   position = 0;
+  /** The id of the first page the last swapOut put away. */
+  swapId = 0;
   /** Why the last access could not be prepared: ENOMEM, EBUSY, an errno of the swap store, or WAIT. */
   refusal = 0;
   boundPages = 0; // in frames that have memory
@@ -132,8 +144,8 @@ export class Physmem {
     this.now = options.now;
     this.copyPages = options.copyPages;
     this.limitPages = (options.wordBits === 32 ? 2 ** 32 : 2 ** 53) / PAGE_SIZE; // 64-bit words are exact below 2^53
-    this.swapStore = options.swap ?? null;
-    this.swapSlots = this.swapStore === null ? null : new SwapSlots(this.swapStore.slots);
+    this.swap = options.swap === undefined ? null : new Swap(options.swap);
+    this.swapQuota = options.swapQuota ?? Number.POSITIVE_INFINITY;
     this.retired = options.retired;
     this.accounts = new Accounts(options.now, options.descriptorsPerPage ?? Number.POSITIVE_INFINITY);
     this.root = this.accounts.root.control;
@@ -162,7 +174,10 @@ export class Physmem {
     const id = this.#freeIds.pop() ?? this.containers.length;
     const container = new Container(id, kind, control, this.table);
     this.containers[id] = container;
-    if (kind !== 'user') return container;
+    if (kind !== 'user') {
+      this.hidden += 1;
+      return container;
+    }
     control.containers.add(container);
     this.accounts.describe(control, 1);
     return container;
@@ -190,11 +205,16 @@ export class Physmem {
   destroy(container: Container): void {
     if (container.pins.length > 0) setPins(this, container, [], 0, this.limitPages);
     vacate(this, container, 0, this.limitPages);
+    if (container.soft !== null) this.destroy(container.soft);
     container.alive = false;
     this.containers[container.id] = undefined;
     this.#freeIds.push(container.id);
+    if (container.kind !== 'user') {
+      if (container.kind === 'swap') container.control.principal.swap = null;
+      this.hidden -= 1;
+      return;
+    }
     this.retired(container);
-    if (container.kind !== 'user') return;
     container.control.containers.delete(container);
     this.accounts.describe(container.control, -1 - container.described);
     reapAbandoned(this, container.control);

@@ -27,6 +27,7 @@
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { MAX_CAPACITY_LOG2, POLICY_EXTRA, SERVER_DROPPED, SERVER_LIVE, SERVER_RETURNING, swapQuotaOf } from '../policy-layout.ts';
+import type { Container } from './container.ts';
 import { MemoryControl, subtreeOf } from './control.ts';
 import type { PolicyBuffer, Words } from './policy-buffer.ts';
 
@@ -58,6 +59,8 @@ export class Principal {
   policy = 0; // its policy word as last read
   request: ReturnRequest | null = null; // pages it has been asked for
   dropped = false; // it has lost memory because it did not return what it was asked for
+  swap: Container | null = null; // what it has put away; the page number is the swap id
+  nextSwapId = 1; // where the search for a free one begins
   barred = NEVER_COMMITTED; // value of the commit counter while which it is not eligible
 
   constructor(accounts: Accounts, task: number, control: MemoryControl, guaranteed: number) {

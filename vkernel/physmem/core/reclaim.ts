@@ -3,7 +3,9 @@
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { ANYWHERE, type Constraint } from './constraint.ts';
 import type { MemoryControl } from './control.ts';
+import { writeOut } from './inactive.ts';
 import type { Physmem } from './physmem.ts';
+import { discardSoft } from './soft.ts';
 import { NO_BLOCK } from './zone.ts';
 
 /**
@@ -16,6 +18,8 @@ export const WAIT = -2;
  * Takes a block of 2^size pages on behalf of `control`, from the first rung of the ladder that has one:
  *
  *   1  a free block                       2  none that large, and any would do: the caller asks for smaller ones
+ *   3  pages that only soft references use, oldest first; where they do not make a block, 4
+ *   4  inactive pages, written out, oldest first
  *   6  ask who holds extra pages: WAIT    7  who does not answer loses memory: look again
  *   8  NO_BLOCK: only to those above their guarantee, while guarantees are in force
  *
@@ -27,6 +31,7 @@ export function obtain(pm: Physmem, size: number, constraint: Constraint, contro
     const address = pm.zones.allocate(2 ** size, constraint);
     if (address !== NO_BLOCK) return address;
     if (size > 0 && constraint === ANYWHERE) return NO_BLOCK;
+    if (discardSoft(pm, 2 ** size) > 0 || writeOut(pm, 2 ** size) > 0) continue;
     if (pm.zones.freePages >= 2 ** size) return NO_BLOCK; // there is memory, but not where it must be
     const answer = askBack(pm, 2 ** size, control);
     if (answer !== AGAIN) return answer;

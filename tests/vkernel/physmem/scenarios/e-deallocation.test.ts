@@ -1,12 +1,12 @@
 /** Section E: deallocation where one frame is seen through entries of many sizes. */
 
 import { describe, expect, test } from 'vitest';
-import { EINVAL, ENOENT, EOPNOTSUPP } from '../../../../hostkernel/base/errno.ts';
+import { EINVAL, ENOENT } from '../../../../hostkernel/base/errno.ts';
 import type { Container } from '../../../../vkernel/physmem/core/container.ts';
 import { deallocate } from '../../../../vkernel/physmem/core/deallocate.ts';
 import { isCopyOnWrite } from '../../../../vkernel/physmem/core/frame-table.ts';
 import { assertInvariants, censusOf } from '../../../../vkernel/physmem/core/invariants.ts';
-import { ALL_OR_NONE, COPY_SHARED, SOFT } from '../../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, COPY_SHARED } from '../../../../vkernel/physmem/interface.ts';
 import { Machine, P } from '../machine.ts';
 
 /** A container of one bound frame holding 10, 11, ..., and three empty ones. */
@@ -147,13 +147,12 @@ test('E12 holes are skipped and not counted; with ALL_OR_NONE they are ENOENT', 
   expect([machine.deallocate(a, 0, 8), machine.physmem.amount]).toEqual([0, 0]);
 });
 
-test('arguments: alignment, wrap and unknown flags EINVAL, soft references EOPNOTSUPP', () => {
+test('arguments: alignment, wrap and unknown flags EINVAL', () => {
   const { machine, a } = setup(4);
   expect(deallocate(machine.physmem, a, 1, P, 0)).toBe(EINVAL);
   expect(deallocate(machine.physmem, a, 0, 1, 0)).toBe(EINVAL);
   expect(deallocate(machine.physmem, a, 2 ** 53 - P, 2 * P, 0)).toBe(EINVAL);
   expect(machine.deallocate(a, 0, 1, COPY_SHARED)).toBe(EINVAL);
-  expect(machine.deallocate(a, 0, 1, SOFT)).toBe(EOPNOTSUPP);
   expect(machine.use).toBe(4);
 });
 

@@ -1,0 +1,257 @@
+/**
+ * Swap: contents put away under ids, so that logical copies survive: what X tasks put away is written once, after the last
+ * of them has let go, and read once.
+ *
+ *   container [ ... page ... ]              swapOut: a logical copy into the swap container, then a fresh page in its place
+ *                    |  ^                   swapIn:  a logical copy back, and the id is gone (KEEP: it stays)
+ *                    v  |
+ *   swap container of the principal         page number = id. Ids are given upwards and come back when all have been given
+ *
+ * Nothing is written or read here: a frame that only swap entries use is inactive, and inactive.ts writes it out when
+ * memory is short. Pages that were never bound stay promises. A principal may have as many ids as its quota says, one a
+ * page; all together no more than can be written.
+ * Source: hurd-l4 design document, "virtual memory management", swap; ids and the promise of slots are ours.
+ */
+
+import { EBUSY, EDQUOT, EINVAL, ENOENT, ENOMEM } from '../../../hostkernel/base/errno.ts';
+import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
+import { KEEP } from '../interface.ts';
+import { type Container, charge } from './container.ts';
+import { carve, normalise, vacate } from './deallocate.ts';
+import { log2, spanPiece } from './dyadic.ts';
+import { type EntryId, type FrameId, NO_ENTRY } from './frame-table.ts';
+import { FrameList } from './frame-list.ts';
+import { cover, flushEntry, place, revokeWrite } from './frames.ts';
+import { hasSlot } from './hidden.ts';
+import type { Physmem } from './physmem.ts';
+import { firstPinned } from './pinned.ts';
+import type { Principal } from './principals.ts';
+import { hasOnly, isCount, isRange, presentPages } from './range.ts';
+import { SwapSlots, type SwapStore } from './swap-store.ts';
+
+/** Events since the start. */
+export interface SwapCounters {
+  writes: number;
+  pagesWritten: number;
+  writeErrors: number;
+  reads: number;
+  pagesRead: number;
+  readErrors: number;
+}
+
+/** Swap space and what is in it. Made where there is a store. */
+export class Swap {
+  readonly slots: SwapSlots;
+  readonly inactive = new FrameList();
+  readonly counters: SwapCounters = { writes: 0, pagesWritten: 0, writeErrors: 0, reads: 0, pagesRead: 0, readErrors: 0 };
+  /** Pages of swap entries on frames without a slot: what may still have to be written. */
+  unbacked = 0;
+  /** Whether the last write failed: the memory policy server is told. */
+  failing = false;
+  readonly #store: SwapStore;
+  #slot = new Int32Array(0); // of frames that are clean
+
+  constructor(store: SwapStore) {
+    this.#store = store;
+    this.slots = new SwapSlots(store.slots);
+  }
+
+  /** Pages that may still be put away: a slot is left for each of them. */
+  get room(): number {
+    return this.slots.slots - this.slots.used - this.unbacked;
+  }
+
+  /** Where the contents of a clean frame are. */
+  slotOf(frame: FrameId): number {
+    return this.#slot[frame];
+  }
+
+  keepSlot(frame: FrameId, slot: number): void {
+    if (frame >= this.#slot.length) {
+      const slots = new Int32Array(Math.max(64, frame + (frame >>> 1) + 1));
+      slots.set(this.#slot);
+      this.#slot = slots;
+    }
+    this.#slot[frame] = slot;
+  }
+
+  /** @returns whether it was written */
+  write(slot: number, from: GuestFrame, pages: number): boolean {
+    this.failing = this.#store.write(slot, from, pages) !== 0;
+    if (this.failing) this.counters.writeErrors += 1;
+    else {
+      this.counters.writes += 1;
+      this.counters.pagesWritten += pages;
+    }
+    return !this.failing;
+  }
+
+  /** @returns 0, or an errno */
+  read(slot: number, into: GuestFrame, pages: number): number {
+    const error = this.#store.read(slot, into, pages);
+    if (error !== 0) this.counters.readErrors += 1;
+    else {
+      this.counters.reads += 1;
+      this.counters.pagesRead += pages;
+    }
+    return error;
+  }
+}
+
+/** Pages a principal has put away. */
+export function swapUsed(principal: Principal): number {
+  return principal.swap?.pages ?? 0;
+}
+
+/** Pages a principal may have put away: what the policy server says; where it says nothing, what we were told to allow. */
+export function swapQuota(pm: Physmem, principal: Principal): number {
+  const quota = principal.swapQuota === 0 ? pm.swapQuota : principal.swapQuota;
+  return Math.min(quota, pm.swap?.slots.slots ?? 0);
+}
+
+/**
+ * Puts the contents of [start, start + size) away under the ids from `pm.swapId` on, and gives the pages back fresh, as
+ * release does. `amount` tells how far it came.
+ * @returns 0, or an errno: EINVAL (also an empty range); ENOENT a page is absent; EBUSY pinned; EDQUOT the principal's
+ *   quota; ENOMEM no swap space
+ */
+export function swapOut(pm: Physmem, container: Container, start: number, size: number): number {
+  pm.amount = 0;
+  pm.swapId = 0;
+  if (size === 0 || !isRange(pm, start, size)) return EINVAL;
+  const { swap } = pm;
+  const first = start / PAGE_SIZE;
+  const pages = size / PAGE_SIZE;
+  const { principal } = container.control;
+  const present = presentPages(pm, container, first, pages);
+  const movable = firstPinned(container, first, first + pages) - first;
+  const quota = swapQuota(pm, principal) - swapUsed(principal);
+  const room = swap?.room ?? 0;
+  const possible = Math.max(0, Math.min(present, movable, quota, room));
+  if (swap !== null && possible > 0) {
+    const into = swapContainerOf(pm, principal);
+    pm.swapId = takeIds(pm, principal, into, possible);
+    putAway(pm, swap, container, first, into, pm.swapId, possible);
+    pm.amount = possible * PAGE_SIZE;
+  }
+  if (possible === pages) return 0;
+  if (possible === present) return ENOENT;
+  if (possible === movable) return EBUSY;
+  return quota < room ? EDQUOT : ENOMEM;
+}
+
+/**
+ * The pages of [start, start + size), which must be there, take what was put away under `id` and those behind it. The ids
+ * are gone then, unless KEEP. Nothing is read: that happens at the first access. `amount` tells how far it came.
+ * @returns 0, or an errno: EINVAL (also an empty range, an unknown flag); ENOENT an unknown id, or a page is absent; EBUSY
+ */
+export function swapIn(pm: Physmem, container: Container, id: number, start: number, size: number, flags: number): number {
+  pm.amount = 0;
+  if (!hasOnly(flags, KEEP) || size === 0 || !isRange(pm, start, size)) return EINVAL;
+  const first = start / PAGE_SIZE;
+  const pages = size / PAGE_SIZE;
+  const source = container.control.principal.swap;
+  if (source === null || !isCount(id)) return ENOENT;
+  const known = presentPages(pm, source, id, pages);
+  const present = presentPages(pm, container, first, pages);
+  const movable = firstPinned(container, first, first + pages) - first;
+  const possible = Math.min(known, present, movable);
+  takeIn(pm, source, id, container, first, possible, (flags & KEEP) !== 0);
+  pm.amount = possible * PAGE_SIZE;
+  if (possible === pages) return 0;
+  return possible === known || possible === present ? ENOENT : EBUSY;
+}
+
+/**
+ * Forgets what a principal has put away under `id` and the `pages` - 1 ids behind it; `amount` is how many there were, in
+ * pages.
+ * @returns 0, or EINVAL, or ENOENT: some were unknown
+ */
+export function swapDrop(pm: Physmem, principal: Principal, id: number, pages: number): number {
+  pm.amount = 0;
+  if (!isCount(id) || !isCount(pages) || pages === 0) return EINVAL;
+  if (principal.swap !== null) pm.amount = vacate(pm, principal.swap, id, Math.min(id + pages, pm.limitPages));
+  return pm.amount === pages ? 0 : ENOENT;
+}
+
+function swapContainerOf(pm: Physmem, principal: Principal): Container {
+  principal.swap ??= pm.create(principal.control, 'swap');
+  return principal.swap;
+}
+
+/** `pages` ids in a row that nobody has. @returns the first */
+function takeIds(pm: Physmem, principal: Principal, into: Container, pages: number): number {
+  let id = principal.nextSwapId;
+  for (;;) {
+    if (id + pages > pm.limitPages) id = 1;
+    const entry = into.entries.from(id);
+    if (entry === NO_ENTRY || pm.table.start[entry] >= id + pages) break;
+    id = pm.table.start[entry] + (1 << pm.table.log2[entry]);
+  }
+  principal.nextSwapId = id + pages;
+  return id;
+}
+
+/** Copies `pages` present pages to the ids from `id` on, and makes them fresh. */
+function putAway(pm: Physmem, swap: Swap, container: Container, first: number, into: Container, id: number, pages: number): void {
+  const { table } = pm;
+  for (let done = 0; done < pages; ) {
+    const page = first + done;
+    const entry = container.entries.at(page);
+    const frame = table.frame[entry] as FrameId;
+    const start = table.start[entry];
+    const offset = table.offset[entry] + page - start;
+    const count = Math.min(pages - done, start + (1 << table.log2[entry]) - page);
+    if (table.log2[entry] === table.size[frame]) flushEntry(pm, entry, false); // one flush for both what follows
+    revokeWrite(pm, frame);
+    cover(pm, into, id + done, frame, offset, offset + count, table.newGroup());
+    charge(into, count);
+    if (!hasSlot(pm, frame)) swap.unbacked += count;
+    renew(pm, container, entry, page, count);
+    done += count;
+  }
+}
+
+/** Gives `count` pages of an entry from `page` on fresh frames: as large as the old ones. No charge changes. */
+function renew(pm: Physmem, container: Container, entry: EntryId, page: number, count: number): void {
+  const offset = pm.table.offset[entry] + page - pm.table.start[entry];
+  carve(pm, container, entry, page, page + count, false);
+  for (let at = offset; at < offset + count; ) {
+    const piece = spanPiece(at, offset + count);
+    place(pm, container, page + at - offset, log2(piece));
+    at += piece;
+  }
+  charge(container, 0);
+}
+
+/** Takes `pages` present pages out, to be replaced at once: they stay charged. */
+function remove(pm: Physmem, container: Container, first: number, pages: number): void {
+  const { table } = pm;
+  for (let page = first; page < first + pages; ) {
+    const entry = container.entries.at(page);
+    const end = Math.min(first + pages, table.start[entry] + (1 << table.log2[entry]));
+    carve(pm, container, entry, page, end, false);
+    page = end;
+  }
+}
+
+/** Replaces `pages` present pages by logical copies of what has the ids from `id` on. */
+function takeIn(pm: Physmem, source: Container, id: number, container: Container, first: number, pages: number, keep: boolean): void {
+  const { table } = pm;
+  remove(pm, container, first, pages);
+  for (let done = 0; done < pages; ) {
+    const entry = source.entries.at(id + done);
+    const frame = table.frame[entry] as FrameId;
+    const inEntry = id + done - table.start[entry];
+    const offset = table.offset[entry] + inEntry;
+    const count = Math.min(pages - done, (1 << table.log2[entry]) - inEntry);
+    cover(pm, container, first + done, frame, offset, offset + count, table.newGroup());
+    if (keep) normalise(pm, frame);
+    else {
+      carve(pm, source, entry, id + done, id + done + count, false);
+      charge(source, -count);
+    }
+    done += count;
+  }
+  charge(container, 0);
+}
