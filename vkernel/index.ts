@@ -15,6 +15,7 @@ import type { VmSpace } from '../hostkernel/vm/index.ts';
 import { L4Kernel, Platform, type RunResult, threadId, threadName, USER_BASE } from './l4/index.ts';
 import type { L4, L4Body } from './l4/user.ts';
 import type { GuestSpace, HostDisk } from './platform/index.ts';
+import { type PhysmemCensus, takeCensus } from './physmem/core/census.ts';
 import { CountedStore, type SwapStore } from './physmem/core/swap-store.ts';
 import { memoryStore } from './physmem/memory-store.ts';
 import { physmemBody } from './physmem/server.ts';
@@ -26,6 +27,8 @@ import { type BootLog, wortel } from './wortel/server.ts';
 export { Tracer } from '../hostkernel/base/trace.ts';
 export { compileLayout, LAYOUT_NAMES, layoutByName, Machine } from '../hostkernel/machine/index.ts';
 export { exitStatus, type ProcessExit } from './posix/interface.ts';
+export type { ContainerCensus, ControlCensus, PhysmemCensus } from './physmem/core/census.ts';
+export { PHYSMEM } from './physmem/interface.ts';
 export type { FrameAccount, RootReport } from './posix/root.ts';
 
 export interface StackOptions {
@@ -60,8 +63,14 @@ export interface StackOptions {
   readonly verify?: boolean;
   /** A further TypeScript thread in the guest's address space. */
   readonly companion?: L4Body;
+  readonly probe?: StackProbe;
   /** Looks at the guest once: when so many instructions have been retired, or (null) at its end. */
   readonly inspect?: { readonly at: number | null; readonly look: (view: GuestView) => void };
+}
+
+/** A view of the running system, filled in as its parts come up: good even when one of them has panicked. */
+export interface StackProbe {
+  physmem: (() => PhysmemCensus) | null;
 }
 
 /** The guest's address space as its kernel and the host have it; for a look only. */
@@ -248,7 +257,15 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
     const withTracer = (process: StackOptions['process'] | null): GuestProcess | null => process && { ...process, tracer };
     const wortelThread = threadId(USER_BASE + 2, 1, xlen);
     return {
-      physmem: physmemBody({ wortel: wortelThread, capability: PHYSMEM_CAPABILITY, tracer, ...swapOf(state, disk) }),
+      physmem: physmemBody({
+        wortel: wortelThread,
+        capability: PHYSMEM_CAPABILITY,
+        tracer,
+        started: (physmem) => {
+          if (options.probe !== undefined) options.probe.physmem = () => takeCensus(physmem);
+        },
+        ...swapOf(state, disk),
+      }),
       task: { body: taskServer(tracer, options.log), pages: TASK_SERVER_PAGES },
       root: {
         body: rootTask({

@@ -23,8 +23,20 @@ export interface TraceEvents {
   unmap: { space: number; va: number; frame: number; pages: number; rights: number };
   /** A message delivered. Thread ids are global L4 ids; `label` and `words` are those of the tag. */
   ipc: { from: number; to: number; label: number; untyped: number; typed: number };
-  /** One request served by a server. */
-  rpc: { server: string; method: string; client: number; args: readonly number[]; errno: number };
+  /**
+   * One request served by a server: its words, the errno and the words of the reply, and what the reply mapped: bytes in
+   * so many map items. A request without a reply has errno -1.
+   */
+  rpc: {
+    server: string;
+    method: string;
+    client: number;
+    args: readonly number[];
+    errno: number;
+    results: readonly number[];
+    items: number;
+    mapped: number;
+  };
   /** A Linux system call of a guest program. */
   syscall: { process: number; name: string; args: readonly number[]; result: number };
   /** The processor changed to another thread. */

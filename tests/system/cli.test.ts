@@ -236,6 +236,34 @@ describe('output', () => {
     });
   });
 
+  test('of --trace=physmem is one line a request, in words', async () => {
+    const { stdout, stderr } = await vkernel('run', '--trace=physmem', HELLO);
+    expect(stdout).toMatch(/^hello/);
+    const lines = stderr.trimEnd().split('\n');
+    for (const line of lines) expect(line).toMatch(/^physmem \d+:\d+ \w+\(.*\) = (0|E\w+|no reply)/);
+    expect(lines).toContainEqual(
+      expect.stringMatching(
+        / provide\(container 0x\w+, WRITE\|READ\|ALL_OR_NONE, vaddr 0x\w+, index 2P, size 1P\) = 0: amount 1P, 1P in 1 item$/,
+      ),
+    );
+    const json = (await vkernel('run', '--trace=physmem', '--json', HELLO)).stderr.trimEnd().split('\n');
+    expect(json.length).toBe(lines.length);
+    expect(JSON.parse(json[0] as string)).toMatchObject({ kind: 'physmem', method: 'map', arguments: { index: 0, size: 32768 }, errno: 0 });
+  });
+
+  test('of info is what physmem holds, without that of the program', async () => {
+    const { status, stdout, stderr } = await vkernel('info', 'physmem', '--json', '--run', HELLO, 'x');
+    expect([status, stderr]).toEqual([0, 'hello from a 64-bit guest, 1 argument\n  x\n']);
+    const { memory } = JSON.parse(stdout) as { memory: Record<string, number> };
+    expect(memory['free'] + memory['bound'] + memory['fixed']).toBe(memory['received']);
+    expect((await vkernel('info', 'physmem', '--run', HELLO, 'x')).stdout).toMatch(/^physmem after \d+ instructions of .*\n\nMemory,/);
+    await expectRefusal(['info', 'physmem'], 2, 'of a run (--run PROGRAM) or of a crash dump (--dump FILE)?');
+    await expectRefusal(['info', 'physmem', '--dump', HELLO], 2, 'is no crash dump');
+    await expectRefusal(['info', 'physmem', '--at', '7', '--dump', HELLO], 2, '--at');
+    const early = await vkernel('info', 'physmem', '--at', '1000000000', '--run', HELLO);
+    expect(early).toMatchObject({ status: 1, stderr: expect.stringContaining('the guest ended before 1000000000 instructions') as string });
+  });
+
   test('of --trace --json is one JSON object a line', async () => {
     const { stderr } = await vkernel('run', '--trace=syscall,fault', '--json', HELLO);
     const events = stderr

@@ -17,6 +17,7 @@ import {
   ACCEPT_ALL,
   ACCEPT_UNTYPED,
   ANY,
+  fpageSize,
   IPC_NO_PARTNER,
   IPC_OVERFLOW,
   IPC_TIMEOUT,
@@ -273,6 +274,13 @@ export class Call<O> {
     for (let i = 0; i < words; i += 1) message.setWord(1 + i, this.#words[i]);
     for (let i = 0; i < this.#itemCount; i += 1) message.setMapItem(1 + words + 2 * i, this.#items[2 * i], this.#items[2 * i + 1]);
   }
+
+  /** The reply as it is now, for a trace event. */
+  reply(): { readonly results: readonly number[]; readonly items: number; readonly mapped: number } {
+    let mapped = 0; // bytes
+    for (let i = 0; i < this.#itemCount; i += 1) mapped += fpageSize(this.#items[2 * i + 1]);
+    return { results: [...this.#words.subarray(0, Math.max(this.results, this.#wordCount))], items: this.#itemCount, mapped };
+  }
 }
 
 /**
@@ -460,7 +468,8 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
     const sink = this.#service.tracer.rpc;
     const traced = this.#traced;
     if (sink !== null && traced !== null) {
-      sink({ server: this.#server, method: traced.method, client, args: traced.args, errno: label });
+      const { results, items, mapped } = this.#call.reply();
+      sink({ server: this.#server, method: traced.method, client, args: traced.args, errno: label, results, items, mapped });
     }
     if (label === NO_REPLY) return false;
     this.#call.finish(message, label);

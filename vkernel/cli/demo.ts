@@ -1,5 +1,6 @@
 /** `vkernel demo`: the boot as a log a newcomer can follow, a guest program, and what it cost. */
 import { Tracer } from '../../hostkernel/base/trace.ts';
+import type { StackProbe } from '../index.ts';
 import { guarded } from './crash.ts';
 import { chooseFormats } from './layouts.ts';
 import { bootNested } from './nested.ts';
@@ -23,12 +24,14 @@ export function demoCommand(options: MachineOptions): number {
   listen(tracer, options);
   const name = `sorter-rv${xlen}`;
   print(`machine   one rv${xlen} hart, ${showSize(options.memory)} of RAM`);
-  const result = guarded(machine, () =>
+  const probe: StackProbe = { physmem: null };
+  const result = guarded({ machine, probe, file: options.crashDump }, () =>
     bootNested(options.nest, {
       machine,
       xlen,
       ...formats,
       tracer,
+      probe,
       verify: true,
       faultAround: options.faultAround,
       cluster: options.cluster,

@@ -52,10 +52,13 @@ export function hostCommand(path: string, args: readonly string[], options: Mach
     kernels.push(outer);
     start(outer);
   }
-  const run = guarded(machine, (): { readonly started: Process | ExecRefusal | null } => {
-    outer.run();
-    return { started: process };
-  });
+  const run = guarded(
+    { machine, probe: { physmem: null }, file: options.crashDump },
+    (): { readonly started: Process | ExecRefusal | null } => {
+      outer.run();
+      return { started: process };
+    },
+  );
   if (run === EXIT_CRASH) return run;
   const ended = run.started;
   if (ended === null) return complain(`--nest: kernel ${kernels.length} does not come up: too little memory`, EXIT_FAILURE);

@@ -2,6 +2,7 @@
 /** The command `vkernel`. Parses the command line; each command is a module of its own, loaded when it is wanted. */
 import { Command, CommanderError, Option } from 'commander';
 import { DEFAULT_MEMORY, type MachineOptions, machineOptions, type RawOptions } from './options.ts';
+import type { RawInfoOptions } from './info-command.ts';
 import type { RawWalkOptions } from './walk-command.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE } from './report.ts';
 import { OutputFailure, TERMINAL } from './terminal.ts';
@@ -37,7 +38,8 @@ function machineFlags(command: Command): Command {
     .option('--vpte <LAYOUT>', 'virtual page tables: a name out of `vkernel layouts`, or a file')
     .option('--nest <N>', 'host kernels inside the host kernel, each a guest of the one before: 0 to 3', '0')
     .option('--stats', 'counters on standard error at the end')
-    .option('--trace <EVENTS>', 'print events: fault,walk,map,unmap,ipc,rpc,syscall,switch')
+    .option('--trace <EVENTS>', 'print events: fault,walk,map,unmap,ipc,rpc,syscall,switch; physmem for its requests in words')
+    .option('--crash-dump <FILE>', 'where to write the state of the system should a kernel panic, for `vkernel info`')
     .option('--json', 'counters and events as JSON');
 }
 
@@ -111,6 +113,21 @@ function walkCommandOf(program: Command, done: (status: number) => void): void {
     });
 }
 
+/** `vkernel info SERVER`: the state of a server of the guest. */
+function infoCommands(program: Command, done: (status: number) => void): void {
+  const info = program.command('info').description('show the state of a server: of a run (--run), or of a crash dump (--dump)');
+  guestFlags(info.command('physmem').description('memory controls, containers, frames, sharing, free memory and counters of physmem'))
+    .option('--run <PROGRAM>', 'look at the end of this program, while it still has its memory; arguments follow')
+    .option('--at <INSTRUCTIONS>', 'with --run: not at its end, but after so many instructions')
+    .option('--dump <FILE>', 'look into a file that --crash-dump has written')
+    .option('--root <DIR>', 'with --run: directory the program sees as its file system')
+    .argument('[ARGS...]', 'arguments of the program')
+    .passThroughOptions()
+    .action(async (args: string[], raw: RawInfoOptions & RawOptions) =>
+      done(await withOptions(raw, async (options) => (await import('./info-command.ts')).infoPhysmem(args, raw, options))),
+    );
+}
+
 /** Values of an option that may be repeated. */
 function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];
@@ -157,6 +174,9 @@ async function main(argv: readonly string[]): Promise<number> {
     });
 
   walkCommandOf(program, (result) => {
+    status = result;
+  });
+  infoCommands(program, (result) => {
     status = result;
   });
   layoutCommands(program, (result) => {

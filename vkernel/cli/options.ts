@@ -20,7 +20,9 @@ export interface MachineOptions {
   readonly root: string | undefined;
   readonly stats: boolean;
   readonly json: boolean;
-  readonly trace: readonly TraceKind[];
+  readonly trace: readonly TraceName[];
+  /** Where the state of the kernels goes when one of them panics. */
+  readonly crashDump: string | null;
   /** Pages the pager maps around a fault where they are resident, and fresh pages it brings in. */
   readonly faultAround: number;
   readonly cluster: number;
@@ -35,6 +37,10 @@ export interface MachineOptions {
   /** Whether vm.vkernel_enable is set. */
   readonly vkernelEnable: boolean;
 }
+
+/** What --trace may list: the kinds of events, and `physmem`: the requests of that server, with their words named. */
+export type TraceName = TraceKind | 'physmem';
+const TRACE_NAMES: readonly TraceName[] = [...TRACE_KINDS, 'physmem'];
 
 export interface FileOption {
   readonly path: string;
@@ -53,6 +59,7 @@ export interface RawOptions {
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly trace?: string;
+  readonly crashDump?: string;
   readonly faultAround?: string;
   readonly cluster?: string;
   readonly nest?: string;
@@ -113,10 +120,10 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   if (memory < least)
     return `-m: ${text} is too little; a machine has at least ${raw.hostSwap === undefined ? '16M, or 1M with --host-swap' : '1M'}`;
   if (memory > MOST_MEMORY) return `-m: ${text} is too much; a machine has at most 4G less 64K (4194240K)`;
-  const trace: TraceKind[] = [];
+  const trace: TraceName[] = [];
   for (const name of raw.trace === undefined ? [] : raw.trace.split(',')) {
-    const kind = TRACE_KINDS.find((known) => known === name);
-    if (kind === undefined) return `--trace: no event '${name}'; there are ${TRACE_KINDS.join(', ')}`;
+    const kind = TRACE_NAMES.find((known) => known === name);
+    if (kind === undefined) return `--trace: no event '${name}'; there are ${TRACE_NAMES.join(', ')}`;
     trace.push(kind);
   }
   const hostSwap = openHostSwap(raw.hostSwap);
@@ -162,6 +169,7 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
     root: raw.root,
     stats: raw.stats ?? false,
     json: raw.json ?? false,
+    crashDump: raw.crashDump ?? null,
     trace,
   };
 }
@@ -169,12 +177,13 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
 /**
  * The machine of the user's size, its console on our standard streams. At the very top of the range the hart's own
  * block, a little over a MiB, is taken from it.
+ * @param console where the guest reads and writes
  * @returns the machine, or one line that says why there is none
  */
-export function createMachine(options: MachineOptions): Machine | string {
+export function createMachine(options: MachineOptions, console = TERMINAL): Machine | string {
   const machine = Machine.create({
     ramBytes: Math.min(options.memory, Ram.MAX_BYTES),
-    console: TERMINAL,
+    console,
     harts: options.harts,
     ...(options.hostSwap === null ? {} : { disk: options.hostSwap }),
   });

@@ -55,3 +55,9 @@ export const TERMINAL = {
     }
   },
 };
+
+/** The same for a program whose output is not what was asked for: all of it goes to standard error. */
+export const ASIDE: typeof TERMINAL = {
+  read: (max) => TERMINAL.read(max),
+  write: (_fd, bytes) => TERMINAL.write(2, bytes),
+};

@@ -2,19 +2,15 @@
  * `vkernel walk`: one address through page tables, every entry on the way decoded. The tables are those of a dump, or of
  * a run: then both the vkernel's virtual page table and the host's real one are walked.
  */
-import { basename } from 'node:path';
-import { Tracer } from '../../hostkernel/base/trace.ts';
 import { type HostFrame, PAGE_SIZE, READ } from '../../hostkernel/base/units.ts';
 import type { Machine } from '../../hostkernel/machine/index.ts';
 import type { Hex, LayoutDescriptor, Options, PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
-import { bootStack, type GuestView } from '../index.ts';
-import { guarded } from './crash.ts';
+import type { GuestView } from '../index.ts';
+import { bootProgram } from './boot-program.ts';
 import { big } from './judge.ts';
 import { namedLayout } from './layout-file.ts';
-import { chooseFormats } from './layouts.ts';
-import { createMachine, type MachineOptions } from './options.ts';
-import { readProgram } from './program-file.ts';
-import { complain, EXIT_CRASH, EXIT_FAILURE, EXIT_USAGE, print } from './report.ts';
+import type { MachineOptions } from './options.ts';
+import { complain, EXIT_FAILURE, EXIT_USAGE, print } from './report.ts';
 import { openDump, type TableMemory } from './table-dump.ts';
 import { type Trace, traceJson, type TraceRequest, traceText, traceWalk } from './walk-trace.ts';
 
@@ -120,7 +116,7 @@ function optionsOf(
 
 // ------------------------------------------------------------------------------------------------- through a run
 
-interface Look {
+interface Looked {
   readonly instructions: number;
   readonly virtual: Trace;
   readonly real: Trace;
@@ -131,36 +127,12 @@ interface Look {
 function walkRun(path: string, args: readonly string[], raw: RawWalkOptions, what: Access, options: MachineOptions): number {
   const at = raw.at === undefined ? null : Number(raw.at);
   if (at !== null && !(Number.isSafeInteger(at) && at > 0)) return complain(`--at: '${raw.at}' is no number of instructions`, EXIT_USAGE);
-  const program = readProgram(path);
-  if ('text' in program) return complain(program.text, program.status);
-  const { xlen } = program.image;
-  const formats = chooseFormats(xlen, options.mmu, options.vpte, 'guest');
-  if (typeof formats === 'string') return complain(formats, EXIT_USAGE);
-  const machine = createMachine(options);
-  if (typeof machine === 'string') return complain(machine, EXIT_USAGE);
-  const looks: Look[] = [];
-  const inner = `/bin/${basename(path)}`;
-  const result = guarded(machine, () =>
-    bootStack({
-      machine,
-      xlen,
-      ...formats,
-      tracer: new Tracer(),
-      faultAround: options.faultAround,
-      cluster: options.cluster,
-      log: () => undefined,
-      inspect: { at, look: (view) => void looks.push(lookAt(view, machine, what)) },
-      process: {
-        program: inner,
-        argv: [path, ...args],
-        env: [],
-        provider: null,
-        files: [{ path: inner, mode: 0o755, bytes: program.bytes }],
-        report: (line) => void complain(line, 0),
-      },
-    }),
-  );
-  if (result === EXIT_CRASH) return result;
+  const looks: Looked[] = [];
+  const result = bootProgram(path, args, options, {
+    probe: { physmem: null },
+    inspect: (machine) => ({ at, look: (view) => void looks.push(lookAt(view, machine, what)) }),
+  });
+  if (typeof result === 'number') return result;
   const [look] = looks;
   if (look === undefined)
     return complain(
@@ -182,7 +154,7 @@ function walkRun(path: string, args: readonly string[], raw: RawWalkOptions, wha
 const indent = (text: string): string => text.replaceAll(/^/gm, '  ');
 
 /** Both tables of the guest, walked for the address. */
-function lookAt({ instructions, guest, host }: GuestView, machine: Machine, what: Access): Look {
+function lookAt({ instructions, guest, host }: GuestView, machine: Machine, what: Access): Looked {
   const { table, image } = guest;
   const { ram } = machine;
   const inImage = wordMemory(image.words, (frame) => (frame < image.frames ? image.offset(frame, READ) : -1));

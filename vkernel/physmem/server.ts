@@ -46,6 +46,8 @@ export interface PhysmemServerOptions {
   readonly tracer: Tracer;
   /** Makes the swap space; without it there is none. */
   readonly swap?: (l4: L4) => SwapStore;
+  /** Told of the server when it begins: for a look from outside. */
+  readonly started?: (physmem: Physmem) => void;
   /** Largest piece copied at once when copy-on-write is broken, in pages. */
   readonly copyPages?: number;
 }
@@ -55,7 +57,11 @@ const COPY_PAGES = 16;
 
 /** The program of the physmem thread. Returns only if the bootstrap fails; then wortel has been told to shut down. */
 export function physmemBody(options: PhysmemServerOptions): L4Body {
-  return (l4) => new PhysmemServer(l4, options).run();
+  return (l4) => {
+    const server = new PhysmemServer(l4, options);
+    options.started?.(server.physmem);
+    return server.run();
+  };
 }
 
 export class PhysmemServer {

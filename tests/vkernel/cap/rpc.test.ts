@@ -138,7 +138,9 @@ test('the trace names the method, its words and the outcome', () => {
   const events: unknown[] = [];
   tracer.rpc = (event) => events.push(event);
   ask(CLIENT, 200, [handle, 102]);
-  expect(events).toEqual([{ server: 'counter', method: 'add', client: CLIENT, args: [handle, 102], errno: ENOMEM }]);
+  expect(events).toEqual([
+    { server: 'counter', method: 'add', client: CLIENT, args: [handle, 102], errno: ENOMEM, results: [102], items: 0, mapped: 0 },
+  ]);
 });
 
 test('a call sends the method’s words, missing optional ones as 0, and opens the window only for methods that map', () => {
