@@ -8,6 +8,12 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 
+/** A run of container pages. */
+export interface PageRun {
+  readonly start: number;
+  readonly pages: number;
+}
+
 /** Pages of a container we use: 2^29, so that a page number and a flag fit a word. */
 const CONTAINER_PAGES = 2 ** 29;
 
@@ -19,6 +25,26 @@ interface FreeRange {
 export class ContainerSpace {
   readonly #free: FreeRange[] = [{ start: 0, pages: CONTAINER_PAGES }];
   used = 0; // pages
+
+  /** The same pages in use: those of a container that is a copy. */
+  clone(): ContainerSpace {
+    const copy = new ContainerSpace();
+    copy.#free.splice(0, 1, ...this.#free.map((range) => ({ ...range })));
+    copy.used = this.used;
+    return copy;
+  }
+
+  /** The pages in use, as runs in order. */
+  usedRuns(): PageRun[] {
+    const runs: PageRun[] = [];
+    let start = 0;
+    for (const range of this.#free) {
+      if (range.start > start) runs.push({ start, pages: range.start - start });
+      start = range.start + range.pages;
+    }
+    if (start < CONTAINER_PAGES) runs.push({ start, pages: CONTAINER_PAGES - start });
+    return runs;
+  }
 
   /**
    * Takes `pages` pages whose start is congruent to `near` modulo `alignment` (a power of two), lowest first.

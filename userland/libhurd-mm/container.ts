@@ -13,8 +13,8 @@ import { EIO, ENOMEM } from '../../hostkernel/base/errno.ts';
 import { type Access, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import { invoke, putRequest, replyLabel } from '../../vkernel/cap/rpc.ts';
 import { fpagesCovering, fpageSize, type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../../vkernel/l4/user.ts';
-import { ALL_OR_NONE, FORCE_WRITE, PHYSMEM } from '../../vkernel/physmem/interface.ts';
-import { ContainerSpace } from './container-space.ts';
+import { ALL_OR_NONE, COPY_SHARED, FORCE_WRITE, PHYSMEM } from '../../vkernel/physmem/interface.ts';
+import { ContainerSpace, type PageRun } from './container-space.ts';
 
 /** Most pages moved through the window at once. */
 export const WINDOW_PAGES = 16;
@@ -28,6 +28,12 @@ export interface ContainerOptions {
   readonly scratch: number; // address of WINDOW_PAGES pages: the window
 }
 
+/** A task that gets a copy of a container: its id at the task server, and its handle of the memory control. */
+export interface Heir {
+  readonly task: number;
+  readonly control: number;
+}
+
 export interface ContainerCounters {
   mapRequests: number;
   pagesMapped: number;
@@ -38,11 +44,12 @@ export interface ContainerCounters {
 export class TaskContainer {
   readonly counters: ContainerCounters = { mapRequests: 0, pagesMapped: 0, pagesAllocated: 0, pagesReturned: 0 };
   readonly #options: ContainerOptions;
-  readonly #space = new ContainerSpace();
+  readonly #space: ContainerSpace;
   #handle = 0;
 
-  constructor(options: ContainerOptions) {
+  constructor(options: ContainerOptions, space = new ContainerSpace()) {
     this.#options = options;
+    this.#space = space;
   }
 
   /** Pages allocated now. */
@@ -55,6 +62,34 @@ export class TaskContainer {
     const label = yield* invoke(l4, this.#options.physmem, PHYSMEM.create, this.#options.control);
     if (label === 0) this.#handle = l4.message.word(1);
     return label;
+  }
+
+  /**
+   * A logical copy of the whole container for another task, each page under the number it has here. Nothing is copied
+   * until one side writes, and what is charged is the pages. Pages of `shared` runs are the same for both sides.
+   * @param shared runs in order, of pages in use
+   * @returns the copy, which only `heir` can use; or -ENOMEM, and nothing is left of it
+   */
+  *fork(l4: L4, heir: Heir, shared: readonly PageRun[]): Generator<L4Wait, TaskContainer | number> {
+    const { physmem, control } = this.#options;
+    if ((yield* invoke(l4, physmem, PHYSMEM.create, control)) !== 0) return -ENOMEM;
+    const handle = l4.message.word(1);
+    let label = 0;
+    for (const { start, pages, isShared } of forkRuns(this.#space.usedRuns(), shared)) {
+      const flags = ALL_OR_NONE | (isShared ? COPY_SHARED : 0);
+      const at = start * PAGE_SIZE;
+      label = yield* invoke(l4, physmem, PHYSMEM.copy, this.#handle, at, handle, at, pages * PAGE_SIZE, flags);
+      if (label !== 0) break;
+    }
+    if (label === 0) label = yield* invoke(l4, physmem, PHYSMEM.copyCapability, handle, heir.task);
+    if (label !== 0) {
+      yield* invoke(l4, physmem, PHYSMEM.destroy, handle);
+      return -ENOMEM;
+    }
+    const copy = new TaskContainer({ ...this.#options, control: heir.control }, this.#space.clone());
+    copy.#handle = l4.message.word(1);
+    yield* invoke(l4, physmem, PHYSMEM.releaseCapability, handle);
+    return copy;
   }
 
   /**
@@ -182,6 +217,22 @@ export class TaskContainer {
       if (done === PAGE_SIZE) return 0;
     }
     return EIO;
+  }
+}
+
+/** The runs of `used`, cut where sharing begins and ends. @param shared runs in order, inside those of `used` */
+function* forkRuns(used: readonly PageRun[], shared: readonly PageRun[]): Iterable<PageRun & { readonly isShared: boolean }> {
+  let next = 0;
+  for (const run of used) {
+    const end = run.start + run.pages;
+    let at = run.start;
+    for (; next < shared.length && (shared[next] as PageRun).start < end; next += 1) {
+      const { start, pages } = shared[next] as PageRun;
+      if (start > at) yield { start: at, pages: start - at, isShared: false };
+      yield { start, pages, isShared: true };
+      at = start + pages;
+    }
+    if (end > at) yield { start: at, pages: end - at, isShared: false };
   }
 }
 

@@ -27,11 +27,12 @@
  *   V6  a clean page is never mapped writable, nor is the page below a private store
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
-import { EACCES, EFAULT, EIO } from '../../hostkernel/base/errno.ts';
+import { EACCES, EFAULT, EIO, ENOMEM } from '../../hostkernel/base/errno.ts';
 import { type Access, EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import { type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../../vkernel/l4/user.ts';
 import { FORCE_WRITE } from '../../vkernel/physmem/interface.ts';
-import { type ContainerCounters, type ContainerOptions, TaskContainer, unmapOwn, WINDOW_PAGES } from './container.ts';
+import type { PageRun } from './container-space.ts';
+import { type ContainerCounters, type ContainerOptions, type Heir, TaskContainer, unmapOwn, WINDOW_PAGES } from './container.ts';
 import type { FileBacking } from './interface.ts';
 import { OffsetRange } from './offset-range.ts';
 import type { PageCache } from './page-cache.ts';
@@ -70,6 +71,14 @@ class Window {
   rights: Access = 0;
 }
 
+/** What a manager that is a copy begins with. */
+interface ForkedMemory {
+  readonly container: TaskContainer;
+  readonly offsets: OffsetRange;
+  readonly anonymous: AnonymousStore;
+  readonly sharedAnonymous: AnonymousStore;
+}
+
 type OwnCounters = { -readonly [K in Exclude<keyof MemoryCounters, keyof ContainerCounters>]: number };
 
 /** Pages given up at once when memory runs out, where there are so many. */
@@ -80,14 +89,18 @@ const ALL_PAGES = Number.MAX_SAFE_INTEGER;
 
 export class MemoryManager {
   readonly regions: Regions;
-  readonly anonymous: AnonymousStore = anonymousStore(false);
-  readonly sharedAnonymous: AnonymousStore = anonymousStore(true);
+  readonly anonymous: AnonymousStore;
+  readonly sharedAnonymous: AnonymousStore;
+  /** Bytes; the heap of a program lies between the two. */
+  breakStart = 0; // page aligned
+  breakEnd = 0;
   /** Counts what changes the address space or what is resident: a fault that comes back without any of it is in vain. */
   generation = 0;
   readonly #options: MemoryOptions;
   readonly #container: TaskContainer;
-  readonly #offsets = new OffsetRange(); // of both anonymous stores
+  readonly #offsets: OffsetRange; // of both anonymous stores
   readonly #files = new Map<object, FileStore>(); // by FileStore.key
+  #isForked = false; // pages may be shared copy-on-write with other tasks: a write maps the page it is about, and no other
   readonly #buffer = new Uint8Array(WINDOW_PAGES * PAGE_SIZE);
   readonly #window = new Window(); // of the fault in progress
   #fresh: PageCache | null = null; // where the fresh pages of that window will go; null: they are resident
@@ -105,9 +118,12 @@ export class MemoryManager {
   };
   #busy = false;
 
-  constructor(options: MemoryOptions) {
+  constructor(options: MemoryOptions, copy: ForkedMemory | null = null) {
     this.#options = options;
-    this.#container = new TaskContainer(options);
+    this.#container = copy?.container ?? new TaskContainer(options);
+    this.#offsets = copy?.offsets ?? new OffsetRange();
+    this.anonymous = copy?.anonymous ?? anonymousStore(false);
+    this.sharedAnonymous = copy?.sharedAnonymous ?? anonymousStore(true);
     this.regions = new Regions(options.userEnd);
   }
 
@@ -163,7 +179,7 @@ export class MemoryManager {
     } else {
       this.#promote(cache, page, access);
     }
-    this.#chooseWindow(region, cache, page, vaPage);
+    this.#chooseWindow(region, cache, page, vaPage, access);
     this.#container.askMap(l4, window.at, window.vaPage, window.pages, rightsOf(window.rights) | force);
     this.#fresh = null;
     this.#busy = true;
@@ -240,7 +256,7 @@ export class MemoryManager {
     } else {
       this.#promote(cache, page, access);
     }
-    this.#chooseWindow(region, cache, page, vaPage);
+    this.#chooseWindow(region, cache, page, vaPage, access);
     const { at, pages, needed, rights, vaPage: firstVa } = this.#window;
     return yield* this.#container.map(l4, at, firstVa, pages, rights, needed, (access & WRITE) !== 0 ? FORCE_WRITE : 0);
   }
@@ -348,11 +364,11 @@ export class MemoryManager {
   }
 
   /** The window of the page and those around it that are resident, in a row, and good for the same rights. Hot. */
-  #chooseWindow(region: Region, cache: PageCache, page: number, vaPage: number): void {
+  #chooseWindow(region: Region, cache: PageCache, page: number, vaPage: number, access: Access): void {
     const own = region.store?.kind === 'private' && cache !== region.store.cache ? region.store.cache : null;
     const dirty = cache.isDirty(page);
     const at = cache.find(page);
-    const { faultAround } = this.#options;
+    const faultAround = this.#isForked && (access & WRITE) !== 0 ? 1 : this.#options.faultAround;
     const base = Math.floor(vaPage / faultAround) * faultAround;
     const firstVa = Math.max(base, region.start / PAGE_SIZE);
     const endVa = Math.min(base + faultAround, (region.start + region.size) / PAGE_SIZE);
@@ -549,6 +565,93 @@ export class MemoryManager {
     this.#leave();
   }
 
+  // --- Fork ------------------------------------------------------------------------------------------------------
+
+  /**
+   * A manager for another task, with the same regions over a logical copy of the container: each map by its kind.
+   *
+   *   anonymous, private     copied: each side keeps what it has, and the first write to a side copies a page
+   *   shared anonymous       the same pages for both; those that are absent come into being first
+   *   file                   written back first, then copied: both caches hold the file's bytes. A shared mapping that
+   *                          is resident stays the same memory until one side has the file read again
+   *
+   * Page tables are not touched but for the right to write, which the pages lose here: the other task begins without any
+   * mapping. The cost is that of the runs of container pages, and of what the caches take.
+   * @returns the manager, or -ENOMEM: nothing is left of it
+   * Waits: for the call in progress, and for physmem.
+   */
+  *fork(l4: L4, heir: Heir): Generator<L4Wait, MemoryManager | number> {
+    yield* this.#enter(l4);
+    yield* this.#writeFiles(l4);
+    const error = yield* this.#completeShared(l4);
+    let container = error < 0 ? error : yield* this.#container.fork(l4, heir, this.#sharedRuns());
+    if (container === -ENOMEM && (yield* this.#evict(l4, ALL_PAGES, null, 0)) > 0) {
+      container = yield* this.#container.fork(l4, heir, this.#sharedRuns());
+    }
+    this.#leave();
+    return typeof container === 'number' ? container : this.#copyOver(container, heir);
+  }
+
+  /** Allocates what is absent of shared anonymous memory, and keeps all of it. @returns 0 or -ENOMEM */
+  *#completeShared(l4: L4): Generator<L4Wait, number> {
+    const { cache } = this.sharedAnonymous;
+    for (const { start, size, store, storeOffset } of this.regions.all()) {
+      if (store !== this.sharedAnonymous) continue;
+      const first = storeOffset / PAGE_SIZE;
+      for (let i = 0; i < size / PAGE_SIZE; i += 1) {
+        if (cache.find(first + i) < 0) {
+          const at = yield* this.#allocate(l4, 1, start / PAGE_SIZE + i);
+          if (at < 0) return at;
+          cache.insert(first + i, at, true);
+        } else cache.setDirty(first + i, true); // a page made again would not be the one the others see
+      }
+    }
+    return 0;
+  }
+
+  /** Container pages that both sides go on to see. */
+  #sharedRuns(): PageRun[] {
+    const caches = new Set([this.sharedAnonymous.cache]);
+    for (const { store } of this.regions.all()) if (store?.kind === 'file') caches.add(store.cache);
+    const runs: { start: number; pages: number }[] = [];
+    for (const cache of caches) cache.forEachRun(0, ALL_PAGES, (_page, start, pages) => void runs.push({ start, pages }));
+    return runs.sort((a, b) => a.start - b.start);
+  }
+
+  #copyOver(container: TaskContainer, heir: Heir): MemoryManager {
+    const stores = new Map<Store, Store>([
+      [this.anonymous, { ...this.anonymous, cache: this.anonymous.cache.clone() }],
+      [this.sharedAnonymous, { ...this.sharedAnonymous, cache: this.sharedAnonymous.cache.clone() }],
+    ]);
+    const copy = new MemoryManager(
+      { ...this.#options, control: heir.control },
+      {
+        container,
+        offsets: this.#offsets.clone(),
+        anonymous: stores.get(this.anonymous) as AnonymousStore,
+        sharedAnonymous: stores.get(this.sharedAnonymous) as AnonymousStore,
+      },
+    );
+    for (const [key, store] of this.#files) {
+      const file = { ...store, cache: store.cache.clone() };
+      stores.set(store, file);
+      copy.#files.set(key, file);
+      file.file.hold?.();
+    }
+    for (const map of this.regions.all()) copy.regions.enter({ ...map, store: map.store === null ? null : storeCopy(stores, map.store) });
+    copy.breakStart = this.breakStart;
+    copy.breakEnd = this.breakEnd;
+    copy.#isForked = true;
+    this.#isForked = true;
+    return copy;
+  }
+
+  /** The task ends with all its memory: nothing is given back page by page, and files are let go. */
+  abandon(): void {
+    for (const { file } of this.#files.values()) file.release?.();
+    this.#files.clear();
+  }
+
   // --- Files -----------------------------------------------------------------------------------------------------
 
   /** The one store of a file; its pages stay cached after the last mapping is gone. Waits: for physmem. */
@@ -708,6 +811,19 @@ export class MemoryManager {
     }
     kassert(shown === cache.resident, 'memory-manager V5: a page that no region shows');
   }
+}
+
+/** What stands for `store` in a copied manager. Private stores are met here first. */
+function storeCopy(stores: Map<Store, Store>, store: Store): Store {
+  let copy = stores.get(store);
+  if (copy === undefined) {
+    kassert(store.kind === 'private', 'memory-manager: a store that nobody knows');
+    const below = stores.get(store.below);
+    kassert(below?.kind === 'file', 'memory-manager: a file that nobody knows');
+    copy = { kind: 'private', cache: store.cache.clone(), below };
+    stores.set(store, copy);
+  }
+  return copy;
 }
 
 /** The page of a region's store that virtual page `vaPage` shows. */

@@ -53,8 +53,6 @@ class Calls implements TaskMemory {
   readonly #memory: MemoryManager;
   readonly #l4: L4;
   readonly #mapBase: number;
-  #breakStart = 0; // bytes, page aligned; the heap lies between the two
-  #breakEnd = 0;
 
   constructor(memory: MemoryManager, l4: L4, mapBase: number) {
     this.#memory = memory;
@@ -245,26 +243,26 @@ class Calls implements TaskMemory {
 
   *brk(addr: number): Generator<L4Wait, number> {
     const { regions } = this.#memory;
-    if (this.#breakStart === 0 || addr < this.#breakStart || addr > regions.userEnd) return this.#breakEnd;
+    if (this.#memory.breakStart === 0 || addr < this.#memory.breakStart || addr > regions.userEnd) return this.#memory.breakEnd;
     const end = pageAlign(addr);
-    const current = pageAlign(this.#breakEnd);
+    const current = pageAlign(this.#memory.breakEnd);
     if (end > current) {
-      if (!regions.isFree(current, end - current) || !regions.hasRoomFor(1)) return this.#breakEnd;
+      if (!regions.isFree(current, end - current) || !regions.hasRoomFor(1)) return this.#memory.breakEnd;
       const start = current;
       const size = end - current;
       const region = yield* this.#regionFor({ file: null, prot: PROT_READ | PROT_WRITE, offset: 0 }, { start, size, shared: false });
-      if (region === null) return this.#breakEnd;
+      if (region === null) return this.#memory.breakEnd;
       yield* this.#memory.bind(this.#l4, region);
     } else if (end < current) {
       yield* this.#memory.release(this.#l4, end, current - end);
     }
-    this.#breakEnd = addr;
+    this.#memory.breakEnd = addr;
     return addr;
   }
 
   setBreak(addr: number): void {
-    this.#breakStart = pageAlign(addr);
-    this.#breakEnd = this.#breakStart;
+    this.#memory.breakStart = pageAlign(addr);
+    this.#memory.breakEnd = this.#memory.breakStart;
   }
 
   *mappings(): Iterable<Mapping> {
@@ -280,6 +278,10 @@ class Calls implements TaskMemory {
   *reset(): Generator<L4Wait, void> {
     yield* this.#memory.releaseAll(this.#l4);
     this.setBreak(0);
+  }
+
+  abandon(): void {
+    this.#memory.abandon();
   }
 
   get filesAreDirty(): boolean {

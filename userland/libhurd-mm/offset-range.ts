@@ -15,6 +15,13 @@ export class OffsetRange {
   #next = 0; // bytes: free from here
   #end = OFFSET_END; // to here
 
+  clone(): OffsetRange {
+    const copy = new OffsetRange();
+    copy.#next = this.#next;
+    copy.#end = this.#end;
+    return copy;
+  }
+
   /**
    * Takes `size` bytes of offsets.
    * @param used tells what is in use; called only when the present range is used up

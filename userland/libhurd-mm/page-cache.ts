@@ -24,6 +24,15 @@ export class PageCache {
   resident = 0; // pages
   dirty = 0; // of those
 
+  /** The same pages, in a container that is a copy. */
+  clone(): PageCache {
+    const copy = new PageCache();
+    for (const [key, { words, resident }] of this.#leaves) copy.#leaves.set(key, { words: words.slice(), resident });
+    copy.resident = this.resident;
+    copy.dirty = this.dirty;
+    return copy;
+  }
+
   #word(page: number): number {
     const leaf = this.#leaves.get(Math.floor(page / LEAF_PAGES));
     return leaf === undefined ? 0 : (leaf.words[page & LEAF_MASK] as number);

@@ -99,11 +99,14 @@ export const TCGETS = 0x5401;
 export const TCSETS = 0x5402;
 export const TCSETSW = 0x5403;
 export const TCSETSF = 0x5404;
+export const TIOCSCTTY = 0x540e;
 export const TIOCGPGRP = 0x540f;
 export const TIOCSPGRP = 0x5410;
 export const TIOCGWINSZ = 0x5413;
 export const TIOCSWINSZ = 0x5414;
 export const FIONREAD = 0x541b;
+export const TIOCNOTTY = 0x5422;
+export const TIOCGSID = 0x5429;
 export const FIONBIO = 0x5421;
 export const FIONCLEX = 0x5450;
 export const FIOCLEX = 0x5451;
@@ -155,6 +158,7 @@ export const NSIG = 64;
 export const SIG_DFL = 0;
 export const SIG_IGN = 1;
 export const SA_NOCLDSTOP = 1;
+export const SA_NOCLDWAIT = 2;
 export const SA_SIGINFO = 4;
 export const SA_ONSTACK = 0x08000000;
 export const SA_RESTART = 0x10000000;
@@ -164,6 +168,10 @@ export const SS_ONSTACK = 1;
 export const SS_DISABLE = 2;
 export const SS_AUTODISARM = 0x80000000;
 export const MINSIGSTKSZ = 2048; // bytes
+
+// what a call answers inside the server when a signal has interrupted it. Source: linux/errno.h
+export const ERESTARTSYS = 512; // again, unless a handler without SA_RESTART runs
+export const ERESTARTNOHAND = 514; // again, unless a handler runs
 
 // si_code
 export const SI_USER = 0;
@@ -177,7 +185,46 @@ export const BUS_ADRERR = 2;
 export const ILL_ILLOPC = 1;
 export const TRAP_BRKPT = 1;
 
+// si_code of SIGCHLD
+export const CLD_EXITED = 1;
+export const CLD_KILLED = 2;
+export const CLD_STOPPED = 5;
+export const CLD_CONTINUED = 6;
+
+// wait4(2), waitid(2)
+export const WNOHANG = 1;
+export const WUNTRACED = 2; // WSTOPPED
+export const WEXITED = 4;
+export const WCONTINUED = 8;
+export const WNOWAIT = 0x0100_0000;
+export const WNOTHREAD = 0x2000_0000;
+export const WALL = 0x4000_0000;
+export const WCLONE = 0x8000_0000;
+export const P_ALL = 0;
+export const P_PID = 1;
+export const P_PGID = 2;
+
+// clone(2)
+export const CSIGNAL = 0xff;
+export const CLONE_VM = 0x100;
+export const CLONE_FS = 0x200;
+export const CLONE_FILES = 0x400;
+export const CLONE_SIGHAND = 0x800;
+export const CLONE_VFORK = 0x4000;
+export const CLONE_PARENT = 0x8000;
+export const CLONE_THREAD = 0x1_0000;
+export const CLONE_SYSVSEM = 0x4_0000;
+export const CLONE_SETTLS = 0x8_0000;
+export const CLONE_PARENT_SETTID = 0x10_0000;
+export const CLONE_CHILD_CLEARTID = 0x20_0000;
+export const CLONE_DETACHED = 0x40_0000;
+export const CLONE_UNTRACED = 0x80_0000;
+export const CLONE_CHILD_SETTID = 0x100_0000;
+export const CLONE_IO = 0x8000_0000;
+export const CLONE_CLEAR_SIGHAND = 0x1_0000_0000; // clone3 only
+
 export const RLIMIT_STACK = 3;
+export const RLIMIT_NPROC = 6;
 export const RLIMIT_NOFILE = 7;
 export const RLIM_NLIMITS = 16;
 

@@ -12,10 +12,10 @@ import { E2BIG, EACCES, EISDIR, ELOOP, ENOENT, ENOEXEC, ENOTDIR, errnoText } fro
 import { type ElfImage, type ElfSegment, parseElf } from '../../hostkernel/base/elf.ts';
 import { EXEC, PAGE_SIZE, pageAlign, READ, WRITE } from '../../hostkernel/base/units.ts';
 import type { FileBacking } from '../../userland/libhurd-mm/interface.ts';
-import type { L4Wait } from '../l4/user.ts';
+import { LABEL_START, type L4Wait } from '../l4/user.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_STACK } from './abi.ts';
 import type { ExecRefusal } from './interface.ts';
-import type { Process } from './process.ts';
+import type { Place, Process } from './process.ts';
 import { TRAMPOLINE } from './signal-frame.ts';
 import type { FileInode } from './vfs/inode.ts';
 import { textOf } from './vfs/provider.ts';
@@ -144,6 +144,17 @@ export function* loadProgram(
   p.stackStart = sp;
   p.setProgram({ inode: program.inode, path: program.path, argv: program.argv, env });
   return { entry: image.entry + bias, sp };
+}
+
+/** Lets the hart thread begin, in the name of its pager. @returns 0 or an IPC error */
+export function* startHart(p: Process, place: Place, ip: number, sp: number): Generator<L4Wait, number, void> {
+  const { l4 } = p;
+  l4.setExceptionHandler(p.hart, l4.id);
+  l4.message.begin(LABEL_START);
+  l4.message.append(ip);
+  l4.message.append(sp);
+  l4.propagateAs = place.pager;
+  return yield* l4.send(p.hart);
 }
 
 /** Where position-independent programs go: two thirds up, as on Linux. */

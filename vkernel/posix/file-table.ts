@@ -13,6 +13,7 @@ export const DESCRIPTORS_MAX = 4096; // hard limit of a process
 
 export class FileTable {
   limit = 1024; // RLIMIT_NOFILE, soft
+  users = 1; // processes that share the table
   readonly #files: (OpenFile | null)[] = [];
   readonly #closeOnExec = new Set<number>();
 
@@ -72,6 +73,22 @@ export class FileTable {
   /** Closes what execve(2) must not leave open. */
   exec(): void {
     for (const fd of this.#closeOnExec) this.close(fd);
+  }
+
+  /** fork(2): the same descriptors for the same descriptions. */
+  clone(): FileTable {
+    const copy = new FileTable();
+    copy.limit = this.limit;
+    this.#files.forEach((file, fd) => {
+      if (file !== null) copy.#put(fd, file, this.#closeOnExec.has(fd));
+    });
+    return copy;
+  }
+
+  /** A process that uses the table ends; with the last one all descriptors are closed. */
+  leave(): void {
+    this.users--;
+    if (this.users === 0) this.closeAll();
   }
 
   closeAll(): void {

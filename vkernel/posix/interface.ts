@@ -8,7 +8,8 @@
  */
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import type { TaskMemory } from '../../userland/libhurd-mm/interface.ts';
-import type { L4, L4Wait, ThreadId } from '../l4/user.ts';
+import type { L4, L4Program, L4Wait, ThreadId } from '../l4/user.ts';
+import type { Place, Process } from './process.ts';
 import type { Streams } from './vfs/devices.ts';
 import type { FileSystem } from './vfs/filesystem.ts';
 import type { FileProvider } from './vfs/provider.ts';
@@ -34,12 +35,33 @@ export interface ExecRefusal {
   readonly status: 126 | 127;
 }
 
+/** How a system-call thread begins. @returns whether the hart waits for an answer, with its registers as they are to be */
+export type Beginning = (p: Process, place: Place) => Generator<L4Wait, boolean, void>;
+
+/** The program of a system-call thread that answers for `p` to begin with. */
+export type PlaceProgram = (p: Process, place: Place, begin: Beginning) => (l4: L4) => L4Program;
+
+/** What a new task's system-call thread runs. */
+export type PlaceBody = (place: Place) => (l4: L4) => L4Program;
+
+/** Who makes and destroys the tasks of further processes, as their system-call threads see it. */
+export interface ProcessServer {
+  /** A task whose memory is a logical copy of the caller's. @returns 0, -ENOMEM or -EAGAIN */
+  fork(l4: L4, body: PlaceBody): Generator<L4Wait, number>;
+  /** A task without memory. @returns 0, -ENOMEM or -EAGAIN */
+  spawn(l4: L4, body: PlaceBody): Generator<L4Wait, number>;
+  /** The caller's task goes with everything it has, then the process is buried. */
+  end(l4: L4, process: Process): Generator<L4Wait, void>;
+}
+
 export interface ProcessOptions {
   /** The thread that runs the program, and the pager both threads have. */
   readonly hart: ThreadId;
   readonly pager: ThreadId;
   /** The task's memory manager, for use by the thread that runs the system calls. */
   readonly memory: (l4: L4) => TaskMemory;
+  /** Absent: there will be no other process. */
+  readonly server?: ProcessServer;
   readonly tracer: Tracer;
   /** Path of the program inside the file system. Text in all of these is Unicode; the program sees UTF-8. */
   readonly program: string;

@@ -1,30 +1,32 @@
 /**
- * The state of one Linux process, and what its system calls share: paths, descriptors, time, signals.
+ * The state of one Linux process, and what its system calls share: paths, descriptors, time, signals, waiting.
  *
- * The thread loop is in `server.ts`, loading in `exec.ts`, the calls in `syscalls/`.
+ * The thread loop is in `server.ts`, loading in `exec.ts`, the calls in `syscalls/`, what processes share in `system.ts`.
  */
 import { EBADF, ENOENT, ENOTDIR } from '../../hostkernel/base/errno.ts';
+import { kassert } from '../../hostkernel/base/assert.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import type { Mapping, TaskMemory } from '../../userland/libhurd-mm/interface.ts';
-import type { L4, L4Wait, ThreadId } from '../l4/user.ts';
-import { kassert } from '../../hostkernel/base/assert.ts';
-import { AT_FDCWD, O_RDWR, PATH_MAX, SI_KERNEL, SIGALRM, SIGKILL, SIGPROF, SIGVTALRM } from './abi.ts';
+import { ANY, type L4, type L4Wait, NEVER, NIL, type ThreadId, timeout, type WordBits } from '../l4/user.ts';
+import { AT_FDCWD, O_RDWR, PATH_MAX, SI_KERNEL, SIGALRM, SIGCHLD, SIGKILL, SIGPROF, SIGVTALRM } from './abi.ts';
 import { CallArguments } from './arguments.ts';
 import { FileTable } from './file-table.ts';
 import { GuestMemory } from './guest-memory.ts';
-import type { ProcessExit, ProcessOptions } from './interface.ts';
+import type { ProcessExit } from './interface.ts';
+
 import type { Limit } from './syscalls/limits.ts';
 import { bit, SignalState, signalName } from './signals.ts';
-import { makeStreams, mountDevices, RandomSource } from './vfs/devices.ts';
-import { FileSystem } from './vfs/filesystem.ts';
+import type { System } from './system.ts';
+import type { RandomSource } from './vfs/devices.ts';
+import type { FileSystem } from './vfs/filesystem.ts';
 import type { DirectoryInode, FileInode, Inode } from './vfs/inode.ts';
 import { OpenFile } from './vfs/open-file.ts';
-import { mountProc, type ProcSource } from './vfs/procfs.ts';
+import type { ProcSource } from './vfs/procfs.ts';
 import { byteString, type Timestamp } from './vfs/provider.ts';
+import { WaitQueue, type Waiter } from './wait-queue.ts';
 
 export const RELEASE = '6.1.0-vkernel';
 export const HOSTNAME = 'vkernel';
-const DEFAULT_EPOCH = 1767225600; // 2026-01-01 00:00:00 UTC
 
 /** Result of a call that has set the registers itself, or after which the thread does not go on. */
 export const NO_RESULT = -1_000_000;
@@ -43,88 +45,213 @@ export interface IntervalTimer {
   interval: number;
 }
 
-export class Process implements ProcSource {
-  readonly l4: L4;
+/** Where a process runs: the system-call thread with its hart, and the memory of their task. */
+export interface Place {
   readonly hart: ThreadId;
-  readonly memory: GuestMemory;
-  readonly task: TaskMemory;
-  readonly args: CallArguments;
-  readonly fs: FileSystem;
-  readonly files = new FileTable();
-  readonly signals = new SignalState();
-  readonly random: RandomSource;
-  readonly tracer: Tracer;
+  readonly pager: ThreadId;
+  /** The task's memory manager, for use by the thread that runs the system calls. */
+  readonly memory: (l4: L4) => TaskMemory;
+}
+
+/** Who the system-call thread of a place answers for, and what its loop and the function in front have to know of each other. */
+export interface Turn {
+  process: Process;
+  isOpen: boolean; // the loop waits for the next message
+  isCalled: boolean; // the call has been made, with `result`; what else there is to do is the loop's
+  result: number;
+}
+
+/** The registers of a thread that lends its place, until it has it back. */
+interface Lent {
+  readonly by: Process;
+  readonly registers: Int32Array;
+  readonly floats: Int32Array | null;
+}
+
+/** How a wait ended. */
+export const WOKEN = 0;
+export const TIMED_OUT = 1;
+export const INTERRUPTED = 2;
+
+const NO_QUEUES: readonly WaitQueue[] = [];
+
+export class Process implements ProcSource, Waiter {
+  readonly system: System;
   readonly pid: number;
   readonly wide: boolean;
   readonly isa: string;
   readonly release = RELEASE;
   readonly hostname = HOSTNAME;
-  readonly unknownCalls = new Map<string, number>(); // name or number -> how often
+  readonly tracer: Tracer;
+  readonly random: RandomSource;
+
+  // Of the place. A process that is being made has none yet; one made by vfork has that of its parent until execve.
+  #l4: L4 | null = null;
+  hart: ThreadId = NIL;
+  memory!: GuestMemory;
+  task!: TaskMemory;
+  args!: CallArguments;
+  turn: Turn | null = null;
+  lent: Lent | null = null; // whose place it is
+  isLending = false;
+
+  files: FileTable;
+  readonly signals: SignalState;
   /** ITIMER_REAL, VIRTUAL, PROF. All run on virtual time. */
   readonly timers: readonly IntervalTimer[] = [0, 1, 2].map(() => ({ deadline: Number.POSITIVE_INFINITY, interval: 0 }));
   nextDeadline = Number.POSITIVE_INFINITY; // the earliest of them
+  /** Of the timed wait that a signal has interrupted, for when the call is made again; -1: none. */
+  keptDeadline = -1;
+
+  parent: Process | null;
+  readonly children = new Set<Process>(); // in order of their making, zombies among them
+  readonly childChanged = new WaitQueue();
+  exitSignal = SIGCHLD; // sent to the parent at the end; 0: none
+  processGroup: number;
+  session: number;
+  hasExeced = false;
+  stopSignal = 0; // by which it has been stopped; 0: it runs
+  /** A change that wait4 has not told yet. */
+  report: 'stopped' | 'continued' | null = null;
+  reportSignal = 0;
+  isZombie = false;
+  isWoken = false; // marked in the system, and not yet sent for
+  isAsleep = false; // waits without a deadline
+  cpuTime = 0; // microseconds charged
+  childTime = 0; // of the children it has waited for, and theirs
 
   cwd: DirectoryInode;
   umask = 0o022;
   comm = '';
-  processGroup: number;
-  session: number;
   trampoline = 0; // address of the signal trampoline in the guest
   stackLimit = 8 * 2 ** 20; // bytes, RLIMIT_STACK
-  readonly limits = new Map<number, Limit>(); // by RLIMIT_*, those that have been set
+  readonly limits: Map<number, Limit>; // by RLIMIT_*, those that have been set
   stackStart = 0; // sp of the program's first instruction
   clearChildTid = 0;
   ended: ProcessExit | null = null;
 
   #lastFault = { pc: -1, address: -1, count: 0 };
   #program: { inode: FileInode; path: string; argv: readonly string[]; env: readonly string[] } | null = null;
-  readonly #options: ProcessOptions;
 
-  constructor(l4: L4, options: ProcessOptions) {
-    this.#options = options;
-    this.l4 = l4;
-    this.hart = options.hart;
-    this.task = options.memory(l4);
-    this.tracer = options.tracer;
+  /** The first process of a system, or a child that is what its parent is now. It is not in the table yet. */
+  constructor(system: System, from: Process | null, wordBits: WordBits) {
+    this.system = system;
+    this.tracer = system.tracer;
+    this.random = system.random;
+    this.wide = wordBits === 64;
+    this.isa = this.wide ? 'rv64imafdc' : 'rv32imafdc';
+    this.pid = system.takePid();
+    this.parent = from;
+    this.files = from?.files.clone() ?? new FileTable();
+    this.signals = from?.signals.clone() ?? new SignalState();
+    this.processGroup = from?.processGroup ?? this.pid;
+    this.session = from?.session ?? this.pid;
+    this.limits = new Map(from?.limits ?? []);
+    if (from !== null) {
+      this.cwd = from.cwd;
+      this.umask = from.umask;
+      this.comm = from.comm;
+      this.trampoline = from.trampoline;
+      this.stackLimit = from.stackLimit;
+      this.stackStart = from.stackStart;
+      if (from.#program !== null) this.#takeProgram(from.#program);
+      return;
+    }
+    const { fs, streams, terminals, options } = system;
+    const start = fs.lookup(fs.root, byteString(options.workingDirectory ?? '/'), true);
+    this.cwd = typeof start !== 'number' && start.kind === 'directory' ? start : fs.root;
+    streams.forEach((node, fd) => {
+      const path = terminals[fd as 0 | 1 | 2] ? '/dev/tty' : `pipe:[${node.ino}]`;
+      this.files.install(new OpenFile(fs.tree, node, path, O_RDWR), 0, false);
+    });
+    if (terminals.includes(true)) {
+      system.terminal.session = this.pid;
+      system.terminal.foreground = this.pid;
+    }
+  }
+
+  // --- the place ----------------------------------------------------------------------------------------------
+
+  /** Takes a place of its own. */
+  settle(l4: L4, place: Place, turn: Turn): void {
+    this.#l4 = l4;
+    this.hart = place.hart;
+    this.task = place.memory(l4);
     this.memory = new GuestMemory(l4);
     this.args = new CallArguments(l4.wordBits);
-    this.wide = l4.wordBits === 64;
-    this.isa = this.wide ? 'rv64imafdc' : 'rv32imafdc';
-    this.pid = options.pid ?? 2;
-    this.processGroup = this.pid;
-    this.session = this.pid;
-    this.random = new RandomSource(options.seed ?? 0);
-    this.fs = new FileSystem({ provider: options.provider, now: () => this.now() });
-    const console = options.streams(l4);
-    const streams = makeStreams(this.fs, console);
-    const terminal = streams.find((_, fd) => console.terminals[fd]) ?? null;
-    mountDevices(this.fs, this.random, terminal);
-    mountProc(this.fs, this);
-    for (const { path, mode, bytes } of options.files ?? []) this.fs.addFile(byteString(path), mode, bytes);
-    const start = this.fs.lookup(this.fs.root, byteString(options.workingDirectory ?? '/'), true);
-    this.cwd = typeof start !== 'number' && start.kind === 'directory' ? start : this.fs.root;
-    streams.forEach((node, fd) => {
-      const path = console.terminals[fd as 0 | 1 | 2] ? '/dev/tty' : `pipe:[${node.ino}]`;
-      this.files.install(new OpenFile(this.fs.tree, node, path, O_RDWR), 0, false);
-    });
+    this.turn = turn;
+    this.lent = null;
+  }
+
+  /** Takes the place of `lender`, who waits until it has it back. */
+  borrow(lender: Process): void {
+    const floats = lender.floatRegisters();
+    this.lent = { by: lender, registers: lender.registers().slice(), floats: floats === null ? null : floats.slice() };
+    this.#l4 = lender.l4;
+    this.hart = lender.hart;
+    this.task = lender.task;
+    this.memory = lender.memory;
+    this.args = lender.args;
+    this.turn = lender.turn;
+    lender.isLending = true;
+    this.system.awake--;
+    if (lender.turn !== null) lender.turn.process = this;
+  }
+
+  /** Gives the place back: its owner goes on where it was. @returns the owner */
+  giveBack(): Process {
+    const { lent, turn } = this;
+    kassert(lent !== null && turn !== null, 'posix: a place of its own');
+    const { by, registers, floats } = lent;
+    by.registers().set(registers);
+    if (floats !== null) by.floatRegisters()?.set(floats);
+    by.isLending = false;
+    this.system.awake++;
+    turn.process = by;
+    this.lent = null;
+    this.turn = null;
+    this.#l4 = null;
+    return by;
+  }
+
+  /** The thread that runs the system calls. */
+  get l4(): L4 {
+    const l4 = this.#l4;
+    kassert(l4 !== null, 'posix: a process without a thread');
+    return l4;
+  }
+
+  get threadOrNull(): L4 | null {
+    return this.#l4;
+  }
+
+  /** The file system, as this process sees it: /proc/self is its own until another one looks. */
+  get fs(): FileSystem {
+    this.system.current = this;
+    return this.system.fs;
   }
 
   // --- time ---------------------------------------------------------------------------------------------------
 
   /** Virtual time since the start, microseconds. */
   micros(): number {
-    return this.l4.clock();
+    return this.system.micros();
   }
 
   /** The date. */
   now(): Timestamp {
-    const micros = this.micros();
-    const seconds = Math.floor(micros / 1e6);
-    return { seconds: (this.#options.epoch ?? DEFAULT_EPOCH) + seconds, nanoseconds: Math.floor(micros - seconds * 1e6) * 1000 };
+    return this.system.now();
   }
 
   get epoch(): number {
-    return this.#options.epoch ?? DEFAULT_EPOCH;
+    return this.system.epoch;
+  }
+
+  /** Charges the time since anybody was charged: an approximation, since another process may have had the processor in between. */
+  charge(): void {
+    const now = this.micros();
+    this.cpuTime += now - this.system.chargedUntil;
+    this.system.chargedUntil = now;
   }
 
   rearm(): void {
@@ -147,29 +274,70 @@ export class Process implements ProcSource {
 
   /**
    * Sleeps until `deadline` (microseconds of virtual time; 2^53 and beyond is never) or until a signal comes that is to
-   * be delivered or is in `wanted`. Timers whose signal does neither are not waited for. If nothing can end the wait, the
-   * process ends instead.
+   * be delivered or is in `wanted`.
    * @returns whether the deadline was reached
    */
-  *sleepUntil(deadline: number, what: string, wanted = NO_SIGNALS): Generator<L4Wait, boolean, void> {
-    const { signals } = this;
+  *sleepUntil(deadline: number, wanted = NO_SIGNALS): Generator<L4Wait, boolean, void> {
     for (;;) {
-      this.expireTimers();
-      if (signals.deliverable || signals.isPending(wanted)) return false;
-      const now = this.micros();
-      if (now >= deadline) return true;
-      let next = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
-      this.timers.forEach((timer, index) => {
-        const signal = TIMER_SIGNALS[index];
-        const wakes = signals.isBlocked(signal) ? bit(wanted.lo, wanted.hi, signal) : !signals.isIgnored(signal);
-        if (wakes) next = Math.min(next, timer.deadline);
-      });
-      if (next === Number.POSITIVE_INFINITY) {
-        this.end({ kind: 'signal', signal: SIGKILL, text: `SIGKILL: ${what} waits for an event that cannot come`, fault: null });
-        return false;
-      }
-      yield* this.l4.sleep(Math.max(1, next - now));
+      const end = yield* this.wait(NO_QUEUES, deadline, wanted);
+      if (end !== WOKEN) return end === TIMED_OUT;
     }
+  }
+
+  /**
+   * Waits until a queue is woken, until `deadline` (microseconds of virtual time; 2^53 and beyond is never), or until a
+   * signal comes that is to be delivered or is in `wanted`. Timers whose signal does neither are not waited for. The
+   * caller has just looked, and looks again after WOKEN, which may come for nothing.
+   * If nothing can ever happen again, the first process ends.
+   * @returns WOKEN, TIMED_OUT, or INTERRUPTED: a signal, or the end of the process
+   */
+  *wait(queues: readonly WaitQueue[], deadline: number, wanted = NO_SIGNALS): Generator<L4Wait, number, void> {
+    const { signals } = this;
+    this.expireTimers();
+    if (this.ended !== null || signals.deliverable || signals.isPending(wanted)) return INTERRUPTED;
+    if (this.micros() >= deadline) return TIMED_OUT;
+    let next = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
+    this.timers.forEach((timer, index) => {
+      const signal = TIMER_SIGNALS[index];
+      const wakes = signals.isBlocked(signal) ? bit(wanted.lo, wanted.hi, signal) : !signals.isIgnored(signal);
+      if (wakes) next = Math.min(next, timer.deadline);
+    });
+    for (const queue of queues) queue.add(this);
+    yield* this.rest(next);
+    for (const queue of queues) queue.remove(this);
+    return WOKEN;
+  }
+
+  /** Lets the thread wait for a message of whoever wakes it, or for `deadline`. It may come back for nothing. */
+  *rest(deadline: number): Generator<L4Wait, void, void> {
+    const { system, l4 } = this;
+    this.charge();
+    if (system.flush(l4)) return;
+    if (deadline === Number.POSITIVE_INFINITY) {
+      this.setAsleep(true);
+      if (system.awake === 0) {
+        const { first } = system;
+        for (const p of [first, first.turn?.process ?? first]) {
+          p.kill(SIGKILL, 'every process waits for an event that cannot come');
+          system.wake(p);
+        }
+        if (system.flush(l4)) return;
+      }
+    }
+    yield* l4.receive(ANY, deadline === Number.POSITIVE_INFINITY ? NEVER : timeout(Math.max(1, deadline - this.micros())));
+    this.setAsleep(false);
+    system.chargedUntil = this.micros(); // what has passed is nobody's
+  }
+
+  /** Whether it waits without a deadline, so that only others can wake it. */
+  setAsleep(is: boolean): void {
+    if (this.isAsleep === is) return;
+    this.isAsleep = is;
+    this.system.awake += is ? -1 : 1;
+  }
+
+  wake(): void {
+    this.system.wake(this);
   }
 
   // --- the end ------------------------------------------------------------------------------------------------
@@ -187,10 +355,12 @@ export class Process implements ProcSource {
     return count >= limit;
   }
 
-  /** Ends the process by a signal; with a fault, its diagnosis goes along. */
-  kill(signal: number, fault: { address: number; pc: number; cause: number; text: string } | null): void {
-    const text = fault === null ? signalName(signal) : `${signalName(signal)}: ${fault.text}`;
-    this.end({ kind: 'signal', signal, text, fault: fault === null ? null : { address: fault.address, pc: fault.pc, cause: fault.cause } });
+  /** Ends the process by a signal; a diagnosis goes along, where there is one. */
+  kill(signal: number, cause: { address: number; pc: number; cause: number; text: string } | string | null): void {
+    const why = cause === null || typeof cause === 'string' ? cause : cause.text;
+    const text = why === null ? signalName(signal) : `${signalName(signal)}: ${why}`;
+    const fault = cause === null || typeof cause === 'string' ? null : { address: cause.address, pc: cause.pc, cause: cause.cause };
+    this.end({ kind: 'signal', signal, text, fault });
   }
 
   // --- registers of the stopped thread ------------------------------------------------------------------------
@@ -231,13 +401,27 @@ export class Process implements ProcSource {
 
   /** The program has been replaced. */
   setProgram(program: { inode: FileInode; path: string; argv: readonly string[]; env: readonly string[] }): void {
-    program.inode.opens++;
-    if (this.#program !== null) {
-      this.#program.inode.opens--;
-      this.fs.tree.reap(this.#program.inode);
-    }
-    this.#program = program;
+    const old = this.#program;
+    this.#takeProgram(program);
+    if (old !== null) this.#dropProgram(old.inode);
     this.comm = program.path.slice(program.path.lastIndexOf('/') + 1).slice(0, 15);
+  }
+
+  #takeProgram(program: { inode: FileInode; path: string; argv: readonly string[]; env: readonly string[] }): void {
+    program.inode.opens++;
+    this.#program = program;
+  }
+
+  #dropProgram(inode: FileInode): void {
+    inode.opens--;
+    this.system.fs.tree.reap(inode);
+  }
+
+  /** The process lets go of everything but its pid: its files, and the file of its program. */
+  leave(): void {
+    this.files.leave();
+    if (this.#program !== null) this.#dropProgram(this.#program.inode);
+    this.#program = null;
   }
 
   executable(): string {
@@ -265,20 +449,31 @@ export class Process implements ProcSource {
     return this.files.get(fd);
   }
   mappings(): Iterable<Mapping> {
-    return this.task.mappings();
+    return this.#l4 === null ? [] : this.task.mappings();
+  }
+  parentPid(): number {
+    return this.parent?.pid ?? 1;
+  }
+  state(): string {
+    if (this.isZombie) return 'Z';
+    return this.stopSignal !== 0 ? 'T' : this.system.current === this ? 'R' : 'S';
+  }
+  seconds(): number {
+    return this.cpuTime / 1e6;
   }
   uptime(): number {
     return this.micros() / 1e6;
   }
   memoryBytes(): { readonly total: number; readonly free: number } {
-    return this.#options.memoryBytes?.() ?? { total: 256 * 2 ** 20, free: 128 * 2 ** 20 };
+    return this.system.options.memoryBytes?.() ?? { total: 256 * 2 ** 20, free: 128 * 2 ** 20 };
   }
 
   /** Counts a call nobody answers, and reports it the first time. */
   unknown(name: string): void {
-    const kept = this.unknownCalls.has(name) || this.unknownCalls.size < UNKNOWN_KEPT ? name : 'others';
-    const count = this.unknownCalls.get(kept) ?? 0;
-    this.unknownCalls.set(kept, count + 1);
-    if (count === 0 && kept === name) this.#options.report(`system call ${name} is not known here: ENOSYS`);
+    const { unknownCalls, options } = this.system;
+    const kept = unknownCalls.has(name) || unknownCalls.size < UNKNOWN_KEPT ? name : 'others';
+    const count = unknownCalls.get(kept) ?? 0;
+    unknownCalls.set(kept, count + 1);
+    if (count === 0 && kept === name) options.report(`system call ${name} is not known here: ENOSYS`);
   }
 }

@@ -1,15 +1,18 @@
 /**
- * The root task: makes one guest process, waits for its end, counts the frames, and shuts the system down.
+ * The root task: makes the guest's first process, makes and destroys the tasks of its children, waits for its end,
+ * counts the frames, and shuts the system down.
  *
  *   root ---task_create---> guest task:  pager thread     libhurd-mm, asks physmem for every page
- *                                        system-call thread    the Linux personality (server.ts)
+ *        <--fork, spawn, end--           system-call thread    the Linux personality (server.ts)
  *                                        hart thread      the program
  *
- * The guest gets a memory control of its own, split from the master control: what it takes is charged to it, and
- * destroying the control takes everything back.
+ * The guest gets a memory control of its own, split from the master control: what its processes take is charged to it,
+ * and destroying the control takes everything back.
+ * A request is a message whose words do not matter: what is asked for lies in an object that both sides know. The
+ * caller of fork fills the new container itself, because it has the right to its own; root makes the threads.
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
-import { errnoName } from '../../hostkernel/base/errno.ts';
+import { EAGAIN, ENOMEM, errnoName } from '../../hostkernel/base/errno.ts';
 import { PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { type MemoryCounters, MemoryManager, pager, taskMemory, WINDOW_PAGES } from '../../userland/libhurd-mm/index.ts';
 import { callText, invoke, type Method } from '../cap/rpc.ts';
@@ -30,7 +33,8 @@ import {
 import { PHYSMEM } from '../physmem/interface.ts';
 import { TASK } from '../task/interface.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
-import type { ProcessExit, ProcessOptions } from './interface.ts';
+import type { PlaceBody, ProcessExit, ProcessOptions, ProcessServer } from './interface.ts';
+import type { Place, Process } from './process.ts';
 import { posixBody } from './server.ts';
 import type { FileSystem } from './vfs/filesystem.ts';
 
@@ -57,7 +61,7 @@ export interface RootReport {
 }
 
 /** A guest process, but for what this task provides. */
-export interface GuestProcess extends Omit<ProcessOptions, 'hart' | 'pager' | 'memory' | 'onExit' | 'streams'> {
+export interface GuestProcess extends Omit<ProcessOptions, 'hart' | 'pager' | 'memory' | 'onExit' | 'streams' | 'server'> {
   /** Microseconds of virtual time after which the process is killed, wherever it is; absent: never. */
   readonly timeLimit?: number;
 }
@@ -90,6 +94,10 @@ const RESERVE_PAGES = 64;
 const GUEST_PRIORITY = 50;
 const READY = 0x70; // labels of our own threads towards the root thread
 const ENDED = 0x71;
+const MAKE = 0x73; // a task for a child
+const START = 0x74; // its threads begin
+const DISCARD = 0x75; // it was for nothing
+const BURY = 0x76; // the caller's task goes
 
 const OUT_OF_TIME: ProcessExit = { kind: 'signal', signal: 24, text: 'SIGXCPU: its time is up', fault: null };
 
@@ -98,19 +106,41 @@ export function rootTask(options: RootOptions): L4Body {
   return (l4) => new Root(l4, options).main();
 }
 
-/** A step of the boot that failed, as one line. */
+/** A step of the boot that failed, as one line; EAGAIN where it was a task for a child. */
 class BootFailure {
   readonly text: string;
-  constructor(text: string) {
+  readonly errno: number;
+  constructor(text: string, errno: number) {
     this.text = text;
+    this.errno = errno;
   }
 }
 
-interface Guest {
+/** A task of the guest. */
+interface GuestTask {
   readonly task: number; // handle at the task server
   readonly id: number;
+  readonly control: number; // its handle of the guest's memory control
+  readonly pager: ThreadId;
+  readonly systemCalls: ThreadId;
+  readonly hart: ThreadId;
+  /** null: it has none yet. */
+  memory: MemoryManager | null;
+}
+
+/** What a system-call thread asks root for: the message says which, by the thread it comes from. */
+interface Request {
+  made: GuestTask | null;
+  memory: MemoryManager | null; // null: an empty one
+  readonly body: PlaceBody;
+}
+
+/** The guest: its control, and the tasks of its processes. */
+interface Guest {
   readonly control: number; // our handle at physmem
-  readonly memory: MemoryManager;
+  readonly tasks: Map<ThreadId, GuestTask>; // by system-call thread
+  readonly requests: Map<ThreadId, Request>;
+  readonly burials: Map<ThreadId, Process>;
 }
 
 class Root {
@@ -118,6 +148,7 @@ class Root {
   readonly #options: RootOptions;
   #data: StartupData | null = null;
   #exit: ProcessExit | null = null;
+  #pages = 0; // guaranteed to the guest
   #files: FileSystem | null = null;
 
   constructor(l4: L4, options: RootOptions) {
@@ -156,35 +187,127 @@ class Root {
     this.#exit = null;
     this.#files = null;
     const before = yield* this.#account();
-    const guest = yield* this.#makeGuest(data, process);
+    const guest = yield* this.#makeGuest(data);
     if (guest instanceof BootFailure) return guest;
-    yield* this.#awaitEnd(process.timeLimit ?? Number.POSITIVE_INFINITY);
+    const first = yield* this.#makeFirst(data, guest, process);
+    if (first instanceof BootFailure) return first;
+    yield* this.#serve(data, guest, process.timeLimit ?? Number.POSITIVE_INFINITY);
     this.#options.ended?.();
     const held = yield* this.#account();
-    const ended = yield* this.#call(data.taskServer, TASK.taskDestroy, guest.task); // first: out of time, it still runs
-    if (ended !== null) return ended;
+    for (const task of [...guest.tasks.values()].reverse()) {
+      const failure = yield* this.#destroyTask(data, guest, task); // out of time, it still runs
+      if (failure !== null) return failure;
+    }
     const destroyed = yield* this.#call(data.physmem, PHYSMEM.controlDestroy, guest.control);
     if (destroyed !== null) return destroyed;
-    const died = yield* this.#call(data.physmem, PHYSMEM.taskDied, data.masterControl, guest.id);
-    if (died !== null) return died;
     const after = yield* this.#account();
-    this.#options.log('root', `task ${guest.id} has ended: held ${held.bound - before.bound} frames, returned ${held.bound - after.bound}`);
+    this.#options.log('root', `task ${first.id} has ended: held ${held.bound - before.bound} frames, returned ${held.bound - after.bound}`);
     const exit = this.#exit ?? OUT_OF_TIME;
-    return { exit, memory: guest.memory.counters, files: this.#files, before, held, after };
+    const memory = first.memory as MemoryManager;
+    return { exit, memory: memory.counters, files: this.#files, before, held, after };
   }
 
-  /** Waits for the end of the guest, or for the end of its time (microseconds). */
-  *#awaitEnd(timeLimit: number): Generator<L4Wait, void> {
+  /** Does what the processes ask for, until the first has ended, or its time (microseconds). */
+  *#serve(data: StartupData, guest: Guest, timeLimit: number): Generator<L4Wait, void> {
     const l4 = this.#l4;
     const end = l4.clock() + timeLimit;
     for (;;) {
-      yield* l4.receive(ANY, timeLimit === Number.POSITIVE_INFINITY ? NEVER : timeout(end - l4.clock()));
-      if (l4.error === 0 && l4.message.label === ENDED) {
+      yield* l4.receive(ANY, timeLimit === Number.POSITIVE_INFINITY ? NEVER : timeout(Math.max(1, end - l4.clock())));
+      const { from, message } = l4;
+      if (l4.error === 0 && message.label === ENDED) {
         kassert(this.#exit !== null, 'root: a process ended without a status');
         return;
       }
       if (l4.clock() >= end) return;
+      if (l4.error !== 0) continue;
+      const { label } = message;
+      if (label === BURY) yield* this.#bury(data, guest, from);
+      else if (label === MAKE || label === START || label === DISCARD) {
+        const errno = yield* this.#answer(data, guest, from, label);
+        message.begin(errno);
+        l4.reply(from);
+      }
     }
+  }
+
+  /** @returns 0, ENOMEM or EAGAIN */
+  *#answer(data: StartupData, guest: Guest, from: ThreadId, label: number): Generator<L4Wait, number> {
+    const request = guest.requests.get(from);
+    kassert(request !== undefined, 'root: nothing is asked for');
+    if (label === MAKE) {
+      const made = yield* this.#makeTask(data, guest);
+      if (made instanceof BootFailure) return made.errno;
+      request.made = made;
+      return 0;
+    }
+    const { made } = request;
+    kassert(made !== null, 'root: no task to start');
+    if (label === START && (yield* this.#startTask(made, request.memory, request.body))) return 0;
+    yield* this.#destroyTask(data, guest, made);
+    return ENOMEM;
+  }
+
+  /** The task of a process goes, and then its parent hears of it. */
+  *#bury(data: StartupData, guest: Guest, from: ThreadId): Generator<L4Wait, void> {
+    const process = guest.burials.get(from);
+    const task = guest.tasks.get(from);
+    kassert(process !== undefined && task !== undefined, 'root: a burial without a body');
+    guest.burials.delete(from);
+    yield* this.#destroyTask(data, guest, task);
+    process.system.bury(process);
+    process.system.flush(this.#l4);
+  }
+
+  /** Takes a task apart: its threads, then everything it held. */
+  *#destroyTask(data: StartupData, guest: Guest, { task, id, systemCalls }: GuestTask): Generator<L4Wait, BootFailure | null> {
+    guest.tasks.delete(systemCalls);
+    guest.requests.delete(systemCalls);
+    guest.burials.delete(systemCalls);
+    const ended = yield* this.#call(data.taskServer, TASK.taskDestroy, task);
+    return ended ?? (yield* this.#call(data.physmem, PHYSMEM.taskDied, data.masterControl, id));
+  }
+
+  /** The system-call threads' side of it. They run in their own threads, not in root's. */
+  #processServer(guest: Guest): ProcessServer {
+    const root = this.#l4.id;
+    function* ask(l4: L4, label: number): Generator<L4Wait, number> {
+      l4.message.begin(label);
+      const error = yield* l4.call(root);
+      return error === 0 ? -l4.message.label : -EAGAIN;
+    }
+    function* make(
+      l4: L4,
+      body: PlaceBody,
+      fill: ((made: GuestTask) => Generator<L4Wait, MemoryManager | number>) | null,
+    ): Generator<L4Wait, number> {
+      const request: Request = { made: null, memory: null, body };
+      guest.requests.set(l4.id, request);
+      let error = yield* ask(l4, MAKE);
+      if (error === 0 && fill !== null && request.made !== null) {
+        const memory = yield* fill(request.made);
+        if (typeof memory === 'number') {
+          yield* ask(l4, DISCARD);
+          error = memory;
+        } else request.memory = memory;
+      }
+      if (error === 0) error = yield* ask(l4, START);
+      guest.requests.delete(l4.id);
+      return error;
+    }
+    return {
+      fork: (l4, body) =>
+        make(l4, body, ({ id, control }) => {
+          const memory = guest.tasks.get(l4.id)?.memory ?? null;
+          kassert(memory !== null, 'root: a caller without memory');
+          return memory.fork(l4, { task: id, control });
+        }),
+      spawn: (l4, body) => make(l4, body, null),
+      *end(l4, process) {
+        guest.burials.set(l4.id, process);
+        l4.message.begin(BURY);
+        yield* l4.send(root);
+      },
+    };
   }
 
   *#call(server: ThreadId, method: Method, ...args: number[]): Generator<L4Wait, BootFailure | null> {
@@ -194,7 +317,7 @@ class Root {
       method,
       ...args,
     );
-    return label === 0 ? null : new BootFailure(callText(method, label));
+    return label === 0 ? null : new BootFailure(callText(method, label), label === ENOMEM ? ENOMEM : EAGAIN);
   }
 
   *#account(): Generator<L4Wait, FrameAccount> {
@@ -213,79 +336,141 @@ class Root {
     return { received, fixed, free, bound, charged, containers };
   }
 
-  /** The guest task with its three threads; the program starts as soon as its threads run. */
-  *#makeGuest(data: StartupData, options: GuestProcess): Generator<L4Wait, Guest | BootFailure> {
+  /** The control that all processes of the guest share. */
+  *#makeGuest(data: StartupData): Generator<L4Wait, Guest | BootFailure> {
+    const { message } = this.#l4;
+    let failure = yield* this.#call(data.physmem, PHYSMEM.controlInfo, data.masterControl);
+    if (failure !== null) return failure;
+    this.#pages = Math.max(0, message.word(1) - message.word(2) - RESERVE_PAGES);
+    failure = yield* this.#call(data.physmem, PHYSMEM.controlSplit, data.masterControl, this.#pages);
+    if (failure !== null) return failure;
+    return { control: message.word(1), tasks: new Map(), requests: new Map(), burials: new Map() };
+  }
+
+  /** A task with its three threads, which wait to be started. Where it fails nothing is left. */
+  *#makeTask(data: StartupData, guest: Guest): Generator<L4Wait, GuestTask | BootFailure> {
     const l4 = this.#l4;
     const { message } = l4;
     const areas = layout(l4.userEnd);
-    let failure = yield* this.#call(data.taskServer, TASK.taskCreate, data.taskControl, areas.kip, areas.utcb);
-    if (failure !== null) return failure;
-    const task = message.word(1);
-    const id = message.word(2);
-    const pagerThread = message.word(3) as ThreadId;
-    failure = yield* this.#call(data.taskServer, TASK.threadSet, task, pagerThread, l4.id, pagerThread, areas.slot(0));
-    if (failure !== null) return failure;
+    const refused = yield* this.#call(data.taskServer, TASK.taskCreate, data.taskControl, areas.kip, areas.utcb);
+    if (refused !== null) return refused;
+    const [task, id, pager] = [message.word(1), message.word(2), message.word(3) as ThreadId];
     const threads: ThreadId[] = [];
-    const wanted = this.#options.companion === undefined ? 2 : 3;
-    for (let slot = 1; slot <= wanted; slot += 1) {
-      failure = yield* this.#call(data.taskServer, TASK.threadAlloc, task, areas.slot(slot));
-      if (failure !== null) return failure;
-      const thread = message.word(1) as ThreadId;
-      failure = yield* this.#call(data.taskServer, TASK.threadSet, task, thread, l4.id, pagerThread, -1);
-      if (failure !== null) return failure;
-      threads.push(thread);
+    let failure = yield* this.#call(data.taskServer, TASK.threadSet, task, pager, l4.id, pager, areas.slot(0));
+    for (let slot = 1; slot <= 2 && failure === null; slot += 1) {
+      failure = yield* this.#addThread(data, { task, pager, slot: areas.slot(slot) });
+      if (failure === null) threads.push(message.word(1) as ThreadId);
     }
-    const [systemCalls, hart, companion] = threads as [ThreadId, ThreadId, ThreadId?];
-    for (const thread of [pagerThread, ...threads]) l4.setPriority(thread, GUEST_PRIORITY);
+    if (failure === null) failure = yield* this.#call(data.physmem, PHYSMEM.copyCapability, guest.control, id);
+    const made: GuestTask = {
+      task,
+      id,
+      control: message.word(1),
+      pager,
+      systemCalls: threads[0] as ThreadId,
+      hart: threads[1] as ThreadId,
+      memory: null,
+    };
+    if (failure !== null) {
+      yield* this.#destroyTask(data, guest, made);
+      return failure;
+    }
+    for (const thread of [pager, ...threads]) l4.setPriority(thread, GUEST_PRIORITY);
+    guest.tasks.set(made.systemCalls, made);
+    return made;
+  }
 
-    failure = yield* this.#call(data.physmem, PHYSMEM.controlInfo, data.masterControl);
+  /** A further thread of a task, whose pager is that of the task; its id is in word 1 of the message. */
+  *#addThread(
+    data: StartupData,
+    { task, pager, slot }: { readonly task: number; readonly pager: ThreadId; readonly slot: number },
+  ): Generator<L4Wait, BootFailure | null> {
+    const { message, id } = this.#l4;
+    const failure = yield* this.#call(data.taskServer, TASK.threadAlloc, task, slot);
     if (failure !== null) return failure;
-    const pages = message.word(1) - message.word(2) - RESERVE_PAGES;
-    failure = yield* this.#call(data.physmem, PHYSMEM.controlSplit, data.masterControl, Math.max(0, pages), id);
-    if (failure !== null) return failure;
-    const control = message.word(1);
-    const memory = new MemoryManager({
-      physmem: data.physmem,
-      control: message.word(2),
+    const thread = message.word(1) as ThreadId;
+    const refused = yield* this.#call(data.taskServer, TASK.threadSet, task, thread, id, pager, -1);
+    message.setWord(1, thread);
+    return refused;
+  }
+
+  /** Gives the threads of a task their programs. @param memory what it begins with; null: nothing @returns whether it has begun */
+  *#startTask(made: GuestTask, memory: MemoryManager | null, body: PlaceBody): Generator<L4Wait, boolean> {
+    const l4 = this.#l4;
+    const areas = layout(l4.userEnd);
+    made.memory = memory ?? this.#emptyMemory(made.control);
+    const begun = made.memory;
+    if (l4.startBody(made.pager, memory === null ? pagerBody(begun, l4.id) : forkedPagerBody(begun)) !== 1) return false;
+    if (memory === null) {
+      yield* l4.receive(made.pager);
+      if (l4.message.label !== READY || l4.message.word(1) !== 0) return false;
+    }
+    const place: Place = { hart: made.hart, pager: made.pager, memory: (thread) => taskMemory(begun, thread, areas.mapBase) };
+    return l4.startBody(made.systemCalls, body(place)) === 1;
+  }
+
+  #emptyMemory(control: number): MemoryManager {
+    const areas = layout(this.#l4.userEnd);
+    return new MemoryManager({
+      physmem: (this.#data as StartupData).physmem,
+      control,
       userEnd: areas.end,
       faultAround: this.#options.faultAround,
       cluster: this.#options.cluster,
       scratch: areas.scratch,
     });
+  }
+
+  /** The first process; its program starts as soon as its threads run. */
+  *#makeFirst(data: StartupData, guest: Guest, options: GuestProcess): Generator<L4Wait, GuestTask | BootFailure> {
+    const l4 = this.#l4;
+    const made = yield* this.#makeTask(data, guest);
+    if (made instanceof BootFailure) return made;
+    const { id, pager, hart } = made;
     this.#options.log(
       'root',
-      `makes task ${id}: ${pages} frames guaranteed, pager ${threadName(pagerThread, l4.wordBits)}, program in ${threadName(hart, l4.wordBits)}`,
+      `makes task ${id}: ${this.#pages} frames guaranteed, pager ${threadName(pager, l4.wordBits)}, program in ${threadName(hart, l4.wordBits)}`,
     );
-
-    if (l4.startBody(pagerThread, pagerBody(memory, l4.id)) !== 1) return new BootFailure(`pager: the kernel refuses, code ${l4.error}`);
-    yield* l4.receive(pagerThread);
-    if (message.label !== READY || message.word(1) !== 0) return new BootFailure(`pager: no container: ${errnoName(message.word(1))}`);
+    const server = this.#processServer(guest);
     const ended = (exit: ProcessExit, files: FileSystem): void => {
       this.#files = files;
       this.#exit = exit;
     };
     const root = l4.id;
-    const { terminals } = this.#options;
-    const body = posixBody({
-      ...options,
-      hart,
-      pager: pagerThread,
-      memory: (thread) => taskMemory(memory, thread, areas.mapBase),
-      streams: ({ console }) => ({
-        read: (max) => console.read(max),
-        write: (fd, bytes) => console.write(fd, bytes),
-        terminals,
-      }),
-      *onExit(exit, thread, files) {
-        ended(exit, files);
-        thread.message.begin(ENDED);
-        yield* thread.send(root);
-      },
-    });
-    if (l4.startBody(systemCalls, body) !== 1) return new BootFailure(`system calls: the kernel refuses, code ${l4.error}`);
-    if (companion !== undefined && this.#options.companion !== undefined) l4.startBody(companion, this.#options.companion);
-    return { task, id, control, memory };
+    const { terminals, companion } = this.#options;
+    const body: PlaceBody = (place) =>
+      posixBody({
+        ...options,
+        ...place,
+        server,
+        streams: ({ console }) => ({
+          read: (max) => console.read(max),
+          write: (fd, bytes) => console.write(fd, bytes),
+          terminals,
+        }),
+        *onExit(exit, thread, files) {
+          ended(exit, files);
+          thread.message.begin(ENDED);
+          yield* thread.send(root);
+        },
+      });
+    if (!(yield* this.#startTask(made, null, body))) {
+      return new BootFailure(`the first task: no container, or the kernel refuses its threads: ${errnoName(l4.message.word(1))}`, ENOMEM);
+    }
+    if (companion !== undefined) {
+      const failure = yield* this.#addThread(data, { task: made.task, pager, slot: layout(l4.userEnd).slot(3) });
+      if (failure !== null) return failure;
+      const thread = l4.message.word(1) as ThreadId;
+      l4.setPriority(thread, GUEST_PRIORITY);
+      l4.startBody(thread, companion);
+    }
+    return made;
   }
+}
+
+/** Serves the faults of a task that has its memory. */
+function forkedPagerBody(memory: MemoryManager): L4Body {
+  return (l4) => pager(l4, memory);
 }
 
 /** Makes the container, says so, then serves faults. */

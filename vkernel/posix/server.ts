@@ -6,32 +6,33 @@
  *
  *   hart thread --other trap, or a fault its pager refused--> LABEL_EXCEPTION: cause, tval, pc --> a signal
  *
- *   an interval timer runs out while the program computes --> this thread preempts it --> LABEL_PREEMPTION
+ *   an interval timer runs out, or another process sends a signal (LABEL_WAKE), while the program computes
+ *                                                  --> this thread preempts it --> LABEL_PREEMPTION
  *
  * After every message pending signals are delivered: the handler's frame is written and the reply leaves the registers
  * alone. When the process ends there is no reply: the hart thread stays stopped until its creator deletes it.
+ * A thread answers for one process at a time: for a child that vfork has lent the place to, then for its owner again.
  * A call that neither waits nor looks at files (getppid) is answered by a plain function, in front of the loop, while
  * nothing else is to be seen to. That path allocates nothing.
  */
-import { EACCES, EFAULT, EIO, ENOMEM, ENOSYS, errnoText } from '../../hostkernel/base/errno.ts';
+import { kassert } from '../../hostkernel/base/assert.ts';
+import { EACCES, EFAULT, EINTR, EIO, ENOMEM, ENOSYS, errnoText } from '../../hostkernel/base/errno.ts';
 import { EXEC, READ, WRITE } from '../../hostkernel/base/units.ts';
 import {
   ACCEPT_UNTYPED,
-  ANYLOCAL,
+  ANY,
   FrontedProgram,
   EXCEPTION_CAUSE,
   EXCEPTION_PC,
   EXCEPTION_TVAL,
-  IPC_TIMEOUT,
-  ipcErrorCode,
   type L4,
   type L4Operation,
   type L4Program,
   type L4Wait,
   LABEL_EXCEPTION,
-  LABEL_START,
   LABEL_SYSCALL,
   type Message,
+  NEVER,
   SYSCALL_ARGUMENT,
   SYSCALL_NUMBER,
   timeout,
@@ -39,7 +40,10 @@ import {
 import {
   BUS_ADRALN,
   BUS_ADRERR,
+  ERESTARTNOHAND,
+  ERESTARTSYS,
   ILL_ILLOPC,
+  SA_RESTART,
   SEGV_ACCERR,
   SEGV_MAPERR,
   SI_KERNEL,
@@ -50,99 +54,132 @@ import {
   SIGTRAP,
   TRAP_BRKPT,
 } from './abi.ts';
-import { findProgram, loadProgram } from './exec.ts';
-import type { ProcessOptions } from './interface.ts';
-import { NO_RESULT, Process } from './process.ts';
+import { findProgram, loadProgram, startHart } from './exec.ts';
+import type { Beginning, ProcessOptions } from './interface.ts';
+import { NO_RESULT, type Place, Process, type Turn } from './process.ts';
 import { enterHandler } from './signal-frame.ts';
+import { isStopSignal } from './signals.ts';
 import { type CallTable, NUMBERS, TABLE_32, TABLE_64 } from './syscalls/table.ts';
+import { System } from './system.ts';
 import { byteString } from './vfs/provider.ts';
 
 /** Numbers of calls about the process, signals and time: they look at no file, so mappings of files do not matter. */
 const FIRST_PROCESS_CALL = 93;
 const LAST_PROCESS_CALL = 220;
 
-/** The program of a task's system-call thread. */
+/** The program of the first process' system-call thread. */
 export function posixBody(options: ProcessOptions): (l4: L4) => L4Program {
   return (l4) => {
-    const p = new Process(l4, options);
-    const turn: Turn = { isOpen: false, isCalled: false, result: NO_RESULT };
-    return new FrontedProgram(() => answer(p, turn), serve(p, options, turn));
+    const first = new Process(new System(l4, options, placeProgram), null, l4.wordBits);
+    first.system.enter(first);
+    return placeProgram(first, options, start)(l4);
   };
 }
 
-/** What the loop and the function in front of it have to know of each other. */
-interface Turn {
-  isOpen: boolean; // the loop waits for the next message
-  isCalled: boolean; // the call has been made, with `result`; what else there is to do is the loop's
-  result: number;
+/** The program of a system-call thread that answers for `p` to begin with. */
+function placeProgram(p: Process, place: Place, begin: Beginning): (l4: L4) => L4Program {
+  return (l4) => {
+    const turn: Turn = { process: p, isOpen: false, isCalled: false, result: NO_RESULT };
+    p.settle(l4, place, turn);
+    return new FrontedProgram(() => answer(turn, l4), serve(turn, l4, begin(p, place)));
+  };
 }
 
 /**
  * Answers a call that one function can answer. Hot.
  * @returns the wait for the next message; null: the loop must see to this one
  */
-function answer(p: Process, turn: Turn): L4Operation | null {
-  const { l4, args } = p;
+function answer(turn: Turn, l4: L4): L4Operation | null {
+  const p = turn.process;
   const { message } = l4;
   if (!turn.isOpen || l4.error !== 0 || l4.from !== p.hart || message.label !== LABEL_SYSCALL) return null;
   const number = message.lo[SYSCALL_NUMBER];
   if (number < FIRST_PROCESS_CALL || number > LAST_PROCESS_CALL || (message.hi[SYSCALL_NUMBER] !== 0 && p.wide)) return null;
   const call = (p.wide ? TABLE_64 : TABLE_32).calls[number];
   if (call === undefined || p.tracer.syscall !== null || p.nextDeadline !== Number.POSITIVE_INFINITY) return null;
-  args.take(message, SYSCALL_ARGUMENT);
+  p.args.take(message, SYSCALL_ARGUMENT);
   const result = call(p);
   if (p.ended !== null || p.signals.deliverable || p.nextDeadline !== Number.POSITIVE_INFINITY) {
     turn.isCalled = true;
     turn.result = result;
     return null;
   }
+  if (p.system.hasWoken) p.system.flush(l4);
   message.begin(0);
   if (result !== NO_RESULT) message.append(result);
-  return l4.replyWait(p.hart, ANYLOCAL);
+  return l4.replyWait(p.hart, ANY);
 }
 
 /** Loads the program and starts the hart thread, in the name of its pager. A failure ends the process. */
-function* start(p: Process, options: ProcessOptions): Generator<L4Wait, void, void> {
+function* start(p: Process, place: Place): Generator<L4Wait, boolean, void> {
+  const { options } = p.system;
   const refuse = (errno: number, text: string): void =>
     p.end({ kind: 'refused', refusal: { errno, text: `${options.program}: ${text}`, status: 126 } });
   const program = findProgram(p, byteString(options.program), options.argv.map(byteString));
   if ('errno' in program) {
     p.end({ kind: 'refused', refusal: program });
-    return;
+    return true;
   }
   const loaded = yield* loadProgram(p, program, options.env.map(byteString));
   if (typeof loaded === 'number') {
     refuse(-loaded, `cannot be loaded: ${errnoText(-loaded)}`);
-    return;
+    return true;
   }
-  const { l4 } = p;
-  l4.setExceptionHandler(p.hart, l4.id);
-  l4.message.begin(LABEL_START);
-  l4.message.append(loaded.entry);
-  l4.message.append(loaded.sp);
-  l4.propagateAs = options.pager;
-  const error = yield* l4.send(p.hart);
-  if (error !== 0) refuse(EIO, 'the thread cannot be started');
+  if ((yield* startHart(p, place, loaded.entry, loaded.sp)) !== 0) {
+    refuse(EIO, 'the thread cannot be started');
+    return true;
+  }
+  return false;
 }
 
 /**
  * Starts the program and answers the messages of its thread until the process has ended. One generator, not a stack of
  * them: every level between the kernel and this loop costs each system call.
  */
-function* serve(p: Process, options: ProcessOptions, turn: Turn): Generator<L4Wait, void, void> {
-  const { l4, args, signals, hart } = p;
+function* serve(turn: Turn, l4: L4, begin: Generator<L4Wait, boolean, void>): Generator<L4Wait, void, void> {
   const { message } = l4;
+  let p = turn.process;
+  const { args, system } = p;
   const table = p.wide ? TABLE_64 : TABLE_32;
-  yield* start(p, options);
+  let result = NO_RESULT;
+  let isStopped = yield* begin;
   l4.acceptor = ACCEPT_UNTYPED;
-  if (p.ended === null) yield* l4.receive(ANYLOCAL);
-  while (p.ended === null) {
-    if (l4.error !== 0 || l4.from !== hart) {
-      yield* l4.receive(ANYLOCAL); // stray messages get no answer
+  for (;;) {
+    if (p.nextDeadline !== Number.POSITIVE_INFINITY) p.expireTimers();
+    if (isStopped && p.ended === null && p.signals.deliverable) result = yield* deliver(p, result);
+    if (p.ended !== null) {
+      if (p.lent === null) break;
+      result = p.pid;
+      p.leave();
+      const owner = p.giveBack();
+      system.bury(p);
+      p = owner;
       continue;
     }
-    let result = NO_RESULT;
-    turn.isOpen = false;
+    const { hart } = p;
+    if (!isStopped) {
+      yield* awaitHart(p);
+    } else if (p.nextDeadline === Number.POSITIVE_INFINITY) {
+      if (system.hasWoken) system.flush(l4);
+      message.begin(0);
+      if (result !== NO_RESULT) message.append(result);
+      turn.isOpen = true;
+      yield* l4.replyWait(hart, ANY);
+      turn.isOpen = false;
+      p.charge();
+      if (l4.error !== 0 || l4.from !== hart) {
+        isStopped = false;
+        continue; // somebody wakes us: there may be a signal
+      }
+    } else {
+      if (system.hasWoken) system.flush(l4);
+      message.begin(0);
+      if (result !== NO_RESULT) message.append(result);
+      l4.reply(hart);
+      yield* awaitHart(p);
+    }
+    isStopped = true;
+    result = NO_RESULT;
     if (turn.isCalled) {
       turn.isCalled = false;
       result = turn.result;
@@ -157,44 +194,55 @@ function* serve(p: Process, options: ProcessOptions, turn: Turn): Generator<L4Wa
       else {
         const waits = known ? table.waits[number] : undefined;
         result = waits === undefined ? refuse(p, table, number) : yield* waits(p);
+        while (result === -ERESTARTSYS || result === -ERESTARTNOHAND) {
+          result = yield* deliver(p, result);
+          if (p.ended !== null) break;
+          if (waits !== undefined && isRestart(result)) result = yield* waits(p);
+        }
+        p.keptDeadline = -1;
       }
-      if (looksAtFiles && p.task.filesAreStale) yield* p.task.refreshFiles();
       if (p.tracer.syscall !== null) trace(p, table, number, result);
+      p = turn.process; // vfork and the execve after it change it
+      if (looksAtFiles && p.ended === null && p.task.filesAreStale) yield* p.task.refreshFiles();
     } else if (message.label === LABEL_EXCEPTION) {
       yield* raiseFault(p, message.lo[EXCEPTION_CAUSE]);
     }
-    if (p.nextDeadline !== Number.POSITIVE_INFINITY) p.expireTimers();
-    if (p.ended === null && signals.deliverable) {
-      if (result !== NO_RESULT) setResult(p, result);
-      result = NO_RESULT;
-      yield* deliver(p);
-    }
-    if (p.ended !== null) break;
-    message.begin(0);
-    if (result !== NO_RESULT) message.append(result);
-    if (p.nextDeadline === Number.POSITIVE_INFINITY) {
-      turn.isOpen = true;
-      yield* l4.replyWait(hart, ANYLOCAL);
-    } else {
-      l4.reply(hart);
-      yield* awaitThread(p);
-    }
   }
-  p.files.closeAll();
-  if (p.ended !== null) yield* options.onExit(p.ended, l4, p.fs);
+  yield* end(p, l4);
 }
 
+/** The last acts of a process that has a place of its own: nothing of it remains but what its parent may ask. */
+function* end(p: Process, l4: L4): Generator<L4Wait, void, void> {
+  const { system, task, ended } = p;
+  kassert(ended !== null, 'posix: the end of a living process');
+  if (task.filesAreDirty) yield* task.writeFiles();
+  p.charge();
+  p.leave();
+  task.abandon();
+  system.flush(l4);
+  if (p === system.first) yield* system.options.onExit(ended, l4, system.fs);
+  else yield* system.server?.end(l4, p) ?? [];
+}
+
+/** Microseconds after which a thread that was with its pager is looked for again. */
+const PREEMPT_AGAIN = 20;
+
 /**
- * Waits for the next message of the thread while interval timers run. When the first of them has run out and the turn of
- * the thread is over (TIME_SLICE of the kernel: the tick of this clock), it is stopped where it is; if it is not running it will send a message soon, or is with its pager, and is tried again.
+ * Waits for the next message of the thread. It is stopped where it is when a signal is to be delivered, or when the first
+ * of its interval timers has run out and its turn is over (TIME_SLICE of the kernel: the tick of this clock). If it is
+ * not running it will send a message soon, or is with its pager, and is tried again.
  */
-function* awaitThread(p: Process): Generator<L4Wait, void, void> {
-  const { l4 } = p;
+function* awaitHart(p: Process): Generator<L4Wait, void, void> {
+  const { l4, hart } = p;
   for (;;) {
-    const error = yield* l4.receive(ANYLOCAL, timeout(Math.max(1, p.nextDeadline - p.micros())));
-    if (ipcErrorCode(error) !== IPC_TIMEOUT) return;
-    if (p.micros() >= p.nextDeadline) l4.preempt(p.hart);
+    const isWanted = p.signals.deliverable && l4.preempt(hart) === 0;
+    const last = Math.max(1, p.nextDeadline - p.micros());
+    const wait = isWanted ? Math.min(PREEMPT_AGAIN, last) : last;
+    const error = yield* l4.receive(ANY, wait === Number.POSITIVE_INFINITY ? NEVER : timeout(wait));
+    if (error === 0 && l4.from === hart) break;
+    if (p.micros() >= p.nextDeadline) l4.preempt(hart);
   }
+  p.charge();
 }
 
 /** A number nobody answers. */
@@ -218,18 +266,56 @@ function setResult(p: Process, result: number): void {
   registers[21] = Math.floor(result / 2 ** 32);
 }
 
-/** Delivers pending signals until one enters its handler, the process ends, or none is left. */
-function* deliver(p: Process): Generator<L4Wait, void, void> {
+/** Whether a call is to be made again, unless a handler runs first. */
+function isRestart(result: number): boolean {
+  return result === -ERESTARTSYS || result === -ERESTARTNOHAND;
+}
+
+/**
+ * Delivers pending signals until one enters its handler, the process ends, or none is left. Waits while stopped.
+ * @param result of the call just made
+ * @returns what is still to be done with it: NO_RESULT once the registers say it, or there is nobody to tell
+ */
+function* deliver(p: Process, result: number): Generator<L4Wait, number, void> {
   const { signals } = p;
   for (let info = signals.take(); info !== null; info = signals.take()) {
     if (signals.isIgnored(info.signal)) continue;
-    if (signals.isDefault(info.signal)) p.kill(info.signal, null);
-    else if ((yield* enterHandler(p, info)) < 0) p.kill(SIGSEGV, null);
-    return;
+    if (signals.isDefault(info.signal) && isStopSignal(info.signal)) {
+      yield* stop(p, info.signal);
+      continue;
+    }
+    if (signals.isDefault(info.signal)) {
+      p.kill(info.signal, null);
+      return NO_RESULT;
+    }
+    if (isRestart(result)) {
+      const again = result === -ERESTARTSYS && (signals.action(info.signal).flags & SA_RESTART) !== 0;
+      if (again) repeatCall(p);
+      else setResult(p, -EINTR);
+    } else if (result !== NO_RESULT) setResult(p, result);
+    if ((yield* enterHandler(p, info)) < 0) p.kill(SIGSEGV, null);
+    return NO_RESULT;
   }
-  if (signals.saved === null) return;
+  if (signals.saved === null) return result;
   signals.setBlocked(signals.saved.lo, signals.saved.hi);
   signals.saved = null;
+  return signals.deliverable ? yield* deliver(p, result) : result;
+}
+
+/** The thread makes its call again when it goes on: a0 is still the first argument. */
+function repeatCall(p: Process): void {
+  const registers = p.registers();
+  const pc = registers[0] >>> 0;
+  registers[0] = pc - 4;
+  if (pc < 4) registers[1]--;
+}
+
+/** Stays stopped until SIGCONT or SIGKILL comes. */
+function* stop(p: Process, signal: number): Generator<L4Wait, void, void> {
+  const { system } = p;
+  if (!system.mayStop(p, signal)) return;
+  system.stop(p, signal);
+  while (p.stopSignal !== 0 && p.ended === null) yield* p.rest(Number.POSITIVE_INFINITY);
 }
 
 /** RISC-V scause numbers. */

@@ -37,8 +37,15 @@ export interface Action {
 
 const DEFAULT: Action = { handlerLo: SIG_DFL, handlerHi: 0, flags: 0, maskLo: 0, maskHi: 0 };
 
-/** Signals whose default action is nothing. Those that would stop a process are here too: nobody could continue it. */
-const HARMLESS: ReadonlySet<number> = new Set([SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU]);
+/** Signals whose default action is nothing. SIGCONT has done its work when it is sent. */
+const HARMLESS: ReadonlySet<number> = new Set([SIGCHLD, SIGCONT, SIGURG, SIGWINCH]);
+
+/** Signals whose default action is to stop the process. */
+export const STOP_SIGNALS: readonly number[] = [SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU];
+
+export function isStopSignal(signal: number): boolean {
+  return signal >= SIGSTOP && signal <= SIGTTOU;
+}
 
 const PENDING_MAX = 1024;
 
@@ -69,6 +76,12 @@ export class SignalState {
   isIgnored(signal: number): boolean {
     const { handlerLo, handlerHi } = this.#actions[signal];
     return (handlerLo === SIG_IGN && handlerHi === 0) || (this.isDefault(signal) && HARMLESS.has(signal));
+  }
+
+  /** Whether SIG_IGN has been set for it, which means more than to do nothing for SIGCHLD. */
+  isSetToIgnore(signal: number): boolean {
+    const { handlerLo, handlerHi } = this.#actions[signal];
+    return handlerLo === SIG_IGN && handlerHi === 0;
   }
 
   isBlocked(signal: number): boolean {
@@ -132,13 +145,30 @@ export class SignalState {
     for (let i = this.#pending.length - 1; i >= 0; i--) if (this.#pending[i].signal === signal) this.#pending.splice(i, 1);
   }
 
-  /** execve(2): handlers go back to the default, what is ignored stays so; the alternate stack is gone. */
-  exec(): void {
+  /** fork(2): the same actions and mask, and nothing pending. */
+  clone(): SignalState {
+    const copy = new SignalState();
+    this.#actions.forEach((action, signal) => {
+      copy.#actions[signal] = action;
+    });
+    copy.blockedLo = this.blockedLo;
+    copy.blockedHi = this.blockedHi;
+    copy.stack = { ...this.stack };
+    return copy;
+  }
+
+  /** CLONE_CLEAR_SIGHAND: handlers go back to the default; what is ignored stays so. */
+  clearHandlers(): void {
     for (let signal = 1; signal <= NSIG; signal++) {
       const { handlerLo, handlerHi } = this.#actions[signal];
       const ignored = handlerLo === SIG_IGN && handlerHi === 0;
       this.#actions[signal] = ignored ? { ...DEFAULT, handlerLo: SIG_IGN } : DEFAULT;
     }
+  }
+
+  /** execve(2): handlers go back to the default, what is ignored stays so; the alternate stack is gone. */
+  exec(): void {
+    this.clearHandlers();
     this.stack = { sp: 0, size: 0, flags: SS_DISABLE };
     this.saved = null;
   }

@@ -5,6 +5,7 @@
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { EACCES, EFAULT, EINVAL, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import {
+  ANY,
   IPC_TIMEOUT,
   type L4,
   L4_WAIT,
@@ -14,9 +15,12 @@ import {
   LABEL_PREEMPTION,
   LABEL_SYSCALL,
   Message,
+  NEVER,
   NIL,
   PHASE_RECEIVE,
   type ThreadId,
+  type Timeout,
+  timeoutMicroseconds,
   type WordBits,
 } from '../../../vkernel/l4/user.ts';
 import type { Mapping, MapRequest, TaskMemory } from '../../../userland/libhurd-mm/interface.ts';
@@ -128,6 +132,7 @@ class FlatTask implements TaskMemory {
   *reset(): Generator<L4Wait, void> {
     this.memory.pages.clear();
   }
+  abandon(): void {}
   readonly filesAreDirty = false;
   readonly filesAreStale = false;
   *writeFiles(): Generator<L4Wait, void> {}
@@ -165,6 +170,7 @@ export class Guest {
   #from: ThreadId = NIL;
   #error = 0; // of the next receive that ends
   #preempted = false;
+  #inCall = false; // the hart waits for an answer
 
   constructor(options: GuestOptions = {}) {
     const wordBits = options.wordBits ?? 64;
@@ -288,6 +294,7 @@ export class Guest {
 
   #resume(): void {
     this.#from = HART;
+    this.#inCall = true;
     this.#body.next();
   }
 
@@ -305,7 +312,12 @@ export class Guest {
       yield L4_WAIT;
       return 0;
     }
-    const received = (): L4Operation => this.#received();
+    /** Inside a call time passes by itself: nobody else is there to send anything. */
+    const received = (source: ThreadId, limit: Timeout = NEVER): L4Operation => {
+      if (!this.#inCall || source !== ANY || limit === NEVER) return this.#received();
+      this.micros += timeoutMicroseconds(limit);
+      return done((IPC_TIMEOUT << 1) | PHASE_RECEIVE);
+    };
     function* done(value: number): L4Operation {
       yield* [];
       return value;
@@ -328,13 +340,19 @@ export class Guest {
         sent();
         return done(0);
       },
-      receive: () => received(),
+      receive: received,
       preempt: () => {
         this.#preempted = true;
         return 1;
       },
-      reply: () => 0,
-      replyWait: wait,
+      reply: () => {
+        this.#inCall = false;
+        return 0;
+      },
+      replyWait: () => {
+        this.#inCall = false;
+        return wait();
+      },
       sleep: (us) => {
         this.micros += us;
         return done(0);

@@ -1,6 +1,6 @@
 /**
  * System calls on descriptors: read and write in all their forms, seek, directories, duplicates, pipes, ioctl.
- * Waiting for readiness is in `poll.ts`.
+ * Waiting for readiness is in `poll.ts`, whose the terminal is in `terminal.ts`.
  *
  * Bulk data moves in pieces of 64 KiB through the process' buffer. A transfer that fails after its first piece reports
  * what it has done; the failure comes with the next call.
@@ -8,6 +8,7 @@
  */
 import {
   EAFNOSUPPORT,
+  EAGAIN,
   EBADF,
   EFAULT,
   EFBIG,
@@ -23,6 +24,7 @@ import {
 import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import type { L4Wait } from '../../l4/user.ts';
 import {
+  ERESTARTSYS,
   F_DUPFD,
   F_DUPFD_CLOEXEC,
   F_GETFD,
@@ -70,17 +72,16 @@ import {
   TCSETS,
   TCSETSF,
   TCSETSW,
-  TIOCGPGRP,
   TIOCGWINSZ,
-  TIOCSPGRP,
   TIOCSWINSZ,
 } from '../abi.ts';
 import { BULK, putInt64 } from '../guest-memory.ts';
 import { direntBytes, putDirent, putTermios, TERMIOS_BYTES } from '../layouts.ts';
-import type { Process } from '../process.ts';
+import { INTERRUPTED, type Process } from '../process.ts';
 import { OpenFile } from '../vfs/open-file.ts';
 import { CAPACITY } from '../vfs/pipe.ts';
 import type { Waiting } from './files.ts';
+import { controlTerminal, mayChangeTerminal, mayReadTerminal } from './terminal.ts';
 
 const IOV_MAX = 1024;
 
@@ -98,17 +99,38 @@ function counted(file: OpenFile, n: number): number {
   return file.node.kind === 'fifo' ? n - (n % PAGE_SIZE) : n;
 }
 
-/** Reads from `file` into the guest, as far as its memory goes. @returns bytes, or -errno */
+/** Whether a call that cannot go on is to wait for the other end of its pipe. */
+function waits(file: OpenFile, result: number): boolean {
+  return result === -EAGAIN && file.pipe !== null && (file.flags & O_NONBLOCK) === 0;
+}
+
+/** Waits for a pipe to change. @returns 0, or -ERESTARTSYS: a signal came */
+function* awaitPipe(p: Process, file: OpenFile): Waiting {
+  const end = yield* p.wait(file.pipe === null ? [] : [file.pipe.changed], Number.POSITIVE_INFINITY);
+  return end === INTERRUPTED ? -ERESTARTSYS : 0;
+}
+
+/** Reads from `file` into the guest, as far as its memory goes. Waits for bytes in a pipe. @returns bytes, or -errno */
 function* readInto(p: Process, file: OpenFile, extent: Extent, position: Position): Waiting {
   if (!file.readable) return -EBADF;
   if (!p.memory.inRange(extent.va, extent.len)) return -EFAULT;
+  if (file.isTerminal) {
+    const refused = mayReadTerminal(p);
+    if (refused < 0) return refused;
+  }
   const total = Math.min(extent.len, MAX_RW_COUNT);
   let done = 0;
   do {
     const piece = p.memory.bulk.subarray(0, Math.min(BULK, total - done));
     const offset = position === null ? file.offset : position + done;
     const n = file.readAt(offset, piece);
-    if (n < 0) return done > 0 ? done : n;
+    if (n < 0 && done > 0) return done;
+    if (waits(file, n)) {
+      const interrupted = yield* awaitPipe(p, file);
+      if (interrupted < 0) return interrupted;
+      continue;
+    }
+    if (n < 0) return n;
     const error = yield* p.memory.write(extent.va + done, piece, 0, n);
     const stored = error === 0 ? n : counted(file, p.memory.tryWrite(extent.va + done, piece, n));
     if (stored < n) file.giveBack(n - stored);
@@ -120,7 +142,7 @@ function* readInto(p: Process, file: OpenFile, extent: Extent, position: Positio
   return done;
 }
 
-/** Writes from the guest to `file`, as far as its memory goes. A broken pipe raises SIGPIPE. @returns bytes, or -errno */
+/** Writes from the guest to `file`, as far as its memory goes. Waits for room in a pipe; a broken one raises SIGPIPE. @returns bytes, or -errno */
 function* writeFrom(p: Process, file: OpenFile, extent: Extent, position: Position): Waiting {
   if (!file.writable) return -EBADF;
   if (!p.memory.inRange(extent.va, extent.len)) return -EFAULT;
@@ -134,10 +156,15 @@ function* writeFrom(p: Process, file: OpenFile, extent: Extent, position: Positi
     const offset = position === null || (file.flags & O_APPEND) !== 0 ? file.writeOffset : position + done;
     const n = file.writeAt(offset, error === 0 ? piece : piece.subarray(0, there));
     if (n === -EPIPE) p.signals.raise({ signal: SIGPIPE, code: SI_USER, address: null, pid: p.pid, value: null });
+    if (waits(file, n)) {
+      const interrupted = yield* awaitPipe(p, file);
+      if (interrupted < 0) return done > 0 ? done : interrupted;
+      continue;
+    }
     if (n < 0) return done > 0 ? done : n;
     if (position === null && file.contents !== null) file.offset = offset + n;
     done += n;
-    if (n < piece.length) break;
+    if (error < 0 || (n < piece.length && file.pipe === null)) break;
   } while (done < total);
   return done;
 }
@@ -408,7 +435,7 @@ export function* sysPipe2(p: Process): Waiting {
 
 const SETTABLE = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME; // by F_SETFL
 
-/** fcntl(fd, command, argument). Locks always succeed: there is nobody else. */
+/** fcntl(fd, command, argument). Locks are not kept: all of them succeed, whoever holds what. */
 export function* sysFcntl(p: Process): Waiting {
   const fd = p.args.int(0);
   const file = p.files.get(fd);
@@ -455,7 +482,7 @@ export function* sysFcntl(p: Process): Waiting {
   }
 }
 
-/** flock(fd, operation) */
+/** flock(fd, operation): as for the locks of fcntl. */
 export function sysFlock(p: Process): number {
   if (p.files.get(p.args.int(0)) === null) return -EBADF;
   const operation = p.args.int(1) & ~4; // LOCK_NB
@@ -495,12 +522,10 @@ export function* sysIoctl(p: Process): Waiting {
       return yield* p.memory.store(argument, TERMIOS_BYTES);
     case TCSETS:
     case TCSETSW:
-    case TCSETSF:
-      return yield* p.memory.load(argument, TERMIOS_BYTES); // the terminal is the host's: its modes stay
-    case TIOCGPGRP:
-      view.setInt32(0, p.processGroup, true);
-      return yield* p.memory.store(argument, 4);
-    case TIOCSPGRP:
+    case TCSETSF: {
+      const refused = mayChangeTerminal(p);
+      return refused < 0 ? refused : yield* p.memory.load(argument, TERMIOS_BYTES); // the terminal is the host's: its modes stay
+    }
     case TIOCSWINSZ:
       return yield* p.memory.load(argument, 4);
     case TIOCGWINSZ:
@@ -509,12 +534,12 @@ export function* sysIoctl(p: Process): Waiting {
       view.setUint32(4, 0, true);
       return yield* p.memory.store(argument, 8);
     default:
-      return -ENOTTY;
+      return yield* controlTerminal(p, request, argument);
   }
 }
 
-/** Copies between two descriptions without passing through the guest. @returns bytes, or -errno */
-function copyBetween(p: Process, from: OpenFile, to: OpenFile, options: { count: number; at: Position; into: Position }): number {
+/** Copies between two descriptions without passing through the guest. Waits for room in a pipe. @returns bytes, or -errno */
+function* copyBetween(p: Process, from: OpenFile, to: OpenFile, options: { count: number; at: Position; into: Position }): Waiting {
   const { count, at, into } = options;
   let done = 0;
   while (done < count) {
@@ -524,11 +549,16 @@ function copyBetween(p: Process, from: OpenFile, to: OpenFile, options: { count:
     const offset = into === null ? to.writeOffset : into + done;
     const written = to.writeAt(offset, piece.subarray(0, n));
     if (written === -EPIPE) p.signals.raise({ signal: SIGPIPE, code: SI_USER, address: null, pid: p.pid, value: null });
+    if (waits(to, written)) {
+      const interrupted = yield* awaitPipe(p, to);
+      if (interrupted < 0) return done > 0 ? done : interrupted;
+      continue;
+    }
     if (written < 0) return done > 0 ? done : written;
     if (at === null && from.contents !== null) from.offset += written;
     if (into === null && to.contents !== null) to.offset = offset + written;
     done += written;
-    if (written < n) break;
+    if (written < n && to.pipe === null) break;
   }
   return done;
 }
@@ -557,7 +587,7 @@ export function* sysSendfile(p: Process): Waiting {
   if (offset !== null && offset < 0) return offset;
   if (offset !== null && !from.seekable) return -ESPIPE;
   if (from.contents === null || (to.flags & O_APPEND) !== 0) return -EINVAL;
-  const n = copyBetween(p, from, to, { count: Math.min(p.args.word(3), MAX_RW_COUNT), at: offset, into: null });
+  const n = yield* copyBetween(p, from, to, { count: Math.min(p.args.word(3), MAX_RW_COUNT), at: offset, into: null });
   if (n < 0 || offset === null) return n;
   const error = yield* storeOffset(p, p.args.word(2), offset + n);
   return error < 0 ? error : n;
@@ -576,7 +606,7 @@ export function* sysCopyFileRange(p: Process): Waiting {
   const count = Math.min(p.args.word(4), MAX_RW_COUNT);
   const [start, target] = [at ?? from.offset, into ?? to.offset];
   if (from.node === to.node && start < target + count && target < start + count) return -EINVAL;
-  const n = copyBetween(p, from, to, { count, at, into });
+  const n = yield* copyBetween(p, from, to, { count, at, into });
   if (n < 0) return n;
   const first = at === null ? 0 : yield* storeOffset(p, p.args.word(1), at + n);
   const second = into === null ? 0 : yield* storeOffset(p, p.args.word(3), into + n);

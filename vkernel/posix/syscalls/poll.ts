@@ -1,16 +1,17 @@
 /**
  * System calls that wait until descriptors are ready.
  *
- * There is one program: what is not ready at the first look can become so only by a signal's handler or not at all. So
- * these calls look once, then wait for the timeout or a signal.
+ * What is not ready now may become so by another process: these calls look, wait in the queues of all pipes they have
+ * looked at, and look again. Files, devices and the console are always ready.
  * Source: poll(2), select(2).
  */
-import { EBADF, EINTR, EINVAL } from '../../../hostkernel/base/errno.ts';
-import { POLLIN, POLLNVAL, POLLOUT, POLLHUP, POLLERR, POLLRDNORM, POLLWRNORM } from '../abi.ts';
+import { EBADF, EINVAL } from '../../../hostkernel/base/errno.ts';
+import { ERESTARTNOHAND, POLLIN, POLLNVAL, POLLOUT, POLLHUP, POLLERR, POLLRDNORM, POLLWRNORM } from '../abi.ts';
 import { POLLFD_BYTES } from '../layouts.ts';
-import type { Process } from '../process.ts';
+import { INTERRUPTED, type Process } from '../process.ts';
 import type { OpenFile } from '../vfs/open-file.ts';
 import { CAPACITY } from '../vfs/pipe.ts';
+import type { WaitQueue } from '../wait-queue.ts';
 import type { Waiting } from './files.ts';
 
 /** What a descriptor is ready for. Files, devices and the console always are: their calls answer at once. */
@@ -52,11 +53,22 @@ function restoreMask(p: Process): void {
   p.signals.saved = null;
 }
 
-/** Looks at once; if nothing is ready, nothing can become so but by a signal or the deadline. @returns ready count or -EINTR */
-function* waitReady(p: Process, look: () => number, deadline: number): Waiting {
-  const ready = look();
-  if (ready > 0 || deadline <= p.micros()) return ready;
-  return (yield* p.sleepUntil(deadline, 'poll')) ? 0 : -EINTR;
+/** Looks until something is ready, or the deadline has come. @returns ready count or -ERESTARTNOHAND */
+function* waitReady(p: Process, fds: () => Iterable<number>, look: () => number, until: number): Waiting {
+  const deadline = p.keptDeadline >= 0 ? p.keptDeadline : until;
+  for (;;) {
+    const ready = look();
+    if (ready > 0 || deadline <= p.micros()) return ready;
+    const queues = new Set<WaitQueue>();
+    for (const fd of fds()) {
+      const pipe = p.files.get(fd)?.pipe ?? null;
+      if (pipe !== null) queues.add(pipe.changed);
+    }
+    if ((yield* p.wait([...queues], deadline)) === INTERRUPTED) {
+      p.keptDeadline = deadline;
+      return -ERESTARTNOHAND;
+    }
+  }
 }
 
 /** ppoll(fds, count, timeout, mask, size) */
@@ -84,7 +96,10 @@ export function* sysPpoll(p: Process): Waiting {
     }
     return ready;
   };
-  const ready = yield* waitReady(p, look, deadline);
+  const descriptors = function* (): Iterable<number> {
+    for (let i = 0; i < count; i++) yield view.getInt32(i * POLLFD_BYTES, true);
+  };
+  const ready = yield* waitReady(p, descriptors, look, deadline);
   restoreMask(p);
   if (ready < 0) return ready;
   const stored = yield* p.memory.write(va, fds, 0, fds.length);
@@ -130,7 +145,10 @@ export function* sysPselect6(p: Process): Waiting {
     }
     return bad ? 1 : ready;
   };
-  const ready = yield* waitReady(p, look, deadline);
+  const descriptors = function* (): Iterable<number> {
+    for (let fd = 0; fd < n; fd++) if (((wanted[0][fd >> 3] | wanted[1][fd >> 3]) >> (fd & 7)) & 1) yield fd;
+  };
+  const ready = yield* waitReady(p, descriptors, look, deadline);
   restoreMask(p);
   if (bad) return -EBADF;
   if (ready < 0) return ready;

@@ -1,15 +1,14 @@
 /**
- * System calls on the process itself: identity, the machine's properties, execve and the end. Limits are in `limits.ts`.
+ * System calls on the process itself: identity, the machine's properties, execve and the end. Limits are in `limits.ts`,
+ * new processes in `fork.ts`, waiting for them in `wait.ts`.
  *
- * There is one process, of user 0, with one thread. fork and clone are ENOSYS.
+ * Every process is of user 0 and has one thread.
  * Source: the manual pages of section 2; riscv_hwprobe as in Documentation/riscv/hwprobe.rst.
  */
 import {
   E2BIG,
   EAGAIN,
-  ECHILD,
   EFAULT,
-  EINTR,
   EINVAL,
   ENAMETOOLONG,
   ENOENT,
@@ -19,12 +18,13 @@ import {
   ETIMEDOUT,
   EBADF,
 } from '../../../hostkernel/base/errno.ts';
+import { kassert } from '../../../hostkernel/base/assert.ts';
 import type { L4Wait } from '../../l4/user.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, SIGKILL } from '../abi.ts';
-import { ARGUMENTS_MAX, argumentsFit, findProgram, loadProgram } from '../exec.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, ERESTARTSYS, SIGKILL } from '../abi.ts';
+import { ARGUMENTS_MAX, argumentsFit, findProgram, loadProgram, type Program, startHart } from '../exec.ts';
 import { BULK, putInt64 } from '../guest-memory.ts';
 import { putSysinfo, putUtsname, UTSNAME_BYTES } from '../layouts.ts';
-import { HOSTNAME, NO_RESULT, type Process, RELEASE } from '../process.ts';
+import { HOSTNAME, NO_RESULT, type Place, type Process, RELEASE } from '../process.ts';
 import type { Waiting } from './files.ts';
 
 // --- identity -------------------------------------------------------------------------------------------------
@@ -34,9 +34,9 @@ export function sysGetpid(p: Process): number {
   return p.pid;
 }
 
-/** getppid: the machine. */
-export function sysGetppid(): number {
-  return 1;
+/** getppid: of the first process, the machine. */
+export function sysGetppid(p: Process): number {
+  return p.parentPid();
 }
 
 /** getuid, geteuid, getgid, getegid, setfsuid, setfsgid: all 0 */
@@ -65,29 +65,6 @@ export function* sysGetgroups(p: Process): Waiting {
   if (size === 0) return 1;
   const error = yield* p.memory.fill(p.args.word(1), 4, 0);
   return error < 0 ? error : 1;
-}
-
-/** getpgid(pid), getsid(pid) */
-export function sysGetpgid(p: Process): number {
-  const pid = p.args.int(0);
-  return pid === 0 || pid === p.pid ? p.processGroup : -ESRCH;
-}
-export function sysGetsid(p: Process): number {
-  const pid = p.args.int(0);
-  return pid === 0 || pid === p.pid ? p.session : -ESRCH;
-}
-
-/** setpgid(pid, group): a session leader stays in its group. */
-export function sysSetpgid(p: Process): number {
-  const [pid, group] = [p.args.int(0), p.args.int(1)];
-  if (group < 0) return -EINVAL;
-  if (pid !== 0 && pid !== p.pid) return -ESRCH;
-  return group === 0 || group === p.processGroup ? 0 : -EPERM;
-}
-
-/** setsid(): it is one already. */
-export function sysSetsid(): number {
-  return -EPERM;
 }
 
 /** capget(header, data): all capabilities. Version 3 is two sets of three words. */
@@ -217,8 +194,8 @@ const FUTEX_WAIT_BITSET = 9;
 const FUTEX_WAKE_BITSET = 10;
 
 /**
- * futex(word, operation, value, timeout, ...). There is one thread: nobody waits, so a wake wakes 0, and a wait ends by
- * its timeout or by a signal, or never.
+ * futex(word, operation, value, timeout, ...). A process has one thread, and words shared between
+ * processes are not watched: nobody waits, so a wake wakes 0, and a wait ends by its timeout or by a signal, or never.
  */
 export function* sysFutex(p: Process): Waiting {
   const va = p.args.word(0);
@@ -251,7 +228,7 @@ export function* sysFutex(p: Process): Waiting {
       const error = yield* p.memory.load(va, 4);
       if (error < 0) return error;
       if (p.memory.view.getInt32(0, true) !== p.args.int(2)) return -EAGAIN;
-      return (yield* p.sleepUntil(deadline, 'futex')) ? -ETIMEDOUT : -EINTR;
+      return (yield* p.sleepUntil(deadline)) ? -ETIMEDOUT : -ERESTARTSYS;
     }
     default:
       return -ENOSYS;
@@ -284,11 +261,6 @@ export function sysSchedPriorityMax(p: Process): number {
 }
 export function sysSchedPriorityMin(p: Process): number {
   return Math.min(1, sysSchedPriorityMax(p));
-}
-
-/** wait4 and waitid: there are no children. */
-export function sysWait(): number {
-  return -ECHILD;
 }
 
 /** getpriority(which, who): as the system call returns it, 20 - nice. */
@@ -370,7 +342,7 @@ function* strings(p: Process, va: number): Generator<L4Wait, readonly string[] |
 
 /**
  * Replaces the program. Everything is checked before the old image goes; if the new one cannot be mapped after that,
- * the process ends with SIGKILL, as on Linux.
+ * the process ends with SIGKILL, as on Linux. A process that runs in a borrowed place gets one of its own.
  */
 function* execute(p: Process, path: string, argvAt: number, envAt: number): Waiting {
   const argv = yield* strings(p, argvAt);
@@ -380,9 +352,9 @@ function* execute(p: Process, path: string, argvAt: number, envAt: number): Wait
   const program = findProgram(p, path, argv.length === 0 ? [''] : argv);
   if ('errno' in program) return -program.errno;
   if (!argumentsFit(p, program, env)) return -E2BIG;
+  if (p.lent !== null) return yield* executeElsewhere(p, program, env);
   yield* p.task.reset();
-  p.files.exec();
-  p.signals.exec();
+  forgetProgram(p);
   const loaded = yield* loadProgram(p, program, env);
   if (typeof loaded === 'number') {
     p.kill(SIGKILL, null);
@@ -396,6 +368,41 @@ function* execute(p: Process, path: string, argvAt: number, envAt: number): Wait
   registers[4] = loaded.sp;
   registers[5] = Math.floor(loaded.sp / 2 ** 32);
   return NO_RESULT;
+}
+
+/** What does not outlive a program. */
+function forgetProgram(p: Process): void {
+  if (p.files.users > 1) {
+    const own = p.files.clone();
+    p.files.leave();
+    p.files = own;
+  }
+  p.files.exec();
+  p.signals.exec();
+  p.clearChildTid = 0;
+  p.hasExeced = true;
+}
+
+/** execve of a child of vfork: in a new task; its parent goes on here. @returns the parent's result, or -errno for the child */
+function* executeElsewhere(p: Process, program: Program, env: readonly string[]): Waiting {
+  const { server } = p.system;
+  if (server === null) return -ENOSYS;
+  const { pid, l4 } = p;
+  const lent = p.lent;
+  const error = yield* server.spawn(l4, (place) => {
+    p.giveBack();
+    return p.system.program(p, place, begin);
+  });
+  kassert(error === 0 || p.lent === lent, 'posix: a place given back for nothing');
+  return error < 0 ? error : pid;
+
+  function* begin(self: Process, place: Place): Generator<L4Wait, boolean, void> {
+    forgetProgram(self);
+    const loaded = yield* loadProgram(self, program, env);
+    const started = typeof loaded === 'number' ? loaded : yield* startHart(self, place, loaded.entry, loaded.sp);
+    if (started !== 0) self.kill(SIGKILL, null);
+    return started !== 0;
+  }
 }
 
 /** execve(path, argv, env) */
@@ -431,8 +438,8 @@ export function sysExit(p: Process): number {
   return NO_RESULT;
 }
 
-/** What needs a second process or thread. */
-export function sysNoProcesses(): number {
+/** rseq: there is none. */
+export function sysNoRseq(): number {
   return -ENOSYS;
 }
 

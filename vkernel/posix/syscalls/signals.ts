@@ -1,10 +1,22 @@
 /**
- * System calls on signals. Signals are sent to this process only: there is no other.
+ * System calls on signals: actions, masks, waiting for them, and sending them to processes and groups.
  *
  * Source: sigaction(2), sigprocmask(2), sigaltstack(2), kill(2), sigsuspend(2), sigtimedwait(2).
  */
-import { EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ESRCH } from '../../../hostkernel/base/errno.ts';
-import { MINSIGSTKSZ, NSIG, SI_TKILL, SI_USER, SIGKILL, SIGSEGV, SIGSTOP, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from '../abi.ts';
+import { EAGAIN, EINVAL, ENOMEM, EPERM, ESRCH } from '../../../hostkernel/base/errno.ts';
+import {
+  ERESTARTNOHAND,
+  MINSIGSTKSZ,
+  NSIG,
+  SI_TKILL,
+  SI_USER,
+  SIGKILL,
+  SIGSEGV,
+  SIGSTOP,
+  SS_AUTODISARM,
+  SS_DISABLE,
+  SS_ONSTACK,
+} from '../abi.ts';
 import { putSiginfo, SIGINFO_BYTES, type SignalInfo } from '../layouts.ts';
 import { NO_RESULT, type Process } from '../process.ts';
 import { leaveHandler, onAlternateStack } from '../signal-frame.ts';
@@ -94,8 +106,8 @@ export function* sysRtSigsuspend(p: Process): Waiting {
   if (error < 0) return error;
   signals.saved = { lo: signals.blockedLo, hi: signals.blockedHi };
   signals.setBlocked(memory.view.getInt32(0, true), memory.view.getInt32(4, true));
-  yield* p.sleepUntil(Number.POSITIVE_INFINITY, 'sigsuspend');
-  return -EINTR;
+  yield* p.sleepUntil(Number.POSITIVE_INFINITY);
+  return -ERESTARTNOHAND;
 }
 
 /** rt_sigtimedwait(set, info, timeout, size). @returns the signal taken, -EAGAIN after the timeout, -EINTR another came */
@@ -111,42 +123,63 @@ export function* sysRtSigtimedwait(p: Process): Waiting {
     if (missing < 0) return missing;
     const [seconds, nanoseconds] = [memory.int64At(0), memory.int64At(8)];
     if (seconds < 0 || nanoseconds < 0 || nanoseconds >= 1e9) return -EINVAL;
-    deadline = p.micros() + seconds * 1e6 + Math.ceil(nanoseconds / 1000);
+    deadline = p.keptDeadline >= 0 ? p.keptDeadline : p.micros() + seconds * 1e6 + Math.ceil(nanoseconds / 1000);
   }
-  const reached = yield* p.sleepUntil(deadline, 'sigtimedwait', { lo, hi });
+  const reached = yield* p.sleepUntil(deadline, { lo, hi });
   const info = signals.takeFrom(lo, hi);
-  if (info === null) return reached ? -EAGAIN : -EINTR;
+  if (info === null && !reached) p.keptDeadline = deadline;
+  if (info === null) return reached ? -EAGAIN : -ERESTARTNOHAND;
   if (p.args.word(1) === 0) return info.signal;
   putSiginfo(memory.view, 0, p.wide, info);
   const stored = yield* memory.store(p.args.word(1), SIGINFO_BYTES);
   return stored < 0 ? stored : info.signal;
 }
 
-/** Sends `signal` to this process. @returns 0, or -EINVAL no such signal */
-function send(p: Process, signal: number, code: number): number {
+/** The process with this pid that still is one, or a zombie. */
+function target(p: Process, pid: number): Process | null {
+  return pid === p.pid ? p : p.system.find(pid);
+}
+
+/** Sends `signal` to a process; 0 only asks whether it is there. @returns 0, or -ESRCH it is not, -EINVAL no such signal */
+function send(p: Process, to: Process | null, signal: number, code: number): number {
   if (signal < 0 || signal > NSIG) return -EINVAL;
-  if (signal !== 0) p.signals.raise({ signal, code, address: null, pid: p.pid, value: null });
+  if (to === null) return -ESRCH;
+  if (signal !== 0) p.system.signal(to, { signal, code, address: null, pid: p.pid, value: null });
   return 0;
 }
 
-/** kill(pid, signal). @returns -ESRCH for every process but this one and its group */
+/** Whom kill(2) means: a process, the own group (0), everybody but the caller and the first (-1), or a group. */
+function targets(p: Process, pid: number): readonly Process[] {
+  const { system } = p;
+  if (pid > 0) {
+    const one = system.find(pid);
+    return one === null ? [] : [one];
+  }
+  if (pid === -1) return [...system.processes.values()].filter((other) => other !== p && other !== system.first && !other.isZombie);
+  const group = pid === 0 ? p.processGroup : -pid;
+  return [...system.processes.values()].filter((other) => other.processGroup === group);
+}
+
+/** kill(pid, signal). @returns 0, -ESRCH nobody is meant, -EINVAL */
 export function sysKill(p: Process): number {
-  const pid = p.args.int(0);
   const signal = p.args.int(1);
   if (signal < 0 || signal > NSIG) return -EINVAL;
-  return pid === p.pid || pid === 0 || pid === -p.processGroup ? send(p, signal, SI_USER) : -ESRCH;
+  const found = targets(p, p.args.int(0));
+  for (const one of found) send(p, one, signal, SI_USER);
+  return found.length === 0 ? -ESRCH : 0;
 }
 
 /** tkill(tid, signal) */
 export function sysTkill(p: Process): number {
   if (p.args.int(0) <= 0) return -EINVAL;
-  return p.args.int(0) === p.pid ? send(p, p.args.int(1), SI_TKILL) : -ESRCH;
+  return send(p, target(p, p.args.int(0)), p.args.int(1), SI_TKILL);
 }
 
 /** tgkill(pid, tid, signal) */
 export function sysTgkill(p: Process): number {
-  if (p.args.int(0) <= 0 || p.args.int(1) <= 0) return -EINVAL;
-  return p.args.int(0) === p.pid && p.args.int(1) === p.pid ? send(p, p.args.int(2), SI_TKILL) : -ESRCH;
+  const [pid, tid] = [p.args.int(0), p.args.int(1)];
+  if (pid <= 0 || tid <= 0) return -EINVAL;
+  return pid === tid ? send(p, target(p, pid), p.args.int(2), SI_TKILL) : -ESRCH;
 }
 
 /** rt_sigqueueinfo(pid, signal, info) and rt_tgsigqueueinfo(pid, tid, signal, info). @returns -EAGAIN where too many are pending */
@@ -155,7 +188,8 @@ function* queue(p: Process, first: number): Waiting {
   const { memory } = p;
   const error = yield* memory.load(p.args.word(first + 1), SIGINFO_BYTES);
   if (error < 0) return error;
-  for (let i = 0; i < first; i++) if (p.args.int(i) !== p.pid) return -ESRCH;
+  const to = target(p, p.args.int(0));
+  if (to === null || p.args.int(first - 1) !== to.pid) return -ESRCH;
   if (signal < 0 || signal > NSIG) return -EINVAL;
   const fields = p.wide ? 16 : 12;
   const info: SignalInfo = {
@@ -165,7 +199,8 @@ function* queue(p: Process, first: number): Waiting {
     pid: memory.view.getInt32(fields, true),
     value: { lo: memory.view.getInt32(fields + 8, true), hi: p.wide ? memory.view.getInt32(fields + 12, true) : 0 },
   };
-  return signal === 0 || p.signals.raise(info) ? 0 : -EAGAIN;
+  if (to !== p && (info.code >= 0 || info.code === SI_TKILL)) return -EPERM; // nobody may pretend to be the kernel
+  return signal === 0 || p.system.signal(to, info) === 0 ? 0 : -EAGAIN;
 }
 
 export function sysRtSigqueueinfo(p: Process): Waiting {

@@ -93,6 +93,8 @@ import {
 } from './memory.ts';
 import { sysPpoll, sysPselect6 } from './poll.ts';
 import { sysFlistxattr, sysFxattr, sysListxattr, sysLlistxattr, sysLxattr, sysXattr } from './attributes.ts';
+import { sysClone, sysClone3 } from './fork.ts';
+import { sysGetpgid, sysGetsid, sysSetpgid, sysSetsid } from './groups.ts';
 import { sysGetrlimit, sysPrlimit64, sysSetrlimit } from './limits.ts';
 import {
   sysCapget,
@@ -103,14 +105,12 @@ import {
   sysFutex,
   sysGetcpu,
   sysGetgroups,
-  sysGetpgid,
   sysGetpid,
   sysGetppid,
   sysGetpriority,
   sysGetrandom,
   sysGetresid,
-  sysGetsid,
-  sysNoProcesses,
+  sysNoRseq,
   sysNotPermitted,
   sysPrctl,
   sysRiscvHwprobe,
@@ -124,12 +124,9 @@ import {
   sysSetId,
   sysSetRobustList,
   sysSetTidAddress,
-  sysSetpgid,
   sysSetpriority,
-  sysSetsid,
   sysSysinfo,
   sysUname,
-  sysWait,
   sysZero,
 } from './process.ts';
 import {
@@ -159,6 +156,7 @@ import {
   sysTime,
   sysTimes,
 } from './time.ts';
+import { sysWait4, sysWaitid } from './wait.ts';
 
 interface Entry {
   readonly number: number;
@@ -234,7 +232,7 @@ const BOTH: readonly Entry[] = [
   { number: 92, name: 'personality', args: 1, call: sysZero },
   { number: 93, name: 'exit', args: 1, call: sysExit },
   { number: 94, name: 'exit_group', args: 1, call: sysExit },
-  { number: 95, name: 'waitid', args: 5, call: sysWait },
+  { number: 95, name: 'waitid', args: 5, waits: sysWaitid },
   { number: 96, name: 'set_tid_address', args: 1, call: sysSetTidAddress },
   { number: 97, name: 'unshare', args: 1, call: sysNotPermitted },
   { number: 99, name: 'set_robust_list', args: 2, call: sysSetRobustList },
@@ -312,7 +310,7 @@ const BOTH: readonly Entry[] = [
   { number: 214, name: 'brk', args: 1, waits: sysBrk },
   { number: 215, name: 'munmap', args: 2, waits: sysMunmap },
   { number: 216, name: 'mremap', args: 5, waits: sysMremap },
-  { number: 220, name: 'clone', args: 5, call: sysNoProcesses },
+  { number: 220, name: 'clone', args: 5, waits: sysClone },
   { number: 221, name: 'execve', args: 3, waits: sysExecve },
   { number: 222, name: 'mmap', args: 6, waits: sysMmap },
   { number: 223, name: 'fadvise64', args: 4, call: sysAdvice },
@@ -343,8 +341,8 @@ const BOTH: readonly Entry[] = [
   { number: 286, name: 'preadv2', args: 6, waits: sysPreadv2 },
   { number: 287, name: 'pwritev2', args: 6, waits: sysPwritev2 },
   { number: 291, name: 'statx', args: 5, waits: sysStatx },
-  { number: 293, name: 'rseq', args: 4, call: sysNoProcesses },
-  { number: 435, name: 'clone3', args: 2, call: sysNoProcesses },
+  { number: 293, name: 'rseq', args: 4, call: sysNoRseq },
+  { number: 435, name: 'clone3', args: 2, waits: sysClone3 },
   { number: 436, name: 'close_range', args: 3, call: sysCloseRange },
   { number: 437, name: 'openat2', args: 4, waits: sysOpenat2 },
   { number: 439, name: 'faccessat2', args: 4, waits: sysFaccessat2 },
@@ -367,7 +365,7 @@ const ONLY_64: readonly Entry[] = [
   { number: 164, name: 'setrlimit', args: 2, waits: sysSetrlimit },
   { number: 170, name: 'settimeofday', args: 2, call: sysSetTime },
   { number: 171, name: 'adjtimex', args: 1, call: sysSetTime },
-  { number: 260, name: 'wait4', args: 4, call: sysWait },
+  { number: 260, name: 'wait4', args: 4, waits: sysWait4 },
   { number: 266, name: 'clock_adjtime', args: 2, call: sysSetTime },
 ];
 

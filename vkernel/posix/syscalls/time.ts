@@ -4,7 +4,8 @@
  *
  * Source: clock_gettime(2), nanosleep(2), getitimer(2), times(2), getrusage(2).
  */
-import { EINTR, EINVAL, EPERM } from '../../../hostkernel/base/errno.ts';
+import { EINVAL, EPERM } from '../../../hostkernel/base/errno.ts';
+import { ERESTARTNOHAND } from '../abi.ts';
 import { putInt64 } from '../guest-memory.ts';
 import { putRusage, putTimespec } from '../layouts.ts';
 import type { Process } from '../process.ts';
@@ -84,15 +85,16 @@ function* sleep(p: Process, options: { clock: number; absolute: boolean; request
   if (seconds < 0 || nanoseconds < 0 || nanoseconds >= 1e9) return -EINVAL;
   const length = seconds * 1e6 + Math.ceil(nanoseconds / 1000);
   const start = options.absolute ? (isRealtime(options.clock) ? -p.epoch * 1e6 : 0) : p.micros();
-  const deadline = start + length;
-  if (yield* p.sleepUntil(deadline, 'sleep')) return 0;
+  const deadline = p.keptDeadline >= 0 ? p.keptDeadline : start + length;
+  if (yield* p.sleepUntil(deadline)) return 0;
+  p.keptDeadline = deadline;
   if (!options.absolute && options.remain !== 0 && p.ended === null) {
     const left = Math.max(0, deadline - p.micros());
     putTimespec(p.memory.view, 0, { seconds: Math.floor(left / 1e6), nanoseconds: Math.floor(left % 1e6) * 1000 });
     const stored = yield* p.memory.store(options.remain, 16);
     if (stored < 0) return stored;
   }
-  return -EINTR;
+  return -ERESTARTNOHAND;
 }
 
 /** nanosleep(request, remain) */
@@ -117,8 +119,10 @@ export function* sysTimes(p: Process): Waiting {
   const ticks = Math.floor(p.micros() / 10_000);
   if (p.args.word(0) === 0) return ticks;
   const { memory } = p;
-  memory.putWord(0, ticks); // all of it the program's own
-  for (let i = 1; i < 4; i++) memory.putWord(i * memory.wordBytes, 0);
+  p.charge();
+  const own = Math.floor(p.cpuTime / 10_000); // all of it the program's, none the system's
+  const children = Math.floor(p.childTime / 10_000);
+  [own, 0, children, 0].forEach((value, i) => memory.putWord(i * memory.wordBytes, value));
   const error = yield* memory.store(p.args.word(0), 4 * memory.wordBytes);
   return error < 0 ? error : ticks;
 }
@@ -127,7 +131,8 @@ export function* sysTimes(p: Process): Waiting {
 export function* sysGetrusage(p: Process): Waiting {
   const who = p.args.int(0);
   if (who !== 0 && who !== -1 && who !== 1) return -EINVAL;
-  const size = putRusage(p.memory.view, p.wide, { time: who === -1 ? 0 : p.micros(), maxrss: 0 });
+  p.charge();
+  const size = putRusage(p.memory.view, p.wide, { time: who === -1 ? p.childTime : p.cpuTime, maxrss: 0 });
   return yield* p.memory.store(p.args.word(1), size);
 }
 

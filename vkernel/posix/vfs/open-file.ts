@@ -87,8 +87,17 @@ export class OpenFile {
   acquire(): void {
     if (this.references++ > 0) return;
     if (this.node.kind === 'file') this.node.opens++;
-    if (this.pipe !== null && this.readable) this.pipe.readers++;
-    if (this.pipe !== null && this.writable) this.pipe.writers++;
+    const { pipe } = this;
+    if (pipe === null) return;
+    if (this.readable) {
+      pipe.readers++;
+      pipe.readersEver++;
+    }
+    if (this.writable) {
+      pipe.writers++;
+      pipe.writersEver++;
+    }
+    pipe.changed.wake();
   }
 
   release(): void {
@@ -96,6 +105,7 @@ export class OpenFile {
     if (--this.references > 0) return;
     if (this.pipe !== null && this.readable) this.pipe.readers--;
     if (this.pipe !== null && this.writable) this.pipe.writers--;
+    this.pipe?.changed.wake();
     if (this.pipe?.readers === 0 && this.pipe.writers === 0 && (this.readable || this.writable)) {
       this.pipe.drain();
       this.#tree.reap(this.node);

@@ -1,13 +1,14 @@
 /**
  * A pipe: bytes written at one end, read at the other, at most CAPACITY in between.
  *
- * There is one program, so nobody else can fill an empty pipe or drain a full one: where Linux would put the caller
- * to sleep for ever, the answer here is EAGAIN, with O_NONBLOCK or without.
+ * Nothing waits here: where Linux would put the caller to sleep, the answer is EAGAIN, and the caller waits in `changed`,
+ * which is woken by every change: bytes, room, and ends that are opened or closed.
  *
  * Invariants: 0 <= length <= CAPACITY; readers and writers count the open descriptions of each end.
  */
 import { EAGAIN, EPIPE } from '../../../hostkernel/base/errno.ts';
 import { kassert } from '../../../hostkernel/base/assert.ts';
+import { WaitQueue } from '../wait-queue.ts';
 
 export const CAPACITY = 65536; // bytes
 export const PIPE_BUF = 4096; // bytes: a write of up to this many is all or nothing
@@ -16,6 +17,10 @@ export class Pipe {
   readers = 0;
   writers = 0;
   length = 0; // bytes waiting
+  readonly changed = new WaitQueue();
+  /** Ends ever opened: who waits for one to come sees that it did, even if it has gone again. */
+  readersEver = 0;
+  writersEver = 0;
   #ring: Uint8Array | null = null; // made by the first write
   #head = 0; // offset in the ring of the oldest byte
 
@@ -35,6 +40,7 @@ export class Pipe {
     into.set(this.#ring.subarray(0, n - first), first);
     this.#head = (this.#head + n) % CAPACITY;
     this.length -= n;
+    this.changed.wake();
     return n;
   }
 
@@ -59,6 +65,7 @@ export class Pipe {
     this.#ring.set(from.subarray(first, n), 0);
     this.length += n;
     kassert(this.length <= CAPACITY, 'pipe: length');
+    this.changed.wake();
     return n;
   }
 }

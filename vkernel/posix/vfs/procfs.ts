@@ -2,7 +2,7 @@
  * /proc: the few files programs read to find out about themselves and the machine.
  *
  * What the machine has (memory, uptime) is asked from the process when a file is opened. Numbers that have no meaning
- * here are constants, and say so where they are: load is 0.00, there is one processor and one process.
+ * here are constants, and say so where they are: load is 0.00, there is one processor.
  */
 import type { Mapping } from '../../../userland/libhurd-mm/interface.ts';
 import type { FileSystem } from './filesystem.ts';
@@ -25,9 +25,23 @@ export interface ProcSource {
   readonly stackStart: number; // an address in the stack
   uptime(): number; // seconds
   memoryBytes(): { readonly total: number; readonly free: number }; // bytes
+  parentPid(): number;
+  readonly processGroup: number;
+  readonly session: number;
+  state(): string; // a letter, as ps(1) shows it
+  seconds(): number; // of processor time
   readonly isa: string;
   readonly release: string;
   readonly hostname: string;
+}
+
+/** Whom /proc shows. */
+export interface ProcTable {
+  /** Who looks. */
+  readonly current: ProcSource | null;
+  find(pid: number): ProcSource | null;
+  pids(): readonly number[];
+  readonly forks: number; // processes ever made
 }
 
 const KERNEL_FILES: readonly (readonly [name: string, text: (source: ProcSource) => string])[] = [
@@ -39,11 +53,6 @@ const KERNEL_FILES: readonly (readonly [name: string, text: (source: ProcSource)
   ['mounts', () => MOUNTS],
   ['filesystems', () => 'nodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n'],
   ['cmdline', () => '\n'],
-  [
-    'stat',
-    (s) =>
-      `cpu  ${ticks(s)} 0 0 0 0 0 0 0 0 0\ncpu0 ${ticks(s)} 0 0 0 0 0 0 0 0 0\nbtime 0\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n`,
-  ],
 ];
 
 const SYSTEM_FILES: readonly (readonly [path: string, text: (source: ProcSource) => string])[] = [
@@ -73,45 +82,98 @@ const PROCESS_FILES: readonly (readonly [name: string, text: (source: ProcSource
 
 const MOUNTS = 'overlay / overlay rw,noatime 0 0\ndevtmpfs /dev devtmpfs rw 0 0\nproc /proc proc rw 0 0\n';
 
-/** Mounts /proc. */
-export function mountProc(fs: FileSystem, source: ProcSource): DirectoryInode {
+/** Mounts /proc. Its inodes come and go with the processes, and are not counted: they are no program's to make. */
+export function mountProc(fs: FileSystem, table: ProcTable): DirectoryInode {
   const { tree } = fs;
-  const sealed = { dev: DEV_PROC, sealed: true };
-  const proc = tree.makeDirectory(null, 0o555, sealed);
-  const add = (directory: DirectoryInode, name: string, node: Inode): void => {
-    directory.entries.set(name, node);
-    if (node.kind === 'directory') {
-      node.parent = directory;
-      node.name = name;
-      directory.nlink++;
-    } else {
-      node.nlink = 1;
+  const uncounted = tree.inodes;
+  const fixed = new Map<string, Inode>(); // names that are not pids
+  const processes = new Map<ProcSource, DirectoryInode>();
+  const find = (name: string): Inode | null => {
+    const source = PID.test(name) ? table.find(Number(name)) : null;
+    if (source === null) return fixed.get(name) ?? null;
+    let directory = processes.get(source);
+    if (directory === undefined) {
+      for (const old of processes.keys()) if (table.find(old.pid) !== old) processes.delete(old);
+      directory = processDirectory(fs, proc, source);
+      processes.set(source, directory);
     }
+    return directory;
   };
-  const file = (directory: DirectoryInode, name: string, text: (source: ProcSource) => string): void =>
-    add(
+  const proc = tree.makeDirectory(null, 0o555, {
+    ...SEALED,
+    computed: { lookup: find, list: () => [...fixed.keys(), ...table.pids().map((pid) => `${pid}`)] },
+  });
+  const self = (): ProcSource => table.current as ProcSource; // who looks is a process
+  const add = (name: string, node: Inode): void => {
+    fixed.set(name, node);
+    if (node.kind === 'directory') node.name = name;
+    else node.nlink = 1;
+  };
+  const file = (text: (source: ProcSource) => string): Inode => tree.makeGenerated(0o444, () => text(self()), DEV_PROC);
+  for (const [name, text] of KERNEL_FILES) add(name, file(text));
+  add(
+    'stat',
+    file((s) => kernelStat(s, table.forks)),
+  );
+  const system = tree.makeDirectory(proc, 0o555, SEALED);
+  add('sys', system);
+  for (const [path, text] of SYSTEM_FILES) {
+    const names = path.split('/');
+    let at = system;
+    for (const name of names.slice(0, -1)) at = subdirectory(fs, at, name);
+    enter(at, names[names.length - 1], file(text));
+  }
+  const link = (target: () => string): Inode => tree.makeSymlink(target, DEV_PROC);
+  add(
+    'self',
+    link(() => `${self().pid}`),
+  );
+  add(
+    'thread-self',
+    link(() => `${self().pid}/task/${self().pid}`),
+  );
+  tree.inodes = uncounted;
+  fs.mount('proc', proc);
+  return proc;
+}
+
+const PID = /^[1-9][0-9]{0,6}$/;
+const SEALED = { dev: DEV_PROC, sealed: true };
+
+function enter(directory: DirectoryInode, name: string, node: Inode): void {
+  directory.entries.set(name, node);
+  if (node.kind === 'directory') {
+    node.parent = directory;
+    node.name = name;
+    directory.nlink++;
+  } else {
+    node.nlink = 1;
+  }
+}
+
+function subdirectory({ tree }: FileSystem, directory: DirectoryInode, name: string): DirectoryInode {
+  const present = directory.entries.get(name);
+  if (present?.kind === 'directory') return present;
+  const made = tree.makeDirectory(directory, 0o555, SEALED);
+  enter(directory, name, made);
+  return made;
+}
+
+/** /proc/<pid>. */
+function processDirectory(fs: FileSystem, proc: DirectoryInode, source: ProcSource): DirectoryInode {
+  const { tree } = fs;
+  const uncounted = tree.inodes;
+  const self = tree.makeDirectory(proc, 0o555, SEALED);
+  self.name = `${source.pid}`;
+  const file = (directory: DirectoryInode, name: string, text: (of: ProcSource) => string): void =>
+    enter(
       directory,
       name,
       tree.makeGenerated(0o444, () => text(source), DEV_PROC),
     );
-  const subdirectory = (directory: DirectoryInode, name: string): DirectoryInode => {
-    const present = directory.entries.get(name);
-    if (present?.kind === 'directory') return present;
-    const made = tree.makeDirectory(directory, 0o555, sealed);
-    add(directory, name, made);
-    return made;
-  };
-  for (const [name, text] of KERNEL_FILES) file(proc, name, text);
-  for (const [path, text] of SYSTEM_FILES) {
-    const names = path.split('/');
-    let at = subdirectory(proc, 'sys');
-    for (const name of names.slice(0, -1)) at = subdirectory(at, name);
-    file(at, names[names.length - 1], text);
-  }
-  const self = subdirectory(proc, `${source.pid}`);
   for (const [name, text] of PROCESS_FILES) file(self, name, text);
   const link = (name: string, target: () => string, jump: () => Inode | null): void =>
-    add(self, name, tree.makeSymlink(target, DEV_PROC, jump));
+    enter(self, name, tree.makeSymlink(target, DEV_PROC, jump));
   link(
     'exe',
     () => source.executable(),
@@ -127,14 +189,11 @@ export function mountProc(fs: FileSystem, source: ProcSource): DirectoryInode {
     () => '/',
     () => tree.root,
   );
-  const descriptors = tree.makeDirectory(self, 0o500, { ...sealed, computed: descriptorDirectory(fs, source) });
-  add(self, 'fd', descriptors);
-  const task = subdirectory(subdirectory(self, 'task'), `${source.pid}`);
+  enter(self, 'fd', tree.makeDirectory(self, 0o500, { ...SEALED, computed: descriptorDirectory(fs, source) }));
+  const task = subdirectory(fs, subdirectory(fs, self, 'task'), `${source.pid}`);
   file(task, 'comm', (s) => `${s.name()}\n`);
-  add(proc, 'self', tree.makeSymlink(`${source.pid}`, DEV_PROC));
-  add(proc, 'thread-self', tree.makeSymlink(`${source.pid}/task/${source.pid}`, DEV_PROC));
-  fs.mount('proc', proc);
-  return proc;
+  tree.inodes = uncounted;
+  return self;
 }
 
 /** /proc/self/fd: one magic link a descriptor, made once and kept, so that repeated look-ups do not use up inodes. */
@@ -147,11 +206,13 @@ function descriptorDirectory(fs: FileSystem, source: ProcSource): ComputedDirect
       if (source.descriptor(fd) === null) return null;
       let link = links.get(fd);
       if (link === undefined) {
+        const uncounted = fs.tree.inodes;
         link = fs.tree.makeSymlink(
           () => source.descriptor(fd)?.path ?? '',
           DEV_PROC,
           () => source.descriptor(fd)?.node ?? null,
         );
+        fs.tree.inodes = uncounted;
         link.nlink = 1;
         links.set(fd, link);
       }
@@ -204,19 +265,29 @@ function maps(source: ProcSource): string {
   return text;
 }
 
-function processStat(source: ProcSource): string {
-  const zeros = Array.from({ length: 30 }, () => '0').join(' ');
-  return `${source.pid} (${source.name()}) R 1 ${source.pid} ${source.pid} 0 -1 0 0 0 0 0 ${ticks(source)} 0 0 0 20 0 1 0 0 ${zeros}\n`;
+function kernelStat(source: ProcSource, forks: number): string {
+  const times = `${ticks(source)} 0 0 0 0 0 0 0 0 0`;
+  return `cpu  ${times}\ncpu0 ${times}\nbtime 0\nprocesses ${forks}\nprocs_running 1\nprocs_blocked 0\n`;
 }
 
+function processStat(source: ProcSource): string {
+  const zeros = Array.from({ length: 30 }, () => '0').join(' ');
+  const { pid, processGroup, session } = source;
+  const spent = Math.floor(source.seconds() * 100);
+  return `${pid} (${source.name()}) ${source.state()} ${source.parentPid()} ${processGroup} ${session} 0 -1 0 0 0 0 0 ${spent} 0 0 0 20 0 1 0 0 ${zeros}\n`;
+}
+
+const STATES: Readonly<Record<string, string>> = { R: 'running', S: 'sleeping', T: 'stopped', Z: 'zombie' };
+
 function processStatus(source: ProcSource): string {
+  const state = source.state();
   return [
     `Name:\t${source.name()}`,
     'Umask:\t0022',
-    'State:\tR (running)',
+    `State:\t${state} (${STATES[state]})`,
     `Tgid:\t${source.pid}`,
     `Pid:\t${source.pid}`,
-    'PPid:\t1',
+    `PPid:\t${source.parentPid()}`,
     'TracerPid:\t0',
     'Uid:\t0\t0\t0\t0',
     'Gid:\t0\t0\t0\t0',
