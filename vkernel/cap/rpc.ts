@@ -358,6 +358,7 @@ export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(
     const client = l4.from;
     let replies = isRequest;
     if (isRequest) {
+      if (waiting !== null) waiting.due(); // what should have happened before the request came
       const answer = dispatcher.dispatch(client, message);
       const label = typeof answer === 'number' ? answer : yield* answer;
       replies = dispatcher.finish(client, message, label);

@@ -10,7 +10,7 @@
  * Source: hurd-l4 physmem/physmem.c, the bootstrap of wortel/wortel.c.
  */
 
-import { ECANCELED, errnoName } from '../../hostkernel/base/errno.ts';
+import { EBUSY, ECANCELED, errnoName } from '../../hostkernel/base/errno.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { HANDLES_32, HANDLES_64, ObjectTable } from '../cap/objects.ts';
@@ -30,7 +30,9 @@ import {
 import { WORTEL, withCapability } from '../wortel/interface.ts';
 import { Container } from './core/container.ts';
 import { abandonControl, MemoryControl } from './core/control.ts';
+import { endHoldsOfTask, expireHolds, firstHeld } from './core/holds.ts';
 import { type Block, Physmem } from './core/physmem.ts';
+import { endShare, expireShares, WeakContainer } from './core/share.ts';
 import type { SwapStore } from './core/swap-store.ts';
 import { blockFpage, frameMemory } from './frame-memory.ts';
 import { containerHandlers } from './handlers/containers.ts';
@@ -160,6 +162,7 @@ export class PhysmemServer {
   taskDied(task: number): void {
     this.#controls.delete(task);
     this.parked.removeTask(task);
+    endHoldsOfTask(this.physmem, task);
     this.objects.releaseTask(task);
   }
 
@@ -173,7 +176,11 @@ export class PhysmemServer {
 
   /** Does what its time has come for. @returns microseconds until there is more; Infinity for never */
   #due(): number {
-    return Number.POSITIVE_INFINITY;
+    const { physmem } = this;
+    expireHolds(physmem);
+    expireShares(physmem);
+    const next = Math.min(physmem.holds.next, physmem.shares.next);
+    return next === Number.POSITIVE_INFINITY ? next : next - physmem.now();
   }
 
   /** Whether pages have come free since the last time: then requests that wait for memory are worth another try. */
@@ -204,10 +211,18 @@ export class PhysmemServer {
     else this.destroy(object);
   }
 
+  /** Why a holder may not end an object now: EBUSY, a page of a container is pinned or locked; 0: he may. */
+  refusalToEnd(object: PhysmemObject): number {
+    const { physmem } = this;
+    if (!(object instanceof Container) || !object.alive) return 0;
+    return firstHeld(physmem, object, 0, physmem.limitPages) < physmem.limitPages ? EBUSY : 0;
+  }
+
   /** The owner of an object ends it. The root stays. */
   destroy(object: PhysmemObject): void {
     if (!object.alive) return;
     if (object instanceof Container) this.physmem.destroy(object);
+    else if (object instanceof WeakContainer) endShare(this.physmem, object);
     else if (object instanceof MemoryControl && object.parent !== null) this.physmem.destroyControl(object);
   }
 

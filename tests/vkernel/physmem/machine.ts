@@ -84,7 +84,7 @@ const LEFTOVERS = 64; // older ones the clients forget by themselves
 export class Machine {
   readonly physmem: Physmem;
   readonly contents = new Map<number, number>(); // page value by frame; garbage until zeroed
-  readonly retired: (Container | MemoryControl)[] = [];
+  readonly retired: object[] = [];
   flushes: { frame: number; pages: number; rights: number }[] = [];
   /** Microseconds; tests set it. */
   time = 0;

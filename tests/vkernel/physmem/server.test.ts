@@ -80,8 +80,8 @@ test('A10 A11 a container where a control is wanted, wrong words, unknown labels
   expect(ask(ROOT_FS, PHYSMEM.allocate, control, 0, 0, P).label).toBe(EINVAL);
   expect(ask(ROOT_FS, PHYSMEM.allocate, module, 0, 0)).toEqual({ label: EINVAL, words: [0], items: [] });
   expect(ask(ROOT_FS, PHYSMEM.allocate, module, 0, 0, 100)).toEqual({ label: EINVAL, words: [0], items: [] });
-  expect(ask(ROOT_FS, { label: 131 }, module).label).toBe(EOPNOTSUPP);
-  for (const label of [PHYSMEM.map.label, 131]) expect(kernel.ask(server, OTHER, label, [module, MAP_READ, 0, 0, P])).toBe(null);
+  expect(ask(ROOT_FS, { label: 250 }, module).label).toBe(EOPNOTSUPP);
+  for (const label of [PHYSMEM.map.label, 250]) expect(kernel.ask(server, OTHER, label, [module, MAP_READ, 0, 0, P])).toBe(null);
 });
 
 test('the answer to the last message of the boot, when it comes, is no request', () => {

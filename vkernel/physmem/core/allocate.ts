@@ -10,7 +10,7 @@ import { log2, spanPiece } from './dyadic.ts';
 import { NO_ENTRY } from './frame-table.ts';
 import { place } from './frames.ts';
 import type { Physmem } from './physmem.ts';
-import { firstPinned } from './pinned.ts';
+import { firstHeld } from './holds.ts';
 import { hasOnly, isRange } from './range.ts';
 
 const ALLOCATE_FLAGS = ALL_OR_NONE | SQUASH | EXTRA;
@@ -37,7 +37,7 @@ export function allocate(pm: Physmem, container: Container, flags: number, start
   const squash = (flags & SQUASH) !== 0;
   if ((flags & ALL_OR_NONE) !== 0 && !squash && container.entries.overlaps(first, first + pages)) return EEXIST;
   const admitted = admissiblePages(pm, container, first, pages, flags);
-  if ((flags & ALL_OR_NONE) !== 0 && firstPinned(container, first, first + pages) < first + pages) return EBUSY;
+  if ((flags & ALL_OR_NONE) !== 0 && squash && firstHeld(pm, container, first, first + pages) < first + pages) return EBUSY;
   if ((flags & ALL_OR_NONE) !== 0 && admitted < pages) return ENOMEM;
   const error = placePieces(pm, container, first, admitted, squash);
   pm.returns.balance();
@@ -51,8 +51,10 @@ function placePieces(pm: Physmem, container: Container, first: number, pages: nu
     const piece = spanPiece(done, pages);
     const at = first + done;
     if (!squash && container.entries.overlaps(at, at + piece)) return EEXIST;
-    if (firstPinned(container, at, at + piece) < at + piece) return EBUSY;
-    if (squash) vacate(pm, container, at, at + piece);
+    if (squash) {
+      if (firstHeld(pm, container, at, at + piece) < at + piece) return EBUSY;
+      vacate(pm, container, at, at + piece);
+    }
     forgetSoft(pm, container, at, at + piece);
     place(pm, container, at, log2(piece));
     charge(container, piece);

@@ -7,6 +7,8 @@
 import type { MemoryControl } from './control.ts';
 import { EntrySet } from './entry-set.ts';
 import type { FrameTable } from './frame-table.ts';
+import type { Hold } from './holds.ts';
+import type { WeakContainer } from './share.ts';
 
 /** Who uses it: a task; the swap of a principal; or what remembers pages given up softly. Only the first is charged. */
 export type ContainerKind = 'user' | 'swap' | 'soft';
@@ -19,6 +21,7 @@ export interface PinnedRange {
 }
 
 const NO_PINS: readonly PinnedRange[] = [];
+const NO_LOCKS: readonly Hold[] = [];
 
 export class Container {
   readonly id: number; // its place in Physmem.containers; used again when it is dead
@@ -29,6 +32,8 @@ export class Container {
   described = 0; // of its entries, those the control is charged for
   pins = NO_PINS; // replaced when they change, by setPins
   soft: Container | null = null; // soft references to pages it had, at their places
+  locks = NO_LOCKS; // replaced when they change, in holds.ts
+  shares: Set<WeakContainer> | null = null; // weak capabilities there are to it
   alive = true;
 
   constructor(id: number, kind: ContainerKind, control: MemoryControl, table: FrameTable) {

@@ -28,7 +28,7 @@ import {
 import { cover, flushEntry, flushFrame, loseMemory, loseSlots, revokeWrite, split } from './frames.ts';
 import { forgetHidden, leaveSwap, settle } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
-import { firstPinned } from './pinned.ts';
+import { firstHeld } from './holds.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
 
 const DEALLOCATE_FLAGS = ALL_OR_NONE | LAZY | SOFT;
@@ -46,7 +46,7 @@ export function deallocate(pm: Physmem, container: Container, start: number, siz
   if (!hasOnly(flags, DEALLOCATE_FLAGS) || !isRange(pm, start, size)) return EINVAL;
   const first = start / PAGE_SIZE;
   const pages = size / PAGE_SIZE;
-  const end = firstPinned(container, first, first + pages);
+  const end = firstHeld(pm, container, first, first + pages);
   if ((flags & ALL_OR_NONE) !== 0) {
     if (presentPages(pm, container, first, pages) < pages) return ENOENT;
     if (end < first + pages) return EBUSY;

@@ -18,8 +18,10 @@ import {
   UNBOUND,
 } from './frame-table.ts';
 import { assertHidden } from './hidden.ts';
+import { assertHolds } from './holds.ts';
 import type { Physmem } from './physmem.ts';
 import { firstPinned } from './pinned.ts';
+import { assertShares } from './share.ts';
 
 /** How many frames there are, by log2 of their pages. */
 export interface Census {
@@ -85,6 +87,8 @@ export function assertInvariants(physmem: Physmem): void {
   kassert(entries === containers.reduce((sum, container) => sum + container.entries.size, 0), 'physmem I5');
   for (const control of subtreeOf(physmem.root)) assertControl(control);
   physmem.accounts.assertInvariants();
+  assertHolds(physmem);
+  assertShares(physmem);
   const shared = physmem.receivedPages - physmem.fixedPages;
   kassert(sumOf(physmem.root, (control) => control.limit) === shared, 'physmem I12');
   const idle = assertHidden(physmem, frames);

@@ -35,10 +35,11 @@ import { log2 } from './dyadic.ts';
 import { FrameList } from './frame-list.ts';
 import { type EntryId, FrameTable } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
+import { breakHolds, Holds } from './holds.ts';
 import { OwnerMap } from './owner-map.ts';
-import { setPins } from './pinned.ts';
 import { Accounts } from './principals.ts';
 import { ABSENT, Returns, type ReturnsOptions } from './returns.ts';
+import { endSharesOf, Shares, type WeakContainer } from './share.ts';
 import { Swap } from './swap.ts';
 import type { SwapStore } from './swap-store.ts';
 import { Zones } from './zone.ts';
@@ -67,7 +68,7 @@ export interface PhysmemOptions {
   /** How pages are asked back. By default nobody can be asked. */
   readonly returns?: ReturnsOptions;
   /** An object has died: nobody may use it any more. */
-  readonly retired: (object: Container | MemoryControl) => void;
+  readonly retired: (object: Container | MemoryControl | WeakContainer) => void;
   /** Where pages that only swap entries use may be written; none by default. */
   readonly swap?: SwapStore;
   /** Pages each principal may put there where the policy server does not say; as many as there are by default. */
@@ -106,6 +107,8 @@ export class Physmem {
   /** Frames with contents that only soft references use. */
   readonly soft = new FrameList();
   hidden = 0; // containers of swap and of soft references
+  readonly holds = new Holds();
+  readonly shares = new Shares();
   /** By id; undefined where the id is free. */
   readonly containers: (Container | undefined)[] = [undefined];
   readonly counters: PhysmemCounters = {
@@ -135,7 +138,7 @@ export class Physmem {
   readonly now: () => number;
   readonly copyPages: number;
   readonly limitPages: number; // container and client addresses are below it
-  readonly retired: (object: Container | MemoryControl) => void;
+  readonly retired: (object: Container | MemoryControl | WeakContainer) => void;
   readonly #freeIds: number[] = [];
 
   constructor(options: PhysmemOptions) {
@@ -203,7 +206,8 @@ export class Physmem {
 
   /** Removes a container with all its pages, pinned or not. */
   destroy(container: Container): void {
-    if (container.pins.length > 0) setPins(this, container, [], 0, this.limitPages);
+    endSharesOf(this, container);
+    breakHolds(this, container, 0, this.limitPages);
     vacate(this, container, 0, this.limitPages);
     if (container.soft !== null) this.destroy(container.soft);
     container.alive = false;

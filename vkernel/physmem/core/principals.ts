@@ -56,6 +56,7 @@ export class Principal {
   guaranteed: number; // G in force; of the root's account, see Accounts.kept
   used = 0; // pages in containers
   overhead = 0; // pages of descriptors
+  pinned = 0; // pages of pins, each pin for itself
   policy = 0; // its policy word as last read
   request: ReturnRequest | null = null; // pages it has been asked for
   dropped = false; // it has lost memory because it did not return what it was asked for

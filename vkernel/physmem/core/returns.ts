@@ -21,7 +21,7 @@ import { subtreeOf } from './control.ts';
 import { vacate } from './deallocate.ts';
 import { type EntryId, PINNED } from './frame-table.ts';
 import type { Physmem } from './physmem.ts';
-import { setPins } from './pinned.ts';
+import { breakHolds } from './holds.ts';
 import type { Principal } from './principals.ts';
 
 // What became of sending a request.
@@ -189,7 +189,7 @@ export class Returns {
 function dropAll(pm: Physmem, principal: Principal): number {
   let pages = 0;
   for (const container of containersOf(principal)) {
-    if (container.pins.length > 0) setPins(pm, container, [], 0, pm.limitPages);
+    breakHolds(pm, container, 0, pm.limitPages);
     pages += vacate(pm, container, 0, pm.limitPages);
   }
   return pages;

@@ -24,7 +24,7 @@ import { FrameList } from './frame-list.ts';
 import { cover, flushEntry, place, revokeWrite } from './frames.ts';
 import { hasSlot } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
-import { firstPinned } from './pinned.ts';
+import { firstHeld } from './holds.ts';
 import type { Principal } from './principals.ts';
 import { hasOnly, isCount, isRange, presentPages } from './range.ts';
 import { SwapSlots, type SwapStore } from './swap-store.ts';
@@ -124,7 +124,7 @@ export function swapOut(pm: Physmem, container: Container, start: number, size: 
   const pages = size / PAGE_SIZE;
   const { principal } = container.control;
   const present = presentPages(pm, container, first, pages);
-  const movable = firstPinned(container, first, first + pages) - first;
+  const movable = firstHeld(pm, container, first, first + pages) - first;
   const quota = swapQuota(pm, principal) - swapUsed(principal);
   const room = swap?.room ?? 0;
   const possible = Math.max(0, Math.min(present, movable, quota, room));
@@ -154,7 +154,7 @@ export function swapIn(pm: Physmem, container: Container, id: number, start: num
   if (source === null || !isCount(id)) return ENOENT;
   const known = presentPages(pm, source, id, pages);
   const present = presentPages(pm, container, first, pages);
-  const movable = firstPinned(container, first, first + pages) - first;
+  const movable = firstHeld(pm, container, first, first + pages) - first;
   const possible = Math.min(known, present, movable);
   takeIn(pm, source, id, container, first, possible, (flags & KEEP) !== 0);
   pm.amount = possible * PAGE_SIZE;

@@ -5,14 +5,20 @@ import { capabilityHandlers } from '../../cap/transfer.ts';
 import { isVersion, taskOf, type ThreadId } from '../../l4/user.ts';
 import { principalAccount, sumOf } from '../core/control.ts';
 import { containersOf } from '../core/invariants.ts';
-import { CONTROL } from '../interface.ts';
+import { pinQuota } from '../core/pins.ts';
+import { CONTROL, WEAK_CONTAINER } from '../interface.ts';
 import type { PhysmemServer } from '../server.ts';
 import { controlOf, type PhysmemHandlers } from './objects.ts';
 
 export function controlHandlers(server: PhysmemServer): PhysmemHandlers {
   const { physmem, objects, wordBits } = server;
   return {
-    ...capabilityHandlers({ wordBits, objects, mayCopy: () => true, mayEnd: () => 0 }),
+    ...capabilityHandlers({
+      wordBits,
+      objects,
+      mayCopy: (kind) => kind !== WEAK_CONTAINER,
+      mayEnd: (object) => server.refusalToEnd(object),
+    }),
     info: (call) => {
       call.result(0, physmem.receivedPages);
       call.result(1, physmem.fixedPages);
@@ -53,6 +59,8 @@ export function controlHandlers(server: PhysmemServer): PhysmemHandlers {
       call.result(2, account.guaranteed);
       call.result(3, account.allocated);
       call.result(4, account.extra);
+      call.result(8, control.principal.pinned);
+      call.result(9, pinQuota(control.principal));
       return 0;
     },
     taskDied: (call, _control, task) => {

@@ -1,10 +1,14 @@
-/** What gets at the physical pages: map and provide. */
+/** What gets at the physical pages: map, provide, pin, lock. */
 
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
-import { map, type MapSink, provide } from '../core/map.ts';
+import { lock, unlock } from '../core/locks.ts';
+import { type MapSink, provide } from '../core/map.ts';
+import { pin, type PinSink, unpin } from '../core/pins.ts';
+import { containerOf as containerOfParty, mapBy } from '../core/share.ts';
+import { MAX_LIST } from '../../cap/rpc.ts';
 import { blockFpage } from '../frame-memory.ts';
 import type { PhysmemServer } from '../server.ts';
-import { containerOf, type PhysmemCall, type PhysmemHandlers } from './objects.ts';
+import { askerOf, containerOf, partyOf, type PhysmemCall, type PhysmemHandlers, weakOf } from './objects.ts';
 
 /** Map items of a reply, as the core makes them. */
 class ReplySink implements MapSink {
@@ -23,13 +27,30 @@ class ReplySink implements MapSink {
   }
 }
 
+/** Runs of pinned memory in a reply, as the core makes them. */
+class ReplyRuns implements PinSink {
+  call: PhysmemCall | null = null;
+  room = 0;
+
+  begin(call: PhysmemCall): void {
+    this.call = call;
+    this.room = MAX_LIST;
+  }
+
+  run(frame: GuestFrame, pages: number): void {
+    this.room -= 1;
+    this.call?.append(frame * PAGE_SIZE, pages * PAGE_SIZE);
+  }
+}
+
 export function frameHandlers(server: PhysmemServer): PhysmemHandlers {
   const { physmem } = server;
   const sink = new ReplySink();
+  const runs = new ReplyRuns();
   return {
     map: (call, _container, flags, vaddr, index, size) => {
       sink.call = call;
-      return map(physmem, containerOf(call), flags, vaddr, index, size, sink);
+      return mapBy(physmem, partyOf(call), flags, vaddr, index, size, sink);
     },
     provide: (call, _container, flags, vaddr, index, size) => {
       sink.call = call;
@@ -37,5 +58,14 @@ export function frameHandlers(server: PhysmemServer): PhysmemHandlers {
       call.result(0, physmem.amount);
       return error;
     },
+    pin: (call, _container, start, size, duration, flags) => {
+      runs.begin(call);
+      const error = pin(physmem, containerOfParty(partyOf(call)), askerOf(call), start, size, duration, flags, runs);
+      call.result(0, physmem.amount);
+      return error;
+    },
+    unpin: (call, _container, start, size) => unpin(physmem, containerOfParty(partyOf(call)), askerOf(call), start, size),
+    lock: (call, _weak, start, size, duration) => lock(physmem, weakOf(call), start, size, duration),
+    unlock: (call, _weak, start, size) => unlock(physmem, weakOf(call), start, size),
   };
 }
