@@ -100,6 +100,7 @@ const COUNTERS: Readonly<Record<keyof PhysmemCensus['counters'], string>> = {
   splits: 'frames split',
   maps: 'map requests',
   items: 'map items made',
+  softDiscarded: 'pages given up softly and used again',
 };
 
 function counters(census: PhysmemCensus): string {
