@@ -19,9 +19,12 @@ import { type PhysmemCensus, takeCensus } from './physmem/core/census.ts';
 import { CountedStore, type SwapStore } from './physmem/core/swap-store.ts';
 import { memoryStore } from './physmem/memory-store.ts';
 import { physmemBody } from './physmem/server.ts';
+import { fixedPolicy } from './policy/fixed.ts';
+import { policyServer } from './policy/server.ts';
+import { WEIGHT_POLICY } from './policy/weight.ts';
 import { type GuestProcess, type RootReport, rootTask } from './posix/root.ts';
 import { taskServer } from './task/server.ts';
-import { type BootLog, wortel } from './wortel/server.ts';
+import { type BootLog, TASK_POLICY, TASK_ROOT, TASK_TASK, wortel } from './wortel/server.ts';
 
 // What a caller needs to make the options.
 export { Tracer } from '../hostkernel/base/trace.ts';
@@ -30,6 +33,9 @@ export { exitStatus, type ProcessExit } from './posix/interface.ts';
 export type { ContainerCensus, ControlCensus, PhysmemCensus } from './physmem/core/census.ts';
 export { PHYSMEM } from './physmem/interface.ts';
 export type { FrameAccount, RootReport } from './posix/root.ts';
+
+/** What the policy server may do with the memory: vkernel/policy/NAME.ts says what each means. */
+export type PolicyName = 'fixed' | 'weight';
 
 export interface StackOptions {
   readonly machine: Machine;
@@ -59,6 +65,8 @@ export interface StackOptions {
   readonly imageBytes?: number;
   /** What physmem swaps to: a disk of the host, or this many pages of its own memory. Nothing by default. */
   readonly swap?: PolledDisk | number;
+  /** How memory is divided among those who make contracts with the policy server. Default: fixed. */
+  readonly policy?: PolicyName;
   /** Check all invariants of both kernels when the system has ended. */
   readonly verify?: boolean;
   /** A further TypeScript thread in the guest's address space. */
@@ -124,7 +132,9 @@ const IMAGE_SHARE = 7 / 8;
 const IMAGE_MAX_32 = 2 ** 30; // bytes
 
 const PHYSMEM_CAPABILITY = 1; // at wortel
+// Pages guaranteed to the servers of the boot, beside their startup pages.
 const TASK_SERVER_PAGES = 64;
+const POLICY_PAGES = 16;
 const ROOT_PAGES = 64;
 
 /** Name of the disk physmem swaps to, at the host. */
@@ -256,6 +266,12 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
     const { next } = options;
     const withTracer = (process: StackOptions['process'] | null): GuestProcess | null => process && { ...process, tracer };
     const wortelThread = threadId(USER_BASE + 2, 1, xlen);
+    const policy = options.policy === 'weight' ? WEIGHT_POLICY : fixedPolicy();
+    const guarantees = [
+      { task: TASK_TASK, pages: TASK_SERVER_PAGES },
+      { task: TASK_POLICY, pages: POLICY_PAGES },
+      { task: TASK_ROOT, pages: ROOT_PAGES },
+    ];
     return {
       physmem: physmemBody({
         wortel: wortelThread,
@@ -267,6 +283,7 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
         ...swapOf(state, disk),
       }),
       task: { body: taskServer(tracer, options.log), pages: TASK_SERVER_PAGES },
+      policy: { body: policyServer({ policy, rootTask: TASK_ROOT, tracer, log: options.log }, guarantees), pages: POLICY_PAGES },
       root: {
         body: rootTask({
           process: { ...options.process, tracer },

@@ -58,7 +58,7 @@ describe.each([32, 64] as const)('too little memory on %i bits', (xlen) => {
     [16, 1, /^vkernel: the vkernel cannot map its memory: /],
     [80, 1, /^vkernel: boot failure: too little memory for the startup pages$/],
     [128, 1, /^vkernel: boot failure: task 2 gives up: physmem makes the capabilities of the others$/],
-    [240, 126, /^vkernel: \/p: cannot be loaded: ENOMEM: /],
+    [272, 126, /^vkernel: \/p: cannot be loaded: ENOMEM: /],
   ])('%i frames: status %i', (frames, status, line) => {
     const result = run(xlen, frames, hello);
     const said = toShell(result);

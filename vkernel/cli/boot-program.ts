@@ -68,6 +68,7 @@ export function bootProgram(path: string, args: readonly string[], options: Mach
       cluster: options.cluster,
       ...(options.image === null ? {} : { imageBytes: options.image }),
       ...(options.swap === null ? {} : { swap: options.swap }),
+      policy: options.policy,
       log: () => undefined,
       probe,
       terminals: [isatty(0), isatty(1), isatty(2)],

@@ -37,6 +37,7 @@ export function demoCommand(options: MachineOptions): number {
       cluster: options.cluster,
       ...(options.image === null ? {} : { imageBytes: options.image }),
       ...(options.swap === null ? {} : { swap: options.swap }),
+      policy: options.policy,
       log: (who, text) => print(`${who.padEnd(9)} ${text}`),
       process: {
         program: `/bin/${name}`,

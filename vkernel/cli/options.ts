@@ -1,6 +1,7 @@
 /** Options every command that starts a machine understands. */
 import { TRACE_KINDS, type TraceKind } from '../../hostkernel/base/trace.ts';
 import { type BlockDevice, Machine, type PolledDisk, Ram } from '../../hostkernel/machine/index.ts';
+import type { PolicyName } from '../index.ts';
 import { openHostSwap, openSwap } from './host-swap.ts';
 import type { LayoutDescriptor } from '../../hostkernel/machine/paging/index.ts';
 import { namedLayout } from './layout-file.ts';
@@ -13,6 +14,8 @@ export interface MachineOptions {
   readonly hostSwap: BlockDevice | null;
   /** What physmem swaps to; null: nothing. */
   readonly swap: PolledDisk | null;
+  /** How the policy server divides the memory. */
+  readonly policy: PolicyName;
   /** Bytes of a guest's memory; null: a share of RAM. */
   readonly image: number | null;
   readonly mmu: LayoutDescriptor | undefined;
@@ -52,6 +55,7 @@ export interface RawOptions {
   readonly memory?: string;
   readonly hostSwap?: string;
   readonly swap?: string;
+  readonly policy?: string;
   readonly image?: string;
   readonly mmu?: string;
   readonly vpte?: string;
@@ -74,6 +78,8 @@ const LEAST_MEMORY = 16 * 1024 ** 2;
 const LEAST_PAGED_MEMORY = 1024 ** 2; // with a disk to page to
 const LEAST_IMAGE = 8 * 1024 ** 2;
 const MOST_MEMORY = 4 * 1024 ** 3 - 64 * 1024;
+
+const POLICIES: readonly PolicyName[] = ['fixed', 'weight'];
 
 /** Kernels in kernels: each costs twice the entries of the one before. */
 const MAX_NEST = 3;
@@ -130,6 +136,8 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
   if (typeof hostSwap === 'string') return hostSwap;
   const swap = openSwap(raw.swap);
   if (typeof swap === 'string') return swap;
+  const policy = POLICIES.find((name) => name === (raw.policy ?? 'fixed'));
+  if (policy === undefined) return `--policy: '${raw.policy}' is none of ${POLICIES.join(', ')}`;
   const image = raw.image === undefined ? null : parseSize(raw.image);
   if (raw.image !== undefined && image === null) return `--image: '${raw.image}' is no size; write 64M, 1G or 65536K`;
   if (image !== null && image < LEAST_IMAGE) return `--image: ${raw.image} is too little; a guest has at least 8M`;
@@ -163,6 +171,7 @@ export async function machineOptions(raw: RawOptions): Promise<MachineOptions | 
     memory,
     hostSwap,
     swap,
+    policy,
     image,
     mmu,
     vpte,
