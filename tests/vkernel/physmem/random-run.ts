@@ -36,6 +36,8 @@ export const WEIGHTS: Weights = [
   [12, 'read'],
   [6, 'map'],
   [12, 'deallocate'],
+  [5, 'in place'],
+  [4, 'move'],
   [1, 'destroy'],
   [1, 'unmap'],
   [1, 'split'],

@@ -1,30 +1,39 @@
-/** Logical copies: pages of one container appear in another, on the same frames. */
+/** Copies between containers: logical, shared, moving and in place. */
 
-import { kassert } from '../../../hostkernel/base/assert.ts';
-import { EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, ESRCH } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ESRCH } from '../../../hostkernel/base/errno.ts';
 import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, EXTRA, SQUASH } from '../interface.ts';
 import { admissiblePages } from './allocate.ts';
-import { type Container, charge } from './container.ts';
-import { forgetSoft, vacate } from './deallocate.ts';
-import { type FrameId, NO_ENTRY } from './frame-table.ts';
-import { cover, revokeWrite } from './frames.ts';
+import type { Container } from './container.ts';
+import { copyPages } from './copy-pages.ts';
+import { vacate } from './deallocate.ts';
+import { copyInPlace } from './in-place.ts';
 import type { Physmem } from './physmem.ts';
+import { firstPinned } from './pinned.ts';
 import { freePages, hasOnly, isRange, presentPages } from './range.ts';
+import { WAIT } from './reclaim.ts';
+import { deviceWrittenPages, reserve, unreserve } from './reserve.ts';
 
-const COPY_FLAGS = COPY_SHARED | ALL_OR_NONE | SQUASH | EXTRA;
+const COPY_MODES = COPY_SHARED | COPY_MOVE | COPY_IN_PLACE;
+const COPY_FLAGS = COPY_MODES | ALL_OR_NONE | SQUASH | EXTRA;
 
 /**
- * Logical copy: container bytes of the source appear in the destination, on the same frames. COPY_SHARED: both see
- * all later writes. Else each side keeps what it has: the first write to a side copies. Nothing is bound or copied
- * now; every destination page is charged. Pieces follow the source's frames, never the destination's alignment.
- * Flags: COPY_SHARED, ALL_OR_NONE, SQUASH, EXTRA.
+ * Copies container bytes of the source into the destination. Pieces follow the source's frames, never the
+ * destination's alignment. Nothing is bound or copied now, and every new destination page is charged.
+ *
+ *   (none)         both keep what they have: the first write to a side copies
+ *   COPY_SHARED    both see all later writes
+ *   COPY_MOVE      the source gives its pages up, with whom it shared them
+ *   COPY_IN_PLACE  the destination's pages, which must be there, take the values, as if they were written
+ *
+ * Flags: one of these, and ALL_OR_NONE, SQUASH, EXTRA.
  * @returns 0, or an errno with `amount`:
- *   EINVAL      not page aligned, wraps, an unknown flag
- *   ENOENT      the first source page is absent; ESRCH  a later one
- *   EEXIST      a destination page is present (without SQUASH), or source and destination overlap
- *   ENOMEM      admission.ts does not let all of them in
- *   EOPNOTSUPP  COPY_MOVE, COPY_IN_PLACE
+ *   EINVAL  not page aligned, wraps, an unknown flag, two modes; source and destination overlap, in place
+ *   ENOENT  the first source page is absent; ESRCH  a later one
+ *   EEXIST  a destination page is present (without SQUASH), or source and destination overlap
+ *   ENOMEM  admission.ts does not let all of them in; in place, a destination page is absent; no memory to be had
+ *   EBUSY   a page that would go, or be filled, is pinned
+ *   WAIT    in place, and where a device may write the source: see reclaim.ts
  * With ALL_OR_NONE nothing has changed after an error.
  */
 export function copy(
@@ -37,42 +46,71 @@ export function copy(
   flags: number,
 ): number {
   pm.amount = 0;
-  if (!hasOnly(flags, COPY_FLAGS | COPY_MOVE | COPY_IN_PLACE)) return EINVAL;
-  if (!isRange(pm, sourceStart, size) || !isRange(pm, destinationStart, size)) return EINVAL;
-  if ((flags & (COPY_MOVE | COPY_IN_PLACE)) !== 0) return EOPNOTSUPP;
-  if (source === destination && Math.abs(sourceStart - destinationStart) < size) return EEXIST;
-  const from = sourceStart / PAGE_SIZE;
-  const to = destinationStart / PAGE_SIZE;
-  const pages = size / PAGE_SIZE;
-  const squash = (flags & SQUASH) !== 0;
-  const present = presentPages(pm, source, from, pages);
-  const free = squash ? pages : freePages(pm, destination, to, pages);
-  const admitted = admissiblePages(pm, destination, to, pages, flags);
-  const possible = Math.min(present, free, admitted);
-  const error = possible === pages ? 0 : possible === present ? (present === 0 ? ENOENT : ESRCH) : possible === free ? EEXIST : ENOMEM;
-  if (error !== 0 && (flags & ALL_OR_NONE) !== 0) return error;
-  if (squash) vacate(pm, destination, to, to + possible);
-  copyPages(pm, source, from, destination, to, possible, (flags & COPY_SHARED) !== 0);
-  pm.amount = possible * PAGE_SIZE;
+  if (!areCopyFlags(flags) || !isRange(pm, sourceStart, size) || !isRange(pm, destinationStart, size)) return EINVAL;
+  if (source === destination && Math.abs(sourceStart - destinationStart) < size) return (flags & COPY_IN_PLACE) === 0 ? EEXIST : EINVAL;
+  const error = copyRange(pm, source, sourceStart / PAGE_SIZE, destination, destinationStart / PAGE_SIZE, size / PAGE_SIZE, flags);
+  unreserve(pm);
   pm.returns.balance();
   return error;
 }
 
-/** Puts entries on the frames of source pages [from, from + pages), all present, at destination pages from `to` on. */
-function copyPages(pm: Physmem, source: Container, from: number, destination: Container, to: number, pages: number, shared: boolean): void {
-  const { table } = pm;
-  for (let done = 0; done < pages; ) {
-    const entry = source.entries.at(from + done);
-    kassert(entry !== NO_ENTRY, 'physmem: copying an absent page');
-    const frame = table.frame[entry] as FrameId;
-    const inEntry = from + done - table.start[entry];
-    const count = Math.min((1 << table.log2[entry]) - inEntry, pages - done);
-    const offset = table.offset[entry] + inEntry;
-    if (!shared) revokeWrite(pm, frame);
-    const group = shared ? table.group[entry] : table.newGroup();
-    forgetSoft(pm, destination, to + done, to + done + count);
-    cover(pm, destination, to + done, frame, offset, offset + count, group);
-    charge(destination, count);
-    done += count;
+/** Whether a flag word is one of a copy, with at most one mode. */
+export function areCopyFlags(flags: number): boolean {
+  const mode = flags & COPY_MODES;
+  return hasOnly(flags, COPY_FLAGS) && (mode & (mode - 1)) === 0;
+}
+
+/** `copy` in pages, of ranges that do not overlap. What was set aside for it may be left over. */
+export function copyRange(
+  pm: Physmem,
+  source: Container,
+  from: number,
+  destination: Container,
+  to: number,
+  pages: number,
+  flags: number,
+): number {
+  const all = (flags & ALL_OR_NONE) !== 0;
+  if ((flags & COPY_IN_PLACE) !== 0) return copyInPlace(pm, source, from, destination, to, pages, all);
+  const squash = (flags & SQUASH) !== 0;
+  const moves = (flags & COPY_MOVE) !== 0;
+  const shared = moves || (flags & COPY_SHARED) !== 0;
+  for (;;) {
+    const { changes } = pm.table;
+    const present = presentPages(pm, source, from, pages);
+    const free = squash ? pages : freePages(pm, destination, to, pages);
+    const stays = moves ? firstPinned(source, from, from + pages) - from : pages;
+    const loose = Math.min(stays, squash ? firstPinned(destination, to, to + pages) - to : pages);
+    const admitted = moves && source.control === destination.control ? pages : admissiblePages(pm, destination, to, pages, flags);
+    let possible = Math.min(present, free, loose, admitted);
+    let error = 0;
+    if (possible === pages) error = 0;
+    else if (possible === present) error = present === 0 ? ENOENT : ESRCH;
+    else if (possible === free) error = EEXIST;
+    else error = possible === loose ? EBUSY : ENOMEM;
+    if (error !== 0 && all) return error;
+    const atOnce = shared ? 0 : deviceWrittenPages(pm, source, from, from + possible);
+    if (atOnce > 0) {
+      const refusal = reserve(pm, atOnce, destination.control);
+      if (pm.table.changes !== changes) continue; // look again
+      if (refusal !== 0 && all) return refusal;
+      if (refusal !== 0) {
+        possible = pagesWithin(pm, source, from, possible);
+        error = refusal === WAIT && possible > 0 ? 0 : refusal;
+      }
+    }
+    if (squash) vacate(pm, destination, to, to + possible);
+    copyPages(pm, source, from, destination, to, possible, shared);
+    if (moves) vacate(pm, source, from, from + possible);
+    pm.amount = possible * PAGE_SIZE;
+    return error;
   }
+}
+
+/** How many of the `pages` present pages can be copied with what is set aside. */
+function pagesWithin(pm: Physmem, source: Container, from: number, pages: number): number {
+  for (let count = 0; count < pages; count += 1) {
+    if (deviceWrittenPages(pm, source, from, from + count + 1) > pm.reserved.length) return count;
+  }
+  return pages;
 }

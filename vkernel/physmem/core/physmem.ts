@@ -128,8 +128,13 @@ export class Physmem {
   position = 0;
   /** The id of the first page the last swapOut put away. */
   swapId = 0;
+  /** What create.ts made last; null where it could not. */
+  created: Container | null = null;
   /** Why the last access could not be prepared: ENOMEM, EBUSY, an errno of the swap store, or WAIT. */
   refusal = 0;
+  /** Pages set aside for the operation that runs (reserve.ts); empty between operations. */
+  readonly reserved: GuestFrame[] = [];
+  pinnedRanges = 0; // in all containers
   boundPages = 0; // in frames that have memory
   receivedPages = 0;
   fixedPages = 0; // received, and kept out of use

@@ -52,9 +52,10 @@ export function refreshPinned(pm: Physmem, frame: FrameId): void {
   }
 }
 
-/** Replaces the pins of a container, and sets the marks of its frames. `pins` may be the array with a change in it. */
+/** Replaces the pins of a container by a new list, and sets the marks of the frames in [from, to), where they differ. */
 export function setPins(pm: Physmem, container: Container, pins: readonly PinnedRange[], from: number, to: number): void {
   const { table } = pm;
+  pm.pinnedRanges += pins.length - container.pins.length;
   container.pins = pins;
   for (let page = from; page < to; ) {
     const entry = container.entries.from(page);
