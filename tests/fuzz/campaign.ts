@@ -22,6 +22,8 @@ export interface Campaign {
   /** Called before each case, or before each batch of very short ones. */
   readonly progress?: (index: number) => void;
   readonly failed?: (failure: Failure) => void;
+  /** Time to spend on making a failing sequence shorter; 20 by default. */
+  readonly shrinkSeconds?: number;
 }
 
 /** A part of the system under fire. */
@@ -156,7 +158,11 @@ export function runSequences<Step>(campaign: Campaign, kind: Sequences<Step>, co
     const steps = kind.steps(new Random(campaign.seed, index), index);
     const error = failureOf(kind, steps, index, coverage);
     if (error === null) continue;
-    const failure = { index, what: `${steps.length} steps`, error: shrunk(kind, steps, index, error) };
+    const failure = {
+      index,
+      what: `${steps.length} steps`,
+      error: shrunk(kind, steps, index, error, campaign.shrinkSeconds ?? SHRINK_SECONDS),
+    };
     failures.push(failure);
     campaign.failed?.(failure);
   }
@@ -173,8 +179,8 @@ function failureOf<Step>(kind: Sequences<Step>, steps: readonly Step[], index: n
 }
 
 /** Leaves out ever smaller pieces as long as the rest still fails, in whatever way. */
-function shrunk<Step>(kind: Sequences<Step>, steps: readonly Step[], index: number, first: Error): Error {
-  const until = performance.now() + SHRINK_SECONDS * 1000;
+function shrunk<Step>(kind: Sequences<Step>, steps: readonly Step[], index: number, first: Error, seconds: number): Error {
+  const until = performance.now() + seconds * 1000;
   let [best, error] = [steps, first];
   for (let size = Math.ceil(best.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let at = best.length - size; at > -size && performance.now() < until; at -= size) {

@@ -5,6 +5,8 @@ import { FAILURES } from './failures.ts';
 import { GUEST } from './guest.ts';
 import { HOST } from './host.ts';
 import { OWNERS } from './owners.ts';
+import { PHYSMEM_ATTACK } from './physmem-attack.ts';
+import { PHYSMEM_STATES } from './physmem-states.ts';
 import { PHYSMEM } from './physmem.ts';
 import { STALE } from './stale.ts';
 import { VPTE } from './vpte.ts';
@@ -19,12 +21,14 @@ const TARGETS: Readonly<Record<string, Target>> = {
   failures: FAILURES,
   owners: OWNERS,
   physmem: PHYSMEM,
+  'physmem-states': PHYSMEM_STATES,
+  'physmem-attack': PHYSMEM_ATTACK,
 };
 
 const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from K | --case K]
 
 ${Object.entries(TARGETS)
-  .map(([name, { what }]) => `  ${name.padEnd(14)} ${what}`)
+  .map(([name, { what }]) => `  ${name.padEnd(15)} ${what}`)
   .join('\n')}
 
   --cases N      how many cases; 1000 by default

@@ -16,6 +16,7 @@ import { Physmem } from '../../../vkernel/physmem/core/physmem.ts';
 import { recover } from '../../../vkernel/physmem/core/soft.ts';
 import { swapIn, swapOut } from '../../../vkernel/physmem/core/swap.ts';
 import type { SwapStore } from '../../../vkernel/physmem/core/swap-store.ts';
+import { ABSENT, type ReturnsOptions } from '../../../vkernel/physmem/core/returns.ts';
 import { NO_BLOCK } from '../../../vkernel/physmem/core/zone.ts';
 import { FORCE_WRITE, LAZY, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
 import { Audit } from './audit.ts';
@@ -32,6 +33,8 @@ export interface MachineOptions {
   /** Slots of swap space; none by default. */
   readonly slots?: number;
   readonly swapQuota?: number;
+  readonly descriptorsPerPage?: number;
+  readonly returns?: ReturnsOptions;
 }
 
 export interface Item {
@@ -117,6 +120,8 @@ export class Machine {
       retired: (object) => this.retired.push(object),
       ...(options.slots === undefined ? {} : { swap: this.#store(options.slots) }),
       ...(options.swapQuota === undefined ? {} : { swapQuota: options.swapQuota }),
+      descriptorsPerPage: options.descriptorsPerPage ?? Number.POSITIVE_INFINITY,
+      returns: options.returns ?? { send: () => ABSENT },
     });
     for (const [frame, pages] of options.memory) this.physmem.receive(frame as GuestFrame, pages);
     this.endFrame = Math.max(...options.memory.map(([frame, pages]) => frame + pages));

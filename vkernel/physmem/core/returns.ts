@@ -90,8 +90,9 @@ export class Returns {
    */
   demand(pages: number): boolean {
     const before = this.counters.dropped;
+    const { accounts } = this.#pm;
     this.poll();
-    this.#ask(pages);
+    this.#ask(Math.max(pages, accounts.used - accounts.pages)); // all that is held too much: one by one would take long
     return this.counters.dropped > before || this.isOutstanding;
   }
 
@@ -155,7 +156,8 @@ export class Returns {
     const { request } = principal;
     if (request === null) return;
     const now = this.#pm.now();
-    const sent = this.#send(principal, request.count, this.#deadline);
+    const owed = Math.min(principal.extra, principal.used - request.target); // some may have been given since it was made
+    const sent = this.#send(principal, owed, this.#deadline);
     if (sent === SENT) {
       request.sent = true;
       request.deadline = now + this.#deadline;
