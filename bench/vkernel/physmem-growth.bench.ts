@@ -133,9 +133,10 @@ function copies(): void {
       for (let page = 0; page < PAGES; page += piece) done(allocate(physmem, source, 0, bytes(page), bytes(Math.min(piece, PAGES - page))));
       mapAll(physmem, source, 0, PAGES);
       const target = physmem.create(physmem.root);
+      const written = (PAGES * percent) / 100;
       const round = (): void => {
         done(copy(physmem, source, 0, target, 0, bytes(PAGES), 0));
-        for (let page = 0; percent > 0 && page < PAGES; page += 100 / percent) mapAll(physmem, target, page, 1);
+        for (let i = 0; i < written; i += 1) mapAll(physmem, target, (i * PAGES) / written, 1);
         done(deallocate(physmem, target, 0, bytes(PAGES), 0));
       };
       return { title: `pieces of ${piece}, ${percent} % written`, units: PAGES, physmem, round };
