@@ -27,6 +27,8 @@ export function finish(machine: Machine): void {
   assertInvariants(machine.physmem);
   for (const child of machine.physmem.root.children) machine.physmem.destroyControl(child);
   for (const container of machine.physmem.root.containers) machine.physmem.destroy(container);
+  const { swap } = machine.physmem.root.principal;
+  if (swap !== null) machine.physmem.destroy(swap);
   assertInvariants(machine.physmem);
   expect(machine.use).toBe(0);
 }
