@@ -40,6 +40,7 @@ import { controlHandlers } from './handlers/controls.ts';
 import { frameHandlers } from './handlers/frames.ts';
 import type { PhysmemHandlers, PhysmemObject } from './handlers/objects.ts';
 import { policyHandlers } from './handlers/policy.ts';
+import { swapHandlers } from './handlers/swap.ts';
 import { CONTAINER, CONTROL, PHYSMEM } from './interface.ts';
 
 export interface PhysmemServerOptions {
@@ -99,7 +100,13 @@ export class PhysmemServer {
       ...(options.swap === undefined ? {} : { swap: options.swap(l4) }),
     });
     this.waiting = { parked: this.parked, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
-    this.handlers = { ...containerHandlers(this), ...frameHandlers(this), ...controlHandlers(this), ...policyHandlers(this, l4) };
+    this.handlers = {
+      ...containerHandlers(this),
+      ...frameHandlers(this),
+      ...controlHandlers(this),
+      ...swapHandlers(this),
+      ...policyHandlers(this, l4),
+    };
   }
 
   /** Boots. @returns the loop to go on with; undefined if the bootstrap fails. Waits: for wortel. */

@@ -5,7 +5,7 @@ import type { Method } from '../../../vkernel/cap/rpc.ts';
 import type { ThreadId } from '../../../vkernel/l4/user.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { PHYSMEM } from '../../../vkernel/physmem/interface.ts';
-import { boot, OTHER, P, ROOT_FS } from './server-rig.ts';
+import { boot, OTHER, P, ROOT_FS, USUAL } from './server-rig.ts';
 
 const METHODS: readonly Method[] = Object.values(PHYSMEM);
 
@@ -44,7 +44,7 @@ function isKnown(handle: { readonly known: number } | { readonly word: number })
 test('A11 hostile words: every request gets an errno or none, and the server stays sound', () => {
   fc.assert(
     fc.property(fc.array(anyRequest, { minLength: 10, maxLength: 60 }), (requests) => {
-      const { kernel, server, physmem, handles } = boot();
+      const { kernel, server, physmem, handles } = boot({ ...USUAL, slots: 16 });
       const [control, otherControl, module, root] = handles;
       const held: number[] = [control, module, otherControl];
       const valueOf = (handle: { readonly known: number } | { readonly word: number }): number =>

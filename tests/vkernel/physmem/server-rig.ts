@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { fpage, FPAGE_NIL, fpagesCovering, type L4Wait, L4_WAIT, type Message, type ThreadId, threadId } from '../../../vkernel/l4/user.ts';
 import { PHYSMEM } from '../../../vkernel/physmem/interface.ts';
+import type { SwapStore } from '../../../vkernel/physmem/core/swap-store.ts';
 import { PhysmemServer } from '../../../vkernel/physmem/server.ts';
 import { WORTEL } from '../../../vkernel/wortel/interface.ts';
 import { FakeKernel, type Reply } from '../cap/fake-l4.ts';
@@ -17,10 +18,11 @@ export const OTHER = threadId(59, 6, 64);
 /** What wortel gives: free memory, then capabilities. */
 export interface Boot {
   readonly memory: readonly number[]; // fpages
+  readonly slots?: number; // of swap space
   readonly requests: readonly { readonly task: number; readonly frames?: number; readonly pages?: readonly number[] | 'control' }[];
 }
 
-const USUAL: Boot = {
+export const USUAL: Boot = {
   memory: [fpage(0, 18, 7), fpage(0x100000, 20, 7)], // 64 pages at 0, 256 at 1 MiB
   requests: [
     { task: 5, pages: 'control', frames: 100 },
@@ -66,7 +68,9 @@ export function boot(script: Boot = USUAL): Booted {
     else for (const page of request?.pages ?? []) message.appendMap(0, page);
   }
   const tracer = new Tracer();
-  const physmem = new PhysmemServer(kernel.l4, { wortel: WORTEL_THREAD, capability: CAPABILITY, tracer });
+  const { slots } = script;
+  const swap = slots === undefined ? {} : { swap: () => swapOf(kernel, slots) };
+  const physmem = new PhysmemServer(kernel.l4, { wortel: WORTEL_THREAD, capability: CAPABILITY, tracer, ...swap });
   const { value } = physmem.run().next();
   const server = value !== undefined && 'next' in value ? value : endless();
   server.next();
@@ -74,6 +78,20 @@ export function boot(script: Boot = USUAL): Booted {
     kernel.ask(server, from, method.label, words) ?? expect.fail('no reply');
   const info = () => ask(ROOT_FS, PHYSMEM.info, handles[3]).words;
   return { kernel, server, physmem, handles, labels, ask, info };
+}
+
+/** Swap space for the memory of the stub. */
+function swapOf(kernel: FakeKernel, slots: number): SwapStore {
+  const disk = new Map<number, number>();
+  const move = (to: Map<number, number>, at: number, from: Map<number, number>, source: number, pages: number): number => {
+    for (let i = 0; i < pages; i += 1) to.set(at + i, from.get(source + i) ?? Number.NaN);
+    return 0;
+  };
+  return {
+    slots,
+    read: (slot, into, pages) => move(kernel.memory, into, disk, slot, pages),
+    write: (slot, from, pages) => move(disk, slot, kernel.memory, from, pages),
+  };
 }
 
 /** What is left of a server whose bootstrap has failed: it stands still. */

@@ -6,6 +6,7 @@ import { isVersion, taskOf, type ThreadId } from '../../l4/user.ts';
 import { principalAccount, sumOf } from '../core/control.ts';
 import { containersOf } from '../core/invariants.ts';
 import { pinQuota } from '../core/pins.ts';
+import { swapQuota, swapUsed } from '../core/swap.ts';
 import { CONTROL, WEAK_CONTAINER } from '../interface.ts';
 import type { PhysmemServer } from '../server.ts';
 import { controlOf, type PhysmemHandlers } from './objects.ts';
@@ -59,6 +60,9 @@ export function controlHandlers(server: PhysmemServer): PhysmemHandlers {
       call.result(2, account.guaranteed);
       call.result(3, account.allocated);
       call.result(4, account.extra);
+      call.result(5, control.overhead);
+      call.result(6, swapUsed(control.principal));
+      call.result(7, swapQuota(physmem, control.principal));
       call.result(8, control.principal.pinned);
       call.result(9, pinQuota(control.principal));
       return 0;
