@@ -7,6 +7,7 @@ import { allowance } from './admission.ts';
 import type { Container } from './container.ts';
 import { areCopyFlags, copyRange } from './copy.ts';
 import { NO_ENTRY } from './frame-table.ts';
+import { firstHeld } from './holds.ts';
 import { prepareInPlace } from './in-place.ts';
 import type { Physmem } from './physmem.ts';
 import { firstPinned } from './pinned.ts';
@@ -92,14 +93,20 @@ function check(pm: Physmem, source: Container, destination: Container, list: Arr
     if (source === destination && from === to) return (flags & COPY_IN_PLACE) === 0 ? EEXIST : EINVAL;
     if (!willBePresent(source, from, source, destination, list, at, flags)) return ENOENT;
     if (isThere && (flags & (SQUASH | COPY_IN_PLACE)) === 0) return EEXIST;
-    if (isThere && firstPinned(destination, to, to + 1) === to) return EBUSY;
-    if ((flags & COPY_MOVE) !== 0 && firstPinned(source, from, from + 1) === from) return EBUSY;
+    if (isThere && isHeld(pm, destination, to, flags)) return EBUSY;
+    if ((flags & COPY_MOVE) !== 0 && firstHeld(pm, source, from, from + 1) === from) return EBUSY;
     if (isThere) continue;
     if ((flags & COPY_IN_PLACE) !== 0 || room === 0) return ENOMEM;
     room -= 1;
   }
   pm.position = 0;
   return 0;
+}
+
+/** Whether a destination page may not be replaced; or filled in place, which only a pin forbids (share.ts looks at locks). */
+function isHeld(pm: Physmem, destination: Container, page: number, flags: number): boolean {
+  if ((flags & COPY_IN_PLACE) !== 0) return firstPinned(destination, page, page + 1) === page;
+  return firstHeld(pm, destination, page, page + 1) === page;
 }
 
 /** Whether a page is present once the positions before `count` are done. */

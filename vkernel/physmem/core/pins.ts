@@ -30,9 +30,10 @@ export interface PinSink {
   run(frame: GuestFrame, pages: number): void;
 }
 
-/** Pages a principal may have pinned at a time: a quarter of its guarantee. */
+/** Pages a principal may have pinned at a time: a quarter of its guarantee; of the root's account, of what it keeps. */
 export function pinQuota(principal: Principal): number {
-  return Math.max(0, Math.floor(principal.guaranteed / 4));
+  const { accounts, guaranteed, task } = principal;
+  return Math.max(0, Math.floor((task === 0 ? accounts.pages - accounts.guaranteed : guaranteed) / 4));
 }
 
 /** How long a hold lasts that is asked for `duration` microseconds; 0: it is no duration. */

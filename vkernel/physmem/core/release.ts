@@ -9,7 +9,7 @@ import { log2, spanPiece } from './dyadic.ts';
 import { NO_ENTRY } from './frame-table.ts';
 import { place } from './frames.ts';
 import type { Physmem } from './physmem.ts';
-import { firstPinned } from './pinned.ts';
+import { firstHeld } from './holds.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
 
 /**
@@ -24,7 +24,7 @@ export function release(pm: Physmem, container: Container, start: number, size: 
   const first = start / PAGE_SIZE;
   const pages = size / PAGE_SIZE;
   if (presentPages(pm, container, first, pages) < pages) return ENOENT;
-  if (firstPinned(container, first, first + pages) < first + pages) return EBUSY;
+  if (firstHeld(pm, container, first, first + pages) < first + pages) return EBUSY;
   renew(pm, container, first, first + pages, (flags & LAZY) !== 0);
   return 0;
 }
