@@ -203,7 +203,7 @@ export class TaskContainer {
       unmapOwn(l4, scratch, bytes.length, RIGHTS_ALL);
       if (done === bytes.length) return 0;
     }
-    return EIO;
+    return ENOMEM; // the kernel has no frames for the window's page tables
   }
 
   /** Reads one page. @returns 0, ENOMEM or EIO */
@@ -216,7 +216,7 @@ export class TaskContainer {
       unmapOwn(l4, scratch, PAGE_SIZE, RIGHTS_ALL);
       if (done === PAGE_SIZE) return 0;
     }
-    return EIO;
+    return ENOMEM;
   }
 }
 

@@ -60,6 +60,8 @@ export interface ProcessOptions {
   readonly pager: ThreadId;
   /** The task's memory manager, for use by the thread that runs the system calls. */
   readonly memory: (l4: L4) => TaskMemory;
+  /** How many processes may live at a time; absent: any number. */
+  readonly processesMax?: number;
   /** Absent: there will be no other process. */
   readonly server?: ProcessServer;
   readonly tracer: Tracer;

@@ -44,8 +44,8 @@ import { byteString, type Timestamp } from './vfs/provider.ts';
 export const LABEL_WAKE = 0x72;
 
 export const PID_MAX = 32768;
-/** Processes there may be, zombies among them; a lower RLIMIT_NPROC counts too. */
-export const PROCESSES_MAX = 1000;
+/** Processes there may be, zombies among them: RLIMIT_NPROC. How many may live at a time is the machine's to say. */
+export const PROCESSES_MAX = 4096;
 
 const FIRST_PID = 2;
 const DEFAULT_EPOCH = 1767225600; // 2026-01-01 00:00:00 UTC
@@ -67,6 +67,7 @@ export class System implements ProcTable {
   /** The terminal: the session that controls it, and the group in its foreground; 0: none. */
   readonly terminal = { session: 0, foreground: 0 };
   awake = 0;
+  live = 0; // processes that have not ended
   forks = 0; // ever made
   /** Virtual time (microseconds) up to which processor time has been charged to somebody. */
   chargedUntil = 0;
@@ -146,6 +147,7 @@ export class System implements ProcTable {
     this.processes.set(p.pid, p);
     p.parent?.children.add(p);
     this.awake++;
+    this.live++;
     this.forks++;
   }
 
@@ -153,6 +155,14 @@ export class System implements ProcTable {
   forget(p: Process): void {
     this.processes.delete(p.pid);
     p.parent?.children.delete(p);
+  }
+
+  /** The same before it has had a place. */
+  withdraw(p: Process): void {
+    p.leave();
+    this.awake--;
+    this.live--;
+    this.forget(p);
   }
 
   /** The processes of a group that have not ended. */
@@ -252,6 +262,7 @@ export class System implements ProcTable {
     kassert(ended !== null && !p.isZombie, 'system: buried alive');
     p.setAsleep(false);
     this.awake--;
+    this.live--;
     p.isZombie = true;
     p.stopSignal = 0;
     const groups = new Set([p.processGroup]);
@@ -313,12 +324,14 @@ export class System implements ProcTable {
 
   assertInvariants(): void {
     let awake = 0;
+    let live = 0;
     for (const [pid, p] of this.processes) {
       kassert(p.pid === pid, 'system P1');
       if (p !== this.#first)
         kassert(p.parent !== null && this.processes.get(p.parent.pid) === p.parent && p.parent.children.has(p), 'system P2');
+      if (!p.isZombie) live++;
       if (!p.isZombie && !p.isAsleep && !p.isLending) awake++;
     }
-    kassert(awake === this.awake, 'system P3');
+    kassert(awake === this.awake && live === this.live, 'system P3');
   }
 }

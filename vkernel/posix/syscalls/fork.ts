@@ -114,8 +114,9 @@ function* clone(p: Process, wanted: Wanted): Waiting {
   const refused = check(p, wanted);
   if (refused < 0) return refused;
   const { system } = p;
-  const limit = Math.min(p.limits.get(RLIMIT_NPROC)?.soft ?? PROCESSES_MAX, PROCESSES_MAX);
-  if (system.processes.size >= (limit < 0 ? PROCESSES_MAX : limit)) return -EAGAIN;
+  const limit = p.limits.get(RLIMIT_NPROC)?.soft ?? PROCESSES_MAX;
+  if (system.processes.size >= (limit < 0 ? PROCESSES_MAX : Math.min(limit, PROCESSES_MAX))) return -EAGAIN;
+  if (system.live >= (system.options.processesMax ?? PROCESSES_MAX)) return -EAGAIN;
   const isBorrowed = (wanted.flags & CLONE_VM) !== 0;
   if (!isBorrowed && system.server === null) return -ENOSYS;
   const child = makeChild(p, wanted);
@@ -123,9 +124,7 @@ function* clone(p: Process, wanted: Wanted): Waiting {
   else {
     const error = yield* fork(p, child, wanted);
     if (error < 0) {
-      child.leave();
-      system.awake--;
-      system.forget(child);
+      system.withdraw(child);
       return error;
     }
   }

@@ -1,13 +1,15 @@
 /**
- * Resource limits. All are remembered; in force are the number of descriptors, and the stack for programs started later.
+ * Resource limits. All are remembered and inherited; in force are the numbers of descriptors and processes, and the stack
+ * for programs started later.
  *
  * Source: getrlimit(2), prlimit(2).
  */
 import { EINVAL, EPERM, ESRCH } from '../../../hostkernel/base/errno.ts';
-import { RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_STACK } from '../abi.ts';
+import { RLIM_NLIMITS, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK } from '../abi.ts';
 import { DESCRIPTORS_MAX } from '../file-table.ts';
 import { putInt64 } from '../guest-memory.ts';
 import type { Process } from '../process.ts';
+import { PROCESSES_MAX } from '../system.ts';
 import type { Waiting } from './files.ts';
 
 /** A soft and a hard limit. INFINITE is above every number. */
@@ -28,8 +30,8 @@ function initial(p: Process, resource: number): Limit {
       return { soft: p.stackLimit, hard: INFINITE };
     case 4: // RLIMIT_CORE
       return { soft: 0, hard: INFINITE };
-    case 6: // RLIMIT_NPROC
-      return { soft: 1, hard: 1 };
+    case RLIMIT_NPROC:
+      return { soft: PROCESSES_MAX, hard: PROCESSES_MAX };
     case RLIMIT_NOFILE:
       return { soft: p.files.limit, hard: DESCRIPTORS_MAX };
     case 8: // RLIMIT_MEMLOCK
@@ -70,9 +72,10 @@ function bounded(value: number): number {
 export function* sysPrlimit64(p: Process): Waiting {
   const pid = p.args.int(0);
   const resource = p.args.uint(1);
-  if (pid !== 0 && pid !== p.pid) return -ESRCH;
+  const of = pid === 0 ? p : p.system.find(pid);
+  if (of === null) return -ESRCH;
   if (resource >= RLIM_NLIMITS) return -EINVAL;
-  const old = p.limits.get(resource) ?? initial(p, resource);
+  const old = of.limits.get(resource) ?? initial(of, resource);
   let wanted: Limit | null = null;
   if (p.args.word(2) !== 0) {
     const error = yield* p.memory.load(p.args.word(2), 16);
@@ -86,7 +89,7 @@ export function* sysPrlimit64(p: Process): Waiting {
     const error = yield* p.memory.store(p.args.word(3), 16);
     if (error < 0) return error;
   }
-  return wanted === null ? 0 : setLimit(p, resource, wanted);
+  return wanted === null ? 0 : setLimit(of, resource, wanted);
 }
 
 /** getrlimit(resource, limit): words. */
