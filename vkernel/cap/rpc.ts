@@ -331,6 +331,8 @@ export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O
 /** What a server does between requests. */
 export interface Waiting {
   readonly parked: ParkedRequests;
+  /** The thread whose request has not been answered yet, NIL for none: it would take any message of ours for the reply. */
+  client: ThreadId;
   /** Does what is due. @returns microseconds until it must be asked again; Infinity: nothing will be due */
   readonly due: () => number;
   /** Whether, since it was last asked, anything has happened that may help a parked request. */
@@ -357,6 +359,7 @@ export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(
     const isRequest = error === 0 && (waiting === null || !waiting.parked.has(l4.from)); // else: our wait ended, or it is a second one
     const client = l4.from;
     let replies = isRequest;
+    if (waiting !== null) waiting.client = isRequest ? client : NIL;
     if (isRequest) {
       if (waiting !== null) waiting.due(); // what should have happened before the request came
       const answer = dispatcher.dispatch(client, message);
@@ -367,6 +370,7 @@ export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(
     const pause = waiting === null ? Number.POSITIVE_INFINITY : waiting.due();
     if (waiting !== null && (waiting.parked.size > 0 || pause !== Number.POSITIVE_INFINITY)) {
       if (replies) l4.reply(client);
+      waiting.client = NIL;
       yield* tryParked(l4, dispatcher, waiting);
       const limit = waiting.due();
       error = yield* l4.receive(ANY, limit === Number.POSITIVE_INFINITY ? NEVER : timeout(Math.max(1, limit)));
@@ -388,11 +392,13 @@ function* tryParked<M extends Readonly<Record<string, MethodDefinition>>, O>(
       const request = parked.of(client);
       if (request === null) continue; // another of them has ended it
       l4.message.copyFrom(request);
+      waiting.client = client;
       const answer = dispatcher.dispatch(client, l4.message);
       const label = typeof answer === 'number' ? answer : yield* answer;
       if (label === PARKED) continue;
       parked.remove(client);
       if (dispatcher.finish(client, l4.message, label)) l4.reply(client);
+      waiting.client = NIL;
       l4.acceptor = ACCEPT_UNTYPED;
     }
   }

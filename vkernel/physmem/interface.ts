@@ -384,4 +384,10 @@ export const PHYSMEM_UPCALL = defineInterface('physmem upcall', {
    * loses all.
    */
   returnPages: { label: 180, request: ['count', 'deadline'], reply: [] },
+
+  /**
+   * To the upcall thread of the master control: `task` did not return what it was asked for, and has lost `pages`. Who
+   * is not receiving does not hear of it.
+   */
+  dropped: { label: 181, request: ['task', 'pages'], reply: [] },
 });

@@ -10,12 +10,13 @@
  * Source: hurd-l4 physmem/physmem.c, the bootstrap of wortel/wortel.c.
  */
 
+import { kassert } from '../../hostkernel/base/assert.ts';
 import { EBUSY, ECANCELED, errnoName } from '../../hostkernel/base/errno.ts';
 import type { Tracer } from '../../hostkernel/base/trace.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { HANDLES_32, HANDLES_64, ObjectTable } from '../cap/objects.ts';
 import { ParkedRequests } from '../cap/parked.ts';
-import { invoke, serve, type Waiting } from '../cap/rpc.ts';
+import { invoke, PARKED, serve, type Waiting } from '../cap/rpc.ts';
 import {
   FPAGE_NIL,
   fpageBase,
@@ -23,15 +24,18 @@ import {
   type L4,
   type L4Body,
   type L4Wait,
-  type Message,
+  Message,
+  NIL,
   type ThreadId,
   type WordBits,
 } from '../l4/user.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
 import { Container } from './core/container.ts';
-import { abandonControl, MemoryControl } from './core/control.ts';
+import { abandonControl, MemoryControl, upcallThreadOf } from './core/control.ts';
 import { endHoldsOfTask, expireHolds, firstHeld } from './core/holds.ts';
-import { type Block, Physmem } from './core/physmem.ts';
+import { type Block, Physmem, WAIT } from './core/physmem.ts';
+import type { Principal } from './core/principals.ts';
+import { ABSENT, BUSY, type ReturnsOptions, SENT } from './core/returns.ts';
 import { endShare, expireShares, WeakContainer } from './core/share.ts';
 import type { SwapStore } from './core/swap-store.ts';
 import { blockFpage, frameMemory } from './frame-memory.ts';
@@ -41,7 +45,7 @@ import { frameHandlers } from './handlers/frames.ts';
 import type { PhysmemHandlers, PhysmemObject } from './handlers/objects.ts';
 import { policyHandlers } from './handlers/policy.ts';
 import { swapHandlers } from './handlers/swap.ts';
-import { CONTAINER, CONTROL, PHYSMEM } from './interface.ts';
+import { CONTAINER, CONTROL, PHYSMEM, PHYSMEM_UPCALL } from './interface.ts';
 
 export interface PhysmemServerOptions {
   readonly wortel: ThreadId;
@@ -51,12 +55,17 @@ export interface PhysmemServerOptions {
   readonly swap?: (l4: L4) => SwapStore;
   /** Told of the server when it begins: for a look from outside. */
   readonly started?: (physmem: Physmem) => void;
+  /** Frame descriptors, each with an entry, that are charged as a page. Default 64. */
+  readonly descriptorsPerPage?: number;
+  /** How long a task has to return pages, and how often it is asked. */
+  readonly returns?: Pick<ReturnsOptions, 'deadline' | 'retries' | 'retryAfter' | 'choose'>;
   /** Largest piece copied at once when copy-on-write is broken, in pages. */
   readonly copyPages?: number;
 }
 
 /** 64 KiB: below it a fault costs more than the copy, above it copies are made that nobody asked for. */
 const COPY_PAGES = 16;
+const DESCRIPTORS_PER_PAGE = 64;
 
 /** The program of the physmem thread. Returns only if the bootstrap fails; then wortel has been told to shut down. */
 export function physmemBody(options: PhysmemServerOptions): L4Body {
@@ -80,10 +89,14 @@ export class PhysmemServer {
   readonly #wortel: ThreadId;
   readonly #calls: typeof WORTEL;
   #freePages = 0; // when a parked request was last tried
+  #ended = 0; //     requests for pages that had ended then
+  readonly #kept: Message; // what the message registers held, while an upcall is in them
   readonly #controls = new Map<number, MemoryControl>(); // made at boot, by task id
 
   constructor(l4: L4, options: PhysmemServerOptions) {
+    kassert(WAIT === PARKED, 'physmem: an operation that waits parks its request');
     this.#l4 = l4;
+    this.#kept = new Message(l4.wordBits);
     this.wordBits = l4.wordBits;
     this.parked = new ParkedRequests(l4.wordBits);
     this.#tracer = options.tracer;
@@ -97,9 +110,15 @@ export class PhysmemServer {
       now: () => l4.clock(),
       flush: (frame, pages, rights) => void l4.unmap(blockFpage(frame, pages, rights), false),
       retired: (object) => this.objects.revoke(object),
+      descriptorsPerPage: options.descriptorsPerPage ?? DESCRIPTORS_PER_PAGE,
+      returns: {
+        ...options.returns,
+        send: (principal, count, deadline) => this.#askReturn(principal, count, deadline),
+        punished: (principal, pages) => this.#tellPunished(principal, pages),
+      },
       ...(options.swap === undefined ? {} : { swap: options.swap(l4) }),
     });
-    this.waiting = { parked: this.parked, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
+    this.waiting = { parked: this.parked, client: NIL, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
     this.handlers = {
       ...containerHandlers(this),
       ...frameHandlers(this),
@@ -186,15 +205,50 @@ export class PhysmemServer {
     const { physmem } = this;
     expireHolds(physmem);
     expireShares(physmem);
-    const next = Math.min(physmem.holds.next, physmem.shares.next);
-    return next === Number.POSITIVE_INFINITY ? next : next - physmem.now();
+    physmem.returns.poll();
+    const next = Math.min(physmem.holds.next, physmem.shares.next, physmem.returns.nextDue);
+    return next === Number.POSITIVE_INFINITY ? next : Math.max(0, next - physmem.now());
   }
 
-  /** Whether pages have come free since the last time: then requests that wait for memory are worth another try. */
+  /**
+   * Whether pages have come free since the last time, or somebody who was asked for pages has answered or been punished:
+   * then requests that wait for memory are worth another try.
+   */
   #worthTrying(): boolean {
-    const before = this.#freePages;
-    this.#freePages = this.physmem.zones.freePages;
-    return this.#freePages > before;
+    const { zones, accounts } = this.physmem;
+    const isWorth = zones.freePages > this.#freePages || accounts.ended > this.#ended;
+    this.#freePages = zones.freePages;
+    this.#ended = accounts.ended;
+    return isWorth;
+  }
+
+  /** Asks a principal for pages. It hears of it at once or not at all. */
+  #askReturn(principal: Principal, count: number, deadline: number): number {
+    const thread = upcallThreadOf(principal) as ThreadId;
+    if (thread === NIL) return ABSENT;
+    if (thread === this.waiting.client || this.parked.has(thread)) return BUSY;
+    return this.#upcall(thread, PHYSMEM_UPCALL.returnPages.label, count, deadline) ? SENT : ABSENT;
+  }
+
+  /** Says that a principal has lost pages: in the log, and to the thread that watches over the master control. */
+  #tellPunished(principal: Principal, pages: number): void {
+    const { task } = principal;
+    this.#l4.console.write(2, new TextEncoder().encode(`physmem: task ${task} did not return pages: ${pages} dropped\n`));
+    const watcher = this.physmem.root.upcallThread as ThreadId;
+    if (watcher === NIL || watcher === this.waiting.client || this.parked.has(watcher)) return;
+    this.#upcall(watcher, PHYSMEM_UPCALL.dropped.label, task, pages);
+  }
+
+  /** Sends two words with zero timeout; the message registers are kept. @returns whether they were received */
+  #upcall(thread: ThreadId, label: number, first: number, second: number): boolean {
+    const { message } = this.#l4;
+    this.#kept.copyFrom(message);
+    message.begin(label);
+    message.append(first);
+    message.append(second);
+    const error = this.#l4.reply(thread);
+    message.copyFrom(this.#kept);
+    return error === 0;
   }
 
   /** Makes what a capability request asks for. @returns the handle for `task`; 0 where it cannot be made */

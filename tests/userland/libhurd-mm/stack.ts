@@ -77,7 +77,8 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
   let left: Left | null = null;
 
   const physmem: L4Body = function* (l4) {
-    const server = new PhysmemServer(l4, { wortel: threadId(USER_BASE + 2, 1, xlen), capability: 1, tracer });
+    const options = { wortel: threadId(USER_BASE + 2, 1, xlen), capability: 1, tracer };
+    const server = new PhysmemServer(l4, { ...options, descriptorsPerPage: Number.POSITIVE_INFINITY }); // the pages of a setup are all for data
     below = { server, l4 };
     const failure = yield* server.bootstrap();
     if (failure !== null) throw new Error(failure);
@@ -89,7 +90,8 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
     if (typeof data === 'string') throw new Error(data);
     const { message } = l4;
     const { server, l4: physmemThread } = below as NonNullable<typeof below>;
-    const free = server.physmem.zones.freePages;
+    const { physmem: core } = server;
+    const free = core.zones.freePages + core.fixedPages;
     const must = (label: number): void => {
       if (label !== 0) throw new Error(`call refused: ${label}`);
     };
@@ -150,7 +152,7 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
     must(yield* invoke(l4, data.taskServer, TASK.taskDestroy, task));
     must(yield* invoke(l4, data.physmem, PHYSMEM.controlDestroy, control));
     must(yield* invoke(l4, data.physmem, PHYSMEM.taskDied, data.masterControl, id));
-    left = { held, lost: free - server.physmem.zones.freePages };
+    left = { held, lost: free - core.zones.freePages - core.fixedPages };
     yield* invoke(l4, data.wortel, withCapability(WORTEL, data.wortelCapability).shutdown, 0);
   };
 

@@ -4,7 +4,7 @@ import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { HANDLES_64, ObjectTable } from '../../../vkernel/cap/objects.ts';
 import { ParkedRequests } from '../../../vkernel/cap/parked.ts';
 import { defineInterface, PARKED, serve } from '../../../vkernel/cap/rpc.ts';
-import { taskOf, type ThreadId, threadId } from '../../../vkernel/l4/user.ts';
+import { NIL, taskOf, type ThreadId, threadId } from '../../../vkernel/l4/user.ts';
 import { FakeKernel } from './fake-l4.ts';
 
 const STORE = defineInterface('store', {
@@ -32,6 +32,7 @@ function setup() {
     tracer: new Tracer(),
     waiting: {
       parked,
+      client: NIL,
       due() {
         if (kernel.now < state.deadline) return state.deadline - kernel.now;
         state.deadline = Number.POSITIVE_INFINITY;

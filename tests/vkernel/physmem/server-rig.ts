@@ -70,7 +70,8 @@ export function boot(script: Boot = USUAL): Booted {
   const tracer = new Tracer();
   const { slots } = script;
   const swap = slots === undefined ? {} : { swap: () => swapOf(kernel, slots) };
-  const physmem = new PhysmemServer(kernel.l4, { wortel: WORTEL_THREAD, capability: CAPABILITY, tracer, ...swap });
+  const options = { wortel: WORTEL_THREAD, capability: CAPABILITY, tracer, descriptorsPerPage: Number.POSITIVE_INFINITY };
+  const physmem = new PhysmemServer(kernel.l4, { ...options, ...swap });
   const { value } = physmem.run().next();
   const server = value !== undefined && 'next' in value ? value : endless();
   server.next();

@@ -100,6 +100,7 @@ export class Accounts {
   overhead = 0; // of all
   guaranteed = 0; // sum of G over principals
   asked = 0; // pages of requests outstanding
+  ended = 0; // requests that are not outstanding any more
   readonly #principals = new Map<number, Principal>(); // by task
   readonly #now: () => number;
   readonly #descriptorsPerPage: number;
@@ -191,8 +192,7 @@ export class Accounts {
     const buffer = this.#buffer;
     if (task === 0 || buffer === null || buffer.holds(task)) return true;
     const capacityLog2 = Math.floor(Math.log2(task)) + 1;
-    if (capacityLog2 > MAX_CAPACITY_LOG2) return false;
-    const words = this.#grow(capacityLog2);
+    const words = capacityLog2 > MAX_CAPACITY_LOG2 ? null : this.#grow(capacityLog2);
     if (words === null) return false;
     buffer.move(words, capacityLog2);
     return true;
@@ -306,6 +306,7 @@ export class Accounts {
 
   endRequest(principal: Principal): void {
     this.asked -= principal.request?.count ?? 0;
+    this.ended += 1;
     principal.request = null;
     this.#storeFlags(principal);
   }

@@ -2,6 +2,7 @@
 
 import { EINVAL, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import { isVersion } from '../../l4/user.ts';
+import { admitsContainer } from '../core/admission.ts';
 import { allocate } from '../core/allocate.ts';
 import { containerInfo } from '../core/container-info.ts';
 import { deallocate } from '../core/deallocate.ts';
@@ -14,7 +15,9 @@ export function containerHandlers(server: PhysmemServer): PhysmemHandlers {
   const { physmem, objects, wordBits } = server;
   return {
     create: (call) => {
-      const container = physmem.create(controlOf(call));
+      const control = controlOf(call);
+      if (!admitsContainer(physmem.accounts, control)) return ENOMEM;
+      const container = physmem.create(control);
       const handle = objects.grant(call.task, CONTAINER, container);
       if (handle === 0) physmem.destroy(container);
       call.result(0, handle);

@@ -2,7 +2,7 @@
 
 import { EINVAL, ENOMEM, EPERM, ESRCH } from '../../../hostkernel/base/errno.ts';
 import { capabilityHandlers } from '../../cap/transfer.ts';
-import { isVersion, taskOf, type ThreadId } from '../../l4/user.ts';
+import { isVersion, NIL, taskOf, type ThreadId } from '../../l4/user.ts';
 import { principalAccount, sumOf } from '../core/control.ts';
 import { containersOf } from '../core/invariants.ts';
 import { pinQuota } from '../core/pins.ts';
@@ -65,6 +65,11 @@ export function controlHandlers(server: PhysmemServer): PhysmemHandlers {
       call.result(7, swapQuota(physmem, control.principal));
       call.result(8, control.principal.pinned);
       call.result(9, pinQuota(control.principal));
+      return 0;
+    },
+    controlSetUpcallThread: (call, _control, thread) => {
+      if (thread !== NIL && taskOf(thread as ThreadId, wordBits) !== call.task) return EINVAL;
+      controlOf(call).upcallThread = thread;
       return 0;
     },
     taskDied: (call, _control, task) => {
