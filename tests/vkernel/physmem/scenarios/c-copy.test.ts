@@ -5,9 +5,9 @@ import { EEXIST, EINVAL, ENOENT, ESRCH } from '../../../../hostkernel/base/errno
 import { copy } from '../../../../vkernel/physmem/core/copy.ts';
 import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, MAP_READ, SQUASH } from '../../../../vkernel/physmem/interface.ts';
 import { P } from '../machine.ts';
-import { filled, finish, setup } from './setup.ts';
+import { filled, finish, RW, setup } from './setup.ts';
 
-test('C1 C2 the writer gets the copy, the other keeps the page; what is left is freed', () => {
+test('C1 the writer gets the copy, the other keeps the page', () => {
   const { machine } = setup();
   const a = filled(machine, 4);
   const b = machine.create();
@@ -16,6 +16,14 @@ test('C1 C2 the writer gets the copy, the other keeps the page; what is left is 
   machine.write(b, 1, 99);
   expect([machine.read(a, 1), machine.read(b, 1)]).toEqual([11, 99]);
   expect(machine.use).toBe(8);
+  finish(machine);
+});
+test('C2 what each side has left is freed with it', () => {
+  const { machine } = setup();
+  const a = filled(machine, 4);
+  const b = machine.create();
+  machine.copy(a, 0, b, 0, 4);
+  machine.write(b, 1, 99);
   machine.deallocate(a, 0, 4);
   expect(machine.use).toBe(4);
   machine.deallocate(b, 0, 4);
@@ -69,16 +77,17 @@ test('C5 a chain of four copies is one frame; in every order of writes the last 
     finish(machine);
   }
 });
-test('C6 C7 whichever side goes, the other writes without copying', () => {
-  for (const goes of [0, 1]) {
-    const { machine } = setup();
-    const sides = [filled(machine, 4), machine.create()];
-    machine.copy(sides[0], 0, sides[1], 0, 4);
-    machine.deallocate(sides[goes], 0, 4);
-    machine.write(sides[1 - goes], 2, 5);
-    expect([machine.physmem.counters.copies, machine.use]).toEqual([0, 4]);
-    finish(machine);
-  }
+test.each([
+  ['C6 the copy goes untouched: the source', 1],
+  ['C7 the source goes: the copy owns the frame, and', 0],
+])('%s writes without copying', (_name, goes) => {
+  const { machine } = setup();
+  const sides = [filled(machine, 4), machine.create()];
+  machine.copy(sides[0], 0, sides[1], 0, 4);
+  machine.deallocate(sides[goes], 0, 4);
+  machine.write(sides[1 - goes], 2, 5);
+  expect([machine.physmem.counters.copies, machine.use, machine.read(sides[1 - goes], 1)]).toEqual([0, 4, 11]);
+  finish(machine);
 });
 test('C8 pages 1 to 6 of an 8P frame become pieces 1, 2, 2, 1', () => {
   const { machine } = setup();
@@ -87,13 +96,31 @@ test('C8 pages 1 to 6 of an 8P frame become pieces 1, 2, 2, 1', () => {
   expect([machine.shape(b), machine.values(b, 3, 6)]).toEqual(['1@3 2@4 2@6 1@8', [11, 12, 13, 14, 15, 16]]);
   finish(machine);
 });
-test('C9 C10 pieces follow source frames, whatever the destination', () => {
+test('C9 over three source frames, into the third: pieces follow source frames', () => {
   const { machine } = setup();
   const a = machine.create();
   for (const page of [0, 4, 8]) machine.allocate(a, page, 4);
+  for (let page = 0; page < 12; page += 1) machine.write(a, page, 10 + page);
   const b = machine.create();
-  machine.copy(a, 0, b, 3, 11);
-  expect(machine.shape(b)).toBe('4@3 4@7 2@11 1@13');
+  machine.copy(a, 2, b, 0, 8);
+  expect(machine.shape(b)).toBe('2@0 4@2 2@6');
+  expect(machine.values(b, 0, 8)).toEqual([12, 13, 14, 15, 16, 17, 18, 19]);
+  finish(machine);
+});
+test('C10 the destination needs no alignment', () => {
+  const { machine } = setup();
+  const a = filled(machine, 2);
+  const b = machine.create();
+  expect(machine.copy(a, 0, b, 3, 2)).toBe(0);
+  expect([machine.shape(b), machine.values(b, 3, 2)]).toEqual(['2@3', [10, 11]]);
+  const { items } = machine.map(b, RW, 3, 2);
+  expect([items.map(({ page, pages }) => [page, pages]), machine.values(b, 3, 2)]).toEqual([
+    [
+      [3, 1],
+      [4, 1],
+    ],
+    [10, 11],
+  ]);
   finish(machine);
 });
 test('C11 a hole in the source: ENOENT at the start, ESRCH later; ALL_OR_NONE leaves the destination', () => {
@@ -123,6 +150,22 @@ test('C13 inside one container: apart it works, overlapping is EEXIST', () => {
   expect(machine.copy(a, 0, a, 4, 4)).toBe(0);
   expect(machine.copy(a, 0, a, 2, 4)).toBe(EEXIST);
   expect(machine.values(a, 4, 4)).toEqual([10, 11, 12, 13]);
+  finish(machine);
+});
+test('C15 opposite copies, one after the other: both finish, and each side has what the other had', () => {
+  const { machine } = setup();
+  const [a, b] = [filled(machine, 4), machine.create()];
+  machine.allocate(b, 0, 4);
+  for (let page = 0; page < 4; page += 1) machine.write(b, page, 20 + page);
+  expect([machine.copy(a, 0, b, 4, 4), machine.copy(b, 0, a, 4, 4)]).toEqual([0, 0]);
+  expect(machine.values(a, 0, 8)).toEqual([10, 11, 12, 13, 20, 21, 22, 23]);
+  expect(machine.values(b, 0, 8)).toEqual([20, 21, 22, 23, 10, 11, 12, 13]);
+  expect([machine.copy(a, 0, b, 0, 4, SQUASH), machine.copy(b, 4, a, 0, 4, SQUASH)]).toEqual([0, 0]);
+  expect([machine.values(b, 0, 4), machine.values(a, 0, 4)]).toEqual([
+    [10, 11, 12, 13],
+    [10, 11, 12, 13],
+  ]);
+  for (const each of [a, b]) machine.write(each, 0, 5);
   finish(machine);
 });
 test('C16 a copy of a shared page hears nothing of the sharers, and they of each other', () => {

@@ -28,7 +28,7 @@ function setup(pages: number) {
 /** Both ways to lose everything a container holds. */
 const LOSSES: readonly (readonly [string, (machine: Machine, container: Container) => void])[] = [
   ['deallocate', (machine, container) => machine.deallocate(container, 0, 1024)],
-  ['E16 destroy', (machine, container) => machine.physmem.destroy(container)],
+  ['E16 destroyed instead', (machine, container) => machine.physmem.destroy(container)],
 ];
 
 describe.each(LOSSES)('%s', (_name, lose) => {
@@ -101,12 +101,22 @@ test('E5 the sole user frees page by page', () => {
   assertInvariants(machine.physmem);
 });
 
-test('E6 E7 a promise is cut without freeing memory nobody had, and its rest is fresh', () => {
-  const { machine, a, b } = setup(4);
+test('E6 a promise is cut without freeing memory nobody had', () => {
+  const { machine, b } = setup(4);
   machine.allocate(b, 0, 8);
   const free = machine.physmem.zones.freePages;
   machine.deallocate(b, 2, 3);
-  expect([machine.physmem.zones.freePages, machine.shape(b)]).toEqual([free, '2@0 1@5 2@6']);
+  expect([machine.physmem.zones.freePages, machine.use, machine.shape(b)]).toEqual([free, 4, '2@0 1@5 2@6']);
+  machine.deallocate(b, 0, 8);
+  expect([machine.physmem.zones.freePages, machine.use]).toEqual([free, 4]);
+  assertInvariants(machine.physmem);
+});
+
+test('E7 the rest of a promise is fresh memory that overlaps no other', () => {
+  const { machine, a, b } = setup(4);
+  machine.allocate(b, 0, 8);
+  machine.deallocate(b, 2, 3);
+  for (const page of [0, 1, 5, 6, 7]) expect(machine.read(b, page)).toBe(0);
   for (const page of [0, 1, 5, 6, 7]) machine.write(b, page, 50 + page);
   assertInvariants(machine.physmem);
   expect(machine.values(a, 0, 4)).toEqual([10, 11, 12, 13]);
