@@ -98,6 +98,8 @@ const COUNTERS: Readonly<Record<keyof PhysmemCensus['counters'], string>> = {
   copies: 'frames copied to break copy-on-write',
   copiedPages: 'pages copied so',
   splits: 'frames split',
+  moves: 'frames moved to other memory',
+  movedPages: 'pages moved so',
   maps: 'map requests',
   items: 'map items made',
   softDiscarded: 'pages given up softly and used again',

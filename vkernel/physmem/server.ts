@@ -145,6 +145,12 @@ export class PhysmemServer {
     });
   }
 
+  /** Word i of the request being served, counted from 1, as a signed number; 0 where it has not that many. */
+  signedWord(i: number): number {
+    const { message } = this.#l4;
+    return i <= message.untyped ? message.signed(i) : 0;
+  }
+
   /**
    * The dialogue: all free memory, then a capability a request, then the notice that we serve. wortel answers the last
    * one when everybody is up, with servers we do not call; we do not wait for it, or nobody could come up.

@@ -35,6 +35,7 @@ export interface MachineOptions {
   readonly swapQuota?: number;
   readonly descriptorsPerPage?: number;
   readonly returns?: ReturnsOptions;
+  readonly moving?: boolean;
 }
 
 export interface Item {
@@ -116,6 +117,7 @@ export class Machine {
         },
       },
       now: () => this.time,
+      moving: options.moving ?? true,
       flush: (frame, pages, rights) => this.#flush(frame, pages, rights),
       retired: (object) => this.retired.push(object),
       ...(options.slots === undefined ? {} : { swap: this.#store(options.slots) }),
@@ -241,8 +243,8 @@ export class Machine {
     return Array.from({ length: pages }, (_, i) => this.peek(container, from + i) ?? '-');
   }
 
-  allocate(container: Container, page: number, pages: number, flags = 0): number {
-    return allocate(this.physmem, container, flags, page * P, pages * P);
+  allocate(container: Container, page: number, pages: number, flags = 0, mustSet = 0, mustClear = 0): number {
+    return allocate(this.physmem, container, flags, page * P, pages * P, mustSet, mustClear);
   }
 
   deallocate(container: Container, page: number, pages: number, flags = 0): number {

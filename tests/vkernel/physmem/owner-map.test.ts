@@ -40,3 +40,12 @@ test('every page is owned by the frame that has it, through binding, splitting a
     { numRuns: 60 },
   );
 });
+
+test('the pages of the last frame are its own, however large it is', () => {
+  const frames = { address: Int32Array.of(0, 64, 256), size: Uint8Array.of(0, 4, 3) };
+  const map = new OwnerMap(frames);
+  map.bound(1);
+  expect([64, 69, 79, 80].map((page) => map.ownerOf(page))).toEqual([1, 1, 1, 0]);
+  map.bound(2);
+  expect([263, 264, 2 ** 20].map((page) => map.ownerOf(page))).toEqual([2, 0, 0]);
+});

@@ -11,7 +11,7 @@
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { EBUSY, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
-import { ANYWHERE } from './constraint.ts';
+import { ANYWHERE, type Constraint } from './constraint.ts';
 import type { Container } from './container.ts';
 import { normalise } from './deallocate.ts';
 import {
@@ -30,8 +30,10 @@ import {
 import { flush, readContents, split, takeMemory } from './frames.ts';
 import { hasOtherUsers, settleSlots, yieldCopies } from './inactive.ts';
 import { settleMoved } from './hidden.ts';
+import { BUSY } from './move.ts';
 import type { Physmem } from './physmem.ts';
 import { isGroupPinned } from './pinned.ts';
+import { constraintFor, followPlacement, isPlacedFor, isRun } from './placement.ts';
 import { obtain, WAIT } from './reclaim.ts';
 
 /**
@@ -46,16 +48,16 @@ export function bind(pm: Physmem, found: EntryId, page: number): EntryId {
     const frame = table.frame[entry] as FrameId;
     if ((table.state[frame] & PLACE) === BOUND) return entry;
     const size = table.size[frame];
-    const address = blockFor(pm, size, container);
+    const address = blockFor(pm, size, constraintFor(table, frame), container);
     if (address >= 0) {
       if (fill(pm, frame, address)) return entry;
-      if (size === 0) return NO_ENTRY;
+      if (size === 0 || isRun(table, frame)) return NO_ENTRY;
     }
     if (address === DISTURBED) {
       if (isGone(container, page, pm)) return NO_ENTRY;
       continue;
     }
-    if (size === 0) return refuse(pm, address === WAIT ? WAIT : ENOMEM);
+    if (size === 0 || isRun(table, frame)) return refuse(pm, whyNot(address));
     split(pm, frame);
   }
 }
@@ -83,8 +85,8 @@ function fill(pm: Physmem, frame: FrameId, address: GuestFrame): boolean {
 /**
  * Separates the group of the entry that holds `page` from the other groups of its frame, so that it may be written.
  * What moves to the new frame is the group's largest entry around `page`, with every member inside it: sharers stay
- * sharers, in whatever container. Members elsewhere on the frame stay: they never overlapped. Where the group is pinned
- * the others move instead, one after the other.
+ * sharers, in whatever container. Members elsewhere on the frame stay: they never overlapped. Where the group is pinned,
+ * or asked for the memory it has, the others move instead, one after the other.
  * @returns the entry that holds `page` now; NO_ENTRY where there is no memory for the copy (then nothing observable has
  *   changed, and `pm.refusal` says why). For a single page that cannot happen to a principal within its guarantee.
  */
@@ -103,7 +105,7 @@ export function breakCopyOnWrite(pm: Physmem, found: EntryId, page: number): Ent
     }
     if (size === 0 && pm.hidden > 0 && pm.zones.freePages === 0 && yieldCopies(pm, entry)) continue;
     if (place !== UNBOUND && base !== NO_ENTRY && 1 << size <= pm.copyPages) {
-      const address = blockFor(pm, size, container);
+      const address = blockFor(pm, size, ANYWHERE, container);
       if (address === DISTURBED) {
         if (isGone(container, page, pm)) return NO_ENTRY;
         continue;
@@ -112,7 +114,7 @@ export function breakCopyOnWrite(pm: Physmem, found: EntryId, page: number): Ent
         if (copyOut(pm, base, address)) continue;
         if (size === 0) return NO_ENTRY;
       }
-      if (size === 0) return refuse(pm, address === WAIT ? WAIT : ENOMEM);
+      if (size === 0) return refuse(pm, whyNot(address));
     } else if (place === UNBOUND && base !== NO_ENTRY) {
       moveGroup(pm, base, table.newFrame(size, UNBOUND, 0));
       continue;
@@ -122,16 +124,20 @@ export function breakCopyOnWrite(pm: Physmem, found: EntryId, page: number): Ent
   }
 }
 
-/** `base`, or where its group is pinned the base of a group that is not; NO_ENTRY where all are. */
+/**
+ * `base`, or where its group is pinned the base of a group that is not; NO_ENTRY where all are. A group that asked for
+ * this memory counts as pinned as long as another can move.
+ */
 function movable(pm: Physmem, base: EntryId): EntryId {
   const { table } = pm;
-  if (!isGroupPinned(pm, base, false)) return base;
+  const isHeld = isGroupPinned(pm, base, false);
+  if (!isHeld && !isPlacedFor(table, table.frame[base] as FrameId, table.group[base])) return base;
   for (let entry = table.first[table.frame[base]]; entry !== NO_ENTRY; entry = table.next[entry]) {
     if (table.group[entry] === table.group[base]) continue;
     const other = baseOf(table, entry as EntryId);
     if (!isGroupPinned(pm, other, false)) return other;
   }
-  return NO_ENTRY;
+  return isHeld ? NO_ENTRY : base;
 }
 
 /** Moves the group of `base` to a frame over the block at `address`, with a copy of the contents. @returns false: they cannot be read */
@@ -161,9 +167,9 @@ const DISTURBED = -3 as GuestFrame;
  * A block of 2^size pages. Where asking for it has changed which entry is on which frame, it goes back to the pool, and
  * the caller looks again: then the pool has it.
  */
-function blockFor(pm: Physmem, size: number, container: Container): GuestFrame {
+function blockFor(pm: Physmem, size: number, constraint: Constraint, container: Container): GuestFrame {
   const { changes } = pm.table;
-  const address = obtain(pm, size, ANYWHERE, container.control);
+  const address = obtain(pm, size, constraint, container.control);
   if (pm.table.changes === changes) return address;
   if (address >= 0) pm.zones.free(address, 2 ** size);
   return DISTURBED;
@@ -174,6 +180,12 @@ function isGone(container: Container, page: number, pm: Physmem): boolean {
   if (container.alive && container.entries.at(page) !== NO_ENTRY) return false;
   pm.refusal = ENOMEM;
   return true;
+}
+
+/** What the caller is told where `blockFor` had nothing. */
+function whyNot(address: number): number {
+  if (address === BUSY) return EBUSY;
+  return address === WAIT ? WAIT : ENOMEM;
 }
 
 function refuse(pm: Physmem, why: number): EntryId {
@@ -198,6 +210,7 @@ function moveGroup(pm: Physmem, base: EntryId, target: FrameId): void {
     table.offset[entry] -= offset;
     attach(table, entry as EntryId, target);
   }
+  followPlacement(table, frame, target, group);
   if (pm.hidden > 0) settleMoved(pm, frame, target);
   normalise(pm, frame);
 }

@@ -21,6 +21,7 @@
  */
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
+import type { Placement } from './placement.ts';
 
 declare const brand: unique symbol;
 
@@ -39,7 +40,7 @@ export const PLACE = 3; // the mask of these
 
 export const STALE = 4; // someone may still read it through a mapping that was not taken away
 export const PINNED = 8; // an entry of it is pinned, see pinned.ts
-export const CONSTRAINED = 16; // its memory must lie at certain addresses: constraint.ts knows which
+export const CONSTRAINED = 16; // its memory must lie at certain addresses: placement.ts knows which
 
 export const INACTIVE = 32; // only swap needs it: on the list of those to be written out (hidden.ts)
 export const SOFT_ONLY = 64; // only soft references do: on the list of those to be taken
@@ -55,6 +56,9 @@ export class FrameTable {
   granted = new Uint8Array(FIRST_CAPACITY); // rights handed out since the last flush of the whole frame
   state = new Uint8Array(FIRST_CAPACITY);
   first = new Int32Array(FIRST_CAPACITY); // head of the list of entries; for a free id the next free one
+
+  /** Details of CONSTRAINED frames: placement.ts. */
+  readonly placements = new Map<FrameId, Placement>();
 
   // Entries.
   start = new Float64Array(FIRST_CAPACITY); // container page
@@ -104,6 +108,7 @@ export class FrameTable {
   /** Forgets a frame without entries. */
   freeFrame(frame: FrameId): void {
     kassert(this.first[frame] === NO_ENTRY && this.size[frame] !== FREE, 'frame I5');
+    if ((this.state[frame] & CONSTRAINED) !== 0) this.placements.delete(frame);
     this.size[frame] = FREE;
     this.first[frame] = this.#freeFrame;
     this.#freeFrame = frame;

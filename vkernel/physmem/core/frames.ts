@@ -19,6 +19,7 @@ import {
   attach,
   BOUND,
   CLEAN,
+  CONSTRAINED,
   detach,
   type EntryId,
   type FrameId,
@@ -31,6 +32,7 @@ import {
 } from './frame-table.ts';
 import { splitHidden } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
+import { splitPlacement } from './placement.ts';
 
 /** Puts a new promise of 2^size pages under container pages from `start` on, a free range. @returns the frame */
 export function place(pm: Physmem, container: Container, start: number, size: number): FrameId {
@@ -79,6 +81,7 @@ export function takeMemory(pm: Physmem, frame: FrameId, address: GuestFrame): vo
 export function loseMemory(pm: Physmem, frame: FrameId): void {
   const { table } = pm;
   kassert(table.granted[frame] === 0, 'frames: memory lost while it is mapped');
+  pm.relocations += 1;
   pm.owners.unbound(frame);
   table.state[frame] = (table.state[frame] & ~PLACE) | UNBOUND;
   pm.boundPages -= 1 << table.size[frame];
@@ -148,6 +151,7 @@ export function split(pm: Physmem, frame: FrameId): FrameId {
       attach(table, entry as EntryId, upper);
     }
   }
+  if ((table.state[frame] & CONSTRAINED) !== 0) splitPlacement(pm, frame, upper);
   if ((table.state[upper] & (INACTIVE | SOFT_ONLY | CLEAN)) !== 0) splitHidden(pm, frame, upper);
   return upper;
 }

@@ -21,6 +21,7 @@ import { assertHidden } from './hidden.ts';
 import { assertHolds } from './holds.ts';
 import type { Physmem } from './physmem.ts';
 import { firstPinned } from './pinned.ts';
+import { assertPlacement } from './placement.ts';
 import { assertShares } from './share.ts';
 
 /** How many frames there are, by log2 of their pages. */
@@ -56,6 +57,7 @@ export function containersOf(control: MemoryControl): Container[] {
 export function assertInvariants(physmem: Physmem): void {
   const { zones, boundPages, table } = physmem;
   zones.assertInvariants();
+  physmem.received.assertInvariants();
   const owner = new Map<number, FrameId>();
   let bound = 0;
   let entries = 0;
@@ -113,6 +115,7 @@ function assertFrame(physmem: Physmem, frame: FrameId): number {
       'physmem I3',
     );
   }
+  assertPlacement(table, frame);
   kassert(isCovered(table, frame), 'physmem I4');
   kassert(!isCopyOnWrite(table, frame) || (table.granted[frame] & MAP_WRITE) === 0, 'physmem I7');
   kassert((table.state[frame] & PLACE) === BOUND || table.granted[frame] === 0, 'physmem I7');

@@ -47,10 +47,18 @@ export function map(pm: Physmem, container: Container, flags: number, vaddr: num
   const end = (index + size) / PAGE_SIZE;
   const displacement = (vaddr - index) / PAGE_SIZE; // client page - container page
   const first = index / PAGE_SIZE;
+  let { relocations } = pm;
   for (let page = first; page < end && sink.room > 0; ) {
     const found = container.entries.at(page);
     if (found === NO_ENTRY) return ENOENT;
     const entry = readyEntry(pm, found, page, flags);
+    if (pm.relocations !== relocations && page > first) {
+      sink.clear(); // memory of pages before this one may have moved, and its items name the old place
+      if (entry === NO_ENTRY) return pm.refusal;
+      relocations = pm.relocations;
+      page = first;
+      continue;
+    }
     if (entry === NO_ENTRY) return pm.refusal === WAIT && page > first ? 0 : pm.refusal;
     page = mapEntry(pm, entry, page, end, displacement, flags & MAP_RIGHTS, sink);
   }

@@ -33,7 +33,7 @@ export class OwnerMap {
   /** Makes room for pages below `pages`. Done by `bound` too; early, it saves the copies. */
   grow(pages: number): void {
     if (pages <= this.#owner.length) return;
-    const owner = new Int32Array(Math.max(64, this.#owner.length * 2, pages));
+    const owner = new Int32Array(Math.max(this.#owner.length + (this.#owner.length >>> 3), pages));
     owner.set(this.#owner);
     this.#owner = owner;
   }
@@ -41,7 +41,8 @@ export class OwnerMap {
   /** `frame` has got memory at its address, or has it under a new number or in a new size. Hot. */
   bound(frame: number): void {
     const page = this.#frames.address[frame];
-    if (page >= this.#owner.length) this.grow(page + 1);
+    const end = page + (1 << this.#frames.size[frame]);
+    if (end > this.#owner.length) this.grow(end);
     this.#owner[page] = frame;
   }
 
@@ -53,11 +54,11 @@ export class OwnerMap {
   /** The frame that has `page`, or 0. Cost: O(log of the frame's size), for a free page O(log of the memory). */
   ownerOf(page: number): number {
     const owner = this.#owner;
-    if (page >= owner.length) return 0;
+    if (page >= owner.length) return 0; // every frame ends before
     const size = this.#frames.size;
     for (let start = page; ; start &= start - 1) {
       const frame = owner[start];
-      if (frame !== 0) return page < start + 2 ** size[frame] ? frame : 0;
+      if (frame !== 0) return page < start + (1 << size[frame]) ? frame : 0;
       if (start === 0) return 0;
     }
   }

@@ -42,6 +42,8 @@ import { ABSENT, Returns, type ReturnsOptions } from './returns.ts';
 import { endSharesOf, Shares, type WeakContainer } from './share.ts';
 import { Swap } from './swap.ts';
 import type { SwapStore } from './swap-store.ts';
+import type { Compaction } from './move.ts';
+import { Received } from './received.ts';
 import { Zones } from './zone.ts';
 
 export { WAIT } from './reclaim.ts';
@@ -67,6 +69,8 @@ export interface PhysmemOptions {
   readonly descriptorsPerPage?: number;
   /** How pages are asked back. By default nobody can be asked. */
   readonly returns?: ReturnsOptions;
+  /** Whether frames may be moved to open blocks; they may by default. */
+  readonly moving?: boolean;
   /** An object has died: nobody may use it any more. */
   readonly retired: (object: Container | MemoryControl | WeakContainer) => void;
   /** Where pages that only swap entries use may be written; none by default. */
@@ -89,6 +93,8 @@ export interface PhysmemCounters {
   copies: number; // frames copied to break copy-on-write
   copiedPages: number;
   splits: number;
+  moves: number; // frames that got other memory, contents and all
+  movedPages: number;
   maps: number; // map requests
   items: number; // map items made
   softDiscarded: number; // pages of soft references that were taken
@@ -109,6 +115,16 @@ export class Physmem {
   hidden = 0; // containers of swap and of soft references
   readonly holds = new Holds();
   readonly shares = new Shares();
+  readonly received = new Received();
+  /** Whether frames may be moved to open blocks. */
+  readonly moving: boolean;
+  readonly compaction: Compaction = { start: -1, order: 0 };
+  /** Where the search for memory that must be opened begins: where it last succeeded. */
+  openFrom = 0;
+  /** Frames and free blocks looked at to find what can be moved. */
+  moveLooks = 0;
+  /** Counts the times that memory of a frame went elsewhere: equal before and after means that addresses still hold. */
+  relocations = 0;
   /** By id; undefined where the id is free. */
   readonly containers: (Container | undefined)[] = [undefined];
   readonly counters: PhysmemCounters = {
@@ -118,6 +134,8 @@ export class Physmem {
     copies: 0,
     copiedPages: 0,
     splits: 0,
+    moves: 0,
+    movedPages: 0,
     maps: 0,
     items: 0,
     softDiscarded: 0,
@@ -151,6 +169,7 @@ export class Physmem {
     this.flushBlock = options.flush;
     this.now = options.now;
     this.copyPages = options.copyPages;
+    this.moving = options.moving ?? true;
     this.limitPages = (options.wordBits === 32 ? 2 ** 32 : 2 ** 53) / PAGE_SIZE; // 64-bit words are exact below 2^53
     this.swap = options.swap === undefined ? null : new Swap(options.swap);
     this.swapQuota = options.swapQuota ?? Number.POSITIVE_INFINITY;
@@ -166,6 +185,8 @@ export class Physmem {
     this.receivedPages += pages;
     this.fixedPages += kept;
     this.accounts.receive(this.root, pages - kept);
+    this.received.add(frame + kept, pages - kept);
+    this.owners.grow(this.received.end);
     this.zones.free((frame + kept) as GuestFrame, pages - kept);
   }
 
@@ -202,6 +223,7 @@ export class Physmem {
     const container = this.create(control);
     for (const { frame, pages } of blocks) {
       this.receivedPages += pages;
+      this.received.add(frame, pages);
       this.accounts.receive(control, pages);
       takeMemory(this, place(this, container, frame - origin, log2(pages)), frame);
       charge(container, pages);

@@ -4,6 +4,7 @@ import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { ANYWHERE, type Constraint } from './constraint.ts';
 import type { MemoryControl } from './control.ts';
 import { writeOut } from './inactive.ts';
+import { openBlock } from './move.ts';
 import type { Physmem } from './physmem.ts';
 import { discardSoft } from './soft.ts';
 import { NO_BLOCK } from './zone.ts';
@@ -18,18 +19,21 @@ export const WAIT = -2;
  * Takes a block of 2^size pages on behalf of `control`, from the first rung of the ladder that has one:
  *
  *   1  a free block                       2  none that large, and any would do: the caller asks for smaller ones
+ *   5  a block that moving frames opens, which is tried before smaller ones are
  *   3  pages that only soft references use, oldest first; where they do not make a block, 4
  *   4  inactive pages, written out, oldest first
  *   6  ask who holds extra pages: WAIT    7  who does not answer loses memory: look again
  *   8  NO_BLOCK: only to those above their guarantee, while guarantees are in force
  *
  * Frames may have moved, lost memory or been split when it returns: the caller looks at `table.changes`.
- * @returns the first guest frame, or NO_BLOCK, or WAIT
+ * @returns the first guest frame, or NO_BLOCK, or WAIT, or BUSY: the constraint can be met only where memory is pinned
  */
 export function obtain(pm: Physmem, size: number, constraint: Constraint, control: MemoryControl): GuestFrame {
   for (;;) {
     const address = pm.zones.allocate(2 ** size, constraint);
     if (address !== NO_BLOCK) return address;
+    const opened = openBlock(pm, size, constraint);
+    if (opened !== NO_BLOCK) return opened;
     if (size > 0 && constraint === ANYWHERE) return NO_BLOCK;
     if (discardSoft(pm, 2 ** size) > 0 || writeOut(pm, 2 ** size) > 0) continue;
     if (pm.zones.freePages >= 2 ** size) return NO_BLOCK; // there is memory, but not where it must be

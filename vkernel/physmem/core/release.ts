@@ -10,6 +10,7 @@ import { NO_ENTRY } from './frame-table.ts';
 import { place } from './frames.ts';
 import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
+import { inheritPlacement, placementFor } from './placement.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
 
 /**
@@ -29,7 +30,7 @@ export function release(pm: Physmem, container: Container, start: number, size: 
   return 0;
 }
 
-/** Puts fresh pages in place of those of [from, to), which are all present and not pinned. */
+/** Puts fresh pages in place of those of [from, to), all present and not pinned. They want the same memory. */
 export function renew(pm: Physmem, container: Container, from: number, to: number, lazy: boolean): void {
   const { table } = pm;
   for (let page = from; page < to; ) {
@@ -37,10 +38,12 @@ export function renew(pm: Physmem, container: Container, from: number, to: numbe
     if (entry === NO_ENTRY) return;
     const end = Math.min(to, table.start[entry] + (1 << table.log2[entry]));
     const offset = table.offset[entry] + page - table.start[entry];
+    const wanted = placementFor(pm, entry);
     carve(pm, container, entry, page, end, lazy);
     for (let done = 0; done < end - page; ) {
       const piece = spanPiece(offset + done, offset + end - page);
-      place(pm, container, page + done, log2(piece));
+      const frame = place(pm, container, page + done, log2(piece));
+      if (wanted !== null) inheritPlacement(pm, frame, wanted, offset + done);
       done += piece;
     }
     charge(container, 0); // as many pages, perhaps more entries

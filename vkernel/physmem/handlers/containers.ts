@@ -44,8 +44,9 @@ export function containerHandlers(server: PhysmemServer): PhysmemHandlers {
       call.result(4, party instanceof WeakContainer ? party.rights : WEAK_RIGHTS);
       return 0;
     },
-    allocate: (call, _container, flags, start, size) => {
-      const error = allocate(physmem, containerOf(call), flags, start, size);
+    allocate: (call, _container, flags, start, size, mustSet) => {
+      const mustClear = server.signedWord(6); // a complement is exact from the sign down, whatever the width of a word
+      const error = allocate(physmem, containerOf(call), flags, start, size, mustSet, mustClear);
       call.result(0, physmem.amount);
       return error;
     },

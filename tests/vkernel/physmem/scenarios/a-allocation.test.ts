@@ -1,10 +1,10 @@
 /** Section A: allocation and containers. */
 
 import { expect, test } from 'vitest';
-import { EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../../hostkernel/base/errno.ts';
+import { EEXIST, EINVAL, ENOMEM } from '../../../../hostkernel/base/errno.ts';
 import { allocate } from '../../../../vkernel/physmem/core/allocate.ts';
 import { censusOf } from '../../../../vkernel/physmem/core/invariants.ts';
-import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, DMA, EXTRA, LAZY, MAP_READ, SOFT, SQUASH } from '../../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, EXTRA, LAZY, MAP_READ, SOFT, SQUASH } from '../../../../vkernel/physmem/interface.ts';
 import { Machine, P } from '../machine.ts';
 import { filled, finish, setup } from './setup.ts';
 
@@ -95,11 +95,10 @@ test('A9 64 single pages are 64 frames, 256K at once is one', () => {
   expect(censusOf(machine.physmem).unbound).toEqual([0, 0, 0, 0, 0, 0, 1]);
   finish(machine);
 });
-test('flags: unknown ones are EINVAL, kinds of memory nobody tells apart EOPNOTSUPP, EXTRA helps nobody yet', () => {
+test('flags: unknown ones are EINVAL, EXTRA helps nobody yet', () => {
   const { machine } = setup({ pages: 4 });
   const a = machine.create();
   for (const flag of [LAZY, SOFT, 1 << 20, 2 ** 40, MAP_READ]) expect(machine.allocate(a, 0, 1, flag)).toBe(EINVAL);
-  for (const flag of [DMA, CONSTRAINED, CONTIGUOUS]) expect(machine.allocate(a, 0, 1, flag)).toBe(EOPNOTSUPP);
   expect(machine.allocate(a, 0, 5, EXTRA | ALL_OR_NONE)).toBe(ENOMEM);
   expect(machine.allocate(a, 0, 4, EXTRA | ALL_OR_NONE)).toBe(0);
   finish(machine);
