@@ -67,6 +67,7 @@ export function openBlock(pm: Physmem, size: number, constraint: Constraint): Gu
 export function openRun(pm: Physmem, pages: number, constraint: Constraint): GuestFrame {
   if (!pm.moving || pm.zones.freePages < pages) return NO_BLOCK;
   if (constraint.set === 0 && constraint.clear === 0) {
+    if (pages === 1) return NO_BLOCK; // one that is free would have been found
     const start = cheapestOf(pm, pages, IMPOSSIBLE);
     return start === -1 ? NO_BLOCK : evacuate(pm, start, pages, false);
   }
