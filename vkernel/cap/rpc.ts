@@ -24,6 +24,7 @@ import {
   ipcErrorCode,
   type L4,
   type L4Wait,
+  LABEL_PAGE_FAULT,
   type Message,
   NEVER,
   NIL,
@@ -325,6 +326,8 @@ export interface Service<M extends Readonly<Record<string, MethodDefinition>>, O
   readonly objects: ObjectTable<O>; // where handles are looked up; a server without objects gives an empty table
   readonly nobody: O; // stands in Call.object while a method without handle is served
   readonly tracer: Tracer;
+  /** For a server that is a pager too: answers the page fault of `call.from` at `address`, an access of `rights` (rwx). */
+  readonly fault?: (call: Call<O>, address: number, rights: number) => number;
   readonly waiting?: Waiting; // for a server whose handlers may answer PARKED, or that has something to do at certain times
 }
 
@@ -434,6 +437,7 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
     const route = this.#routes.get(message.label);
     const words = message.untyped;
     call.object = this.#service.nobody;
+    if (message.label < 0 && isFault(message)) return this.#service.fault?.(call, message.word(1), message.label & 7) ?? NO_REPLY;
     if (route === undefined ? this.#hasHandles : route.on !== '') {
       if (words < 1) return NO_REPLY;
       const entry = this.#service.objects.lookup(message.word(1), call.task);
@@ -488,6 +492,11 @@ export class Dispatcher<M extends Readonly<Record<string, MethodDefinition>>, O>
     kassert(waiting !== undefined, 'rpc: a server that parks nothing has parked a request');
     waiting.parked.park(client, message);
   }
+}
+
+/** Whether the kernel's page-fault protocol begins so. Anybody can send it: he speaks for himself then. */
+function isFault(message: Message): boolean {
+  return message.label >= LABEL_PAGE_FAULT && message.label <= LABEL_PAGE_FAULT + 7 && message.untyped === 2 && message.typed === 0;
 }
 
 function routeOf<O>(method: Method, handler: AnyHandler<O>): Route<O> {

@@ -68,6 +68,14 @@ export const STATE_COPY_ON_WRITE = 1 << 2; // somebody else is owed a copy, or w
 export const STATE_PINNED = 1 << 3;
 export const STATE_LOCKED = 1 << 4;
 
+const MAP = {
+  on: CONTAINER,
+  alsoOn: WEAK_CONTAINER,
+  request: ['container', 'flags', 'vaddr', 'index', 'size'],
+  reply: [],
+  maps: true,
+} as const;
+
 export const PHYSMEM = defineInterface('physmem', {
   /**
    * Makes an empty container charged to the control. ENOMEM: no room for the handle, or for its descriptor in the
@@ -111,6 +119,9 @@ export const PHYSMEM = defineInterface('physmem', {
     reply: ['amount'],
   },
 
+  /** An older label of `map`, for who knows it. */
+  mapOld: { ...MAP, label: 128 },
+
   /**
    * Maps [index, index + size) at vaddr, as far as one reply reaches: sum the items, and ask again for the rest.
    * Flags: MAP_READ, MAP_WRITE, MAP_EXECUTE, FORCE_WRITE. Look at the rights of the items: WRITE is withheld where
@@ -118,14 +129,7 @@ export const PHYSMEM = defineInterface('physmem', {
    * EINVAL no rights; ENOENT a page is absent (items before it are good); ENOMEM no memory to be had; EBUSY the owner
    * asks for WRITE on a locked page; EPERM a weak right is missing.
    */
-  map: {
-    label: 134,
-    on: CONTAINER,
-    alsoOn: WEAK_CONTAINER,
-    request: ['container', 'flags', 'vaddr', 'index', 'size'],
-    reply: [],
-    maps: true,
-  },
+  map: { ...MAP, label: 134 },
 
   /**
    * Logical copy of [sourceStart, sourceStart + size) of the source container, both handles the caller's own. Flags:
@@ -202,8 +206,8 @@ export const PHYSMEM = defineInterface('physmem', {
   },
 
   /**
-   * Create, allocate `size` bytes at 0, and share, as one: all of it or nothing. Flags of `allocate`. Errors of the
-   * three.
+   * Create, allocate `size` bytes at 0, and share, as one: all of it or nothing. Flags of `allocate`, but CONSTRAINED.
+   * Errors of the three.
    */
   createWith: {
     label: 143,
@@ -213,7 +217,8 @@ export const PHYSMEM = defineInterface('physmem', {
   },
 
   /**
-   * The same with a copy of [start, start + size) of `source` at 0. Flags of `copy`; errors of create, copy and share.
+   * The same with a copy of [start, start + size) of `source` at 0. Flags: COPY_SHARED, EXTRA. Errors of create, copy
+   * and share.
    */
   createFrom: {
     label: 144,

@@ -40,9 +40,11 @@ import { endShare, expireShares, WeakContainer } from './core/share.ts';
 import type { SwapStore } from './core/swap-store.ts';
 import { blockFpage, frameMemory } from './frame-memory.ts';
 import { containerHandlers } from './handlers/containers.ts';
+import { createHandlers } from './handlers/create.ts';
 import { controlHandlers } from './handlers/controls.ts';
 import { frameHandlers } from './handlers/frames.ts';
 import type { PhysmemHandlers, PhysmemObject } from './handlers/objects.ts';
+import { faultHandler, Paging, pagingHandlers } from './handlers/paging.ts';
 import { policyHandlers } from './handlers/policy.ts';
 import { swapHandlers } from './handlers/swap.ts';
 import { CONTAINER, CONTROL, PHYSMEM, PHYSMEM_UPCALL } from './interface.ts';
@@ -84,6 +86,7 @@ export class PhysmemServer {
   /** Requests that wait for memory. */
   readonly parked: ParkedRequests;
   readonly waiting: Waiting;
+  readonly paging = new Paging();
   readonly #l4: L4;
   readonly #tracer: Tracer;
   readonly #wortel: ThreadId;
@@ -120,11 +123,13 @@ export class PhysmemServer {
     });
     this.waiting = { parked: this.parked, client: NIL, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
     this.handlers = {
+      ...createHandlers(this),
       ...containerHandlers(this),
       ...frameHandlers(this),
       ...controlHandlers(this),
       ...swapHandlers(this),
       ...policyHandlers(this, l4),
+      ...pagingHandlers(this),
     };
   }
 
@@ -142,6 +147,7 @@ export class PhysmemServer {
       nobody: this.physmem.root,
       tracer: this.#tracer,
       waiting: this.waiting,
+      fault: faultHandler(this),
     });
   }
 
@@ -194,6 +200,7 @@ export class PhysmemServer {
   taskDied(task: number): void {
     this.#controls.delete(task);
     this.parked.removeTask(task);
+    this.paging.forget(task);
     endHoldsOfTask(this.physmem, task);
     this.objects.releaseTask(task);
   }

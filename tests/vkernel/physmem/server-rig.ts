@@ -35,6 +35,7 @@ export const USUAL: Boot = {
 export interface Booted {
   readonly kernel: FakeKernel;
   readonly server: Generator<L4Wait, unknown>;
+  readonly tracer: Tracer;
   readonly physmem: PhysmemServer; // the server's inside, to look at
   readonly handles: number[]; // in the order of the requests
   readonly labels: number[];
@@ -78,7 +79,7 @@ export function boot(script: Boot = USUAL): Booted {
   const ask = (from: ThreadId, method: { readonly label: number }, ...words: number[]): Reply =>
     kernel.ask(server, from, method.label, words) ?? expect.fail('no reply');
   const info = () => ask(ROOT_FS, PHYSMEM.info, handles[3]).words;
-  return { kernel, server, physmem, handles, labels, ask, info };
+  return { kernel, server, physmem, tracer, handles, labels, ask, info };
 }
 
 /** Swap space for the memory of the stub. */

@@ -35,6 +35,7 @@ import {
 } from '../interface.ts';
 import { Container } from './container.ts';
 import { copy } from './copy.ts';
+import { copyVector } from './copy-vector.ts';
 import { NO_ENTRY } from './frame-table.ts';
 import { flushEntry } from './frames.ts';
 import { type Asker, endHoldsOfWeak, firstLocked } from './holds.ts';
@@ -184,18 +185,51 @@ export function copyBy(
   return error === 0 && allowed < size ? EBUSY : error;
 }
 
+/**
+ * `copyVector` on behalf of two parties; as `copyBy`. `pm.position` is the position that fails.
+ */
+export function copyVectorBy(pm: Physmem, source: Party, destination: Party, list: Float64Array, flags: number): number {
+  pm.amount = 0;
+  pm.position = 0;
+  if (!mayCopy(source, destination, flags)) return EPERM;
+  const into = containerOf(destination);
+  let pages = list.length / 2;
+  if ((flags & COPY_IN_PLACE) !== 0 && destination === into) pages = unlockedPositions(pm, into, list);
+  if (2 * pages === list.length) return copyVector(pm, containerOf(source), into, list, flags);
+  if ((flags & ALL_OR_NONE) === 0) {
+    const error = copyVector(pm, containerOf(source), into, list.subarray(0, 2 * pages), flags);
+    if (error !== 0) return error;
+  }
+  pm.position = pages;
+  return EBUSY;
+}
+
 /** Whether the rights of both sides allow a copy with `flags`: of the source FROM, of the destination INTO, in place. */
 export function mayCopy(source: Party, destination: Party, flags: number): boolean {
-  const isWeak = source instanceof WeakContainer || destination instanceof WeakContainer;
-  if (isWeak && (flags & (COPY_SHARED | COPY_MOVE)) !== 0) return false;
-  if (source instanceof WeakContainer && (source.rights & WEAK_COPY_FROM) === 0) return false;
+  if (!mayCopyFrom(source, flags)) return false;
   if (!(destination instanceof WeakContainer)) return true;
+  if ((flags & (COPY_SHARED | COPY_MOVE)) !== 0) return false;
   return (flags & COPY_IN_PLACE) !== 0 && (destination.rights & WEAK_COPY_INTO) !== 0;
+}
+
+/** Whether the rights of the source alone do. */
+export function mayCopyFrom(source: Party, flags: number): boolean {
+  if (!(source instanceof WeakContainer)) return true;
+  return (source.rights & WEAK_COPY_FROM) !== 0 && (flags & (COPY_SHARED | COPY_MOVE)) === 0;
 }
 
 /** The container a party means. */
 export function containerOf(party: Party): Container {
   return party instanceof Container ? party : party.container;
+}
+
+/** How many positions of a list come before the first whose destination page is locked. */
+function unlockedPositions(pm: Physmem, container: Container, list: Float64Array): number {
+  for (let i = 0; 2 * i < list.length; i += 1) {
+    const start = list[2 * i + 1];
+    if (isRange(pm, start, PAGE_SIZE) && unlockedBytes(pm, container, start, PAGE_SIZE) === 0) return i;
+  }
+  return list.length / 2;
 }
 
 /** How much of [start, start + size) comes before the first locked page. Bytes. */

@@ -1,38 +1,18 @@
-/** Containers and the pages in them: create, share, allocate, deallocate, copy, destroy. */
+/** The pages of containers: allocate, deallocate, release, copy. */
 
-import { EINVAL, ENOMEM } from '../../../hostkernel/base/errno.ts';
-import { isVersion } from '../../l4/user.ts';
-import { admitsContainer } from '../core/admission.ts';
+import { EINVAL } from '../../../hostkernel/base/errno.ts';
 import { allocate } from '../core/allocate.ts';
 import { containerInfo } from '../core/container-info.ts';
 import { deallocate } from '../core/deallocate.ts';
-import { containerOf as containerOfParty, copyBy, endShare, revoke, share, WeakContainer } from '../core/share.ts';
-import { CONTAINER, WEAK_CONTAINER, WEAK_RIGHTS } from '../interface.ts';
+import { release } from '../core/release.ts';
+import { containerOf as containerOfParty, copyBy, copyVectorBy, WeakContainer } from '../core/share.ts';
+import { WEAK_RIGHTS } from '../interface.ts';
 import type { PhysmemServer } from '../server.ts';
-import { containerOf, controlOf, partyOf, type PhysmemHandlers, secondParty } from './objects.ts';
+import { containerOf, partyOf, type PhysmemHandlers, secondParty } from './objects.ts';
 
 export function containerHandlers(server: PhysmemServer): PhysmemHandlers {
-  const { physmem, objects, wordBits } = server;
+  const { physmem } = server;
   return {
-    create: (call) => {
-      const control = controlOf(call);
-      if (!admitsContainer(physmem.accounts, control)) return ENOMEM;
-      const container = physmem.create(control);
-      const handle = objects.grant(call.task, CONTAINER, container);
-      if (handle === 0) physmem.destroy(container);
-      call.result(0, handle);
-      return handle === 0 ? ENOMEM : 0;
-    },
-    share: (call, _container, task, rights, duration) => {
-      if (!isVersion(task, wordBits) || task === call.task) return EINVAL;
-      const weak = share(physmem, containerOf(call), task, rights, duration);
-      if (typeof weak === 'number') return weak;
-      const handle = objects.grant(task, WEAK_CONTAINER, weak, call.task);
-      if (handle === 0) endShare(physmem, weak);
-      call.result(0, handle);
-      return handle === 0 ? ENOMEM : 0;
-    },
-    revoke: (call, _container, task) => revoke(physmem, containerOf(call), task),
     containerInfo: (call, _container, start) => {
       const party = partyOf(call);
       const info = containerInfo(physmem, containerOfParty(party), start);
@@ -62,11 +42,15 @@ export function containerHandlers(server: PhysmemServer): PhysmemHandlers {
       call.result(0, physmem.amount);
       return error;
     },
-    destroy: (call, handle) => {
-      const refused = server.refusalToEnd(call.object);
-      if (refused !== 0) return refused;
-      server.end(handle, call.task, call.object);
-      return 0;
+    copyVector: (call, _source, destinationHandle, flags) => {
+      const destination = secondParty(server, call, destinationHandle);
+      if (typeof destination === 'number') return destination;
+      const list = call.list.slice(0, 2 * call.listLength);
+      const error = copyVectorBy(physmem, partyOf(call), destination, list, flags);
+      call.result(0, physmem.amount);
+      call.result(1, error === 0 ? 0 : physmem.position);
+      return error;
     },
+    release: (call, _container, start, size, flags) => release(physmem, containerOf(call), start, size, flags),
   };
 }

@@ -11,7 +11,7 @@ import type { PhysmemServer } from '../server.ts';
 import { askerOf, containerOf, partyOf, type PhysmemCall, type PhysmemHandlers, weakOf } from './objects.ts';
 
 /** Map items of a reply, as the core makes them. */
-class ReplySink implements MapSink {
+export class ReplySink implements MapSink {
   call: PhysmemCall | null = null;
 
   get room(): number {
@@ -47,11 +47,13 @@ export function frameHandlers(server: PhysmemServer): PhysmemHandlers {
   const { physmem } = server;
   const sink = new ReplySink();
   const runs = new ReplyRuns();
+  const mapHandler = (call: PhysmemCall, _container: number, flags: number, vaddr: number, index: number, size: number): number => {
+    sink.call = call;
+    return mapBy(physmem, partyOf(call), flags, vaddr, index, size, sink);
+  };
   return {
-    map: (call, _container, flags, vaddr, index, size) => {
-      sink.call = call;
-      return mapBy(physmem, partyOf(call), flags, vaddr, index, size, sink);
-    },
+    map: mapHandler,
+    mapOld: mapHandler,
     provide: (call, _container, flags, vaddr, index, size) => {
       sink.call = call;
       const error = provide(physmem, containerOf(call), flags, vaddr, index, size, sink);
