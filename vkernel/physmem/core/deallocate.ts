@@ -13,6 +13,7 @@ import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, LAZY, SOFT } from '../interface.ts';
 import { type Container, charge } from './container.ts';
 import {
+  baseOf,
   BOUND,
   CLEAN,
   detach,
@@ -29,6 +30,7 @@ import { cover, flushEntry, flushFrame, loseMemory, loseSlots, revokeWrite, spli
 import { forgetHidden, leaveSwap, settle } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
+import { isGroupPinned } from './pinned.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
 
 const DEALLOCATE_FLAGS = ALL_OR_NONE | LAZY | SOFT;
@@ -70,6 +72,7 @@ function remember(pm: Physmem, container: Container, from: number, to: number): 
     const first = Math.max(page, table.start[entry]);
     page = Math.min(to, table.start[entry] + (1 << table.log2[entry]));
     if (soft.pages + page - first > pm.receivedPages) break;
+    if (isGroupPinned(pm, baseOf(table, entry), true)) continue; // a device may write there: it cannot be copied on write
     const frame = table.frame[entry] as FrameId;
     const offset = table.offset[entry] + first - table.start[entry];
     revokeWrite(pm, frame);

@@ -18,15 +18,16 @@ import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { KEEP } from '../interface.ts';
 import { type Container, charge } from './container.ts';
 import { carve, normalise, vacate } from './deallocate.ts';
-import { log2, spanPiece } from './dyadic.ts';
-import { type EntryId, type FrameId, NO_ENTRY } from './frame-table.ts';
+import { type FrameId, NO_ENTRY } from './frame-table.ts';
 import { FrameList } from './frame-list.ts';
-import { cover, flushEntry, place, revokeWrite } from './frames.ts';
+import { cover, flushEntry, revokeWrite } from './frames.ts';
 import { hasSlot } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
 import type { Principal } from './principals.ts';
 import { hasOnly, isCount, isRange, presentPages } from './range.ts';
+import { renew } from './release.ts';
+import { deviceWrittenPages } from './reserve.ts';
 import { SwapSlots, type SwapStore } from './swap-store.ts';
 
 /** Events since the start. */
@@ -112,7 +113,7 @@ export function swapQuota(pm: Physmem, principal: Principal): number {
 /**
  * Puts the contents of [start, start + size) away under the ids from `pm.swapId` on, and gives the pages back fresh, as
  * release does. `amount` tells how far it came.
- * @returns 0, or an errno: EINVAL (also an empty range); ENOENT a page is absent; EBUSY pinned; EDQUOT the principal's
+ * @returns 0, or an errno: EINVAL (also an empty range); ENOENT a page is absent; EBUSY held, or a device writes there; EDQUOT the principal's
  *   quota; ENOMEM no swap space
  */
 export function swapOut(pm: Physmem, container: Container, start: number, size: number): number {
@@ -124,7 +125,7 @@ export function swapOut(pm: Physmem, container: Container, start: number, size: 
   const pages = size / PAGE_SIZE;
   const { principal } = container.control;
   const present = presentPages(pm, container, first, pages);
-  const movable = firstHeld(pm, container, first, first + pages) - first;
+  const movable = movablePages(pm, container, first, pages);
   const quota = swapQuota(pm, principal) - swapUsed(principal);
   const room = swap?.room ?? 0;
   const possible = Math.max(0, Math.min(present, movable, quota, room));
@@ -174,6 +175,15 @@ export function swapDrop(pm: Physmem, principal: Principal, id: number, pages: n
   return pm.amount === pages ? 0 : ENOENT;
 }
 
+/** Length of the run of pages from `first` on that nothing holds and no device may write, at most `pages`. */
+function movablePages(pm: Physmem, container: Container, first: number, pages: number): number {
+  const end = firstHeld(pm, container, first, first + pages);
+  if (deviceWrittenPages(pm, container, first, end) === 0) return end - first;
+  let page = first;
+  while (deviceWrittenPages(pm, container, page, page + 1) === 0) page += 1;
+  return page - first;
+}
+
 function swapContainerOf(pm: Physmem, principal: Principal): Container {
   principal.swap ??= pm.create(principal.control, 'swap');
   return principal.swap;
@@ -207,21 +217,9 @@ function putAway(pm: Physmem, swap: Swap, container: Container, first: number, i
     cover(pm, into, id + done, frame, offset, offset + count, table.newGroup());
     charge(into, count);
     if (!hasSlot(pm, frame)) swap.unbacked += count;
-    renew(pm, container, entry, page, count);
+    renew(pm, container, page, page + count, false);
     done += count;
   }
-}
-
-/** Gives `count` pages of an entry from `page` on fresh frames: as large as the old ones. No charge changes. */
-function renew(pm: Physmem, container: Container, entry: EntryId, page: number, count: number): void {
-  const offset = pm.table.offset[entry] + page - pm.table.start[entry];
-  carve(pm, container, entry, page, page + count, false);
-  for (let at = offset; at < offset + count; ) {
-    const piece = spanPiece(at, offset + count);
-    place(pm, container, page + at - offset, log2(piece));
-    at += piece;
-  }
-  charge(container, 0);
 }
 
 /** Takes `pages` present pages out, to be replaced at once: they stay charged. */
