@@ -26,7 +26,10 @@ export function allowance(accounts: Accounts, control: MemoryControl, extra: boo
   return Math.max(0, guaranteed, extra && accounts.isEligible(principal) ? free : 0);
 }
 
-/** Whether `control` may have one more container: its descriptor may start a page. */
-export function admitsContainer(accounts: Accounts, control: MemoryControl): boolean {
-  return !accounts.startsPage(control, 1) || allowance(accounts, control, false) >= 1;
+/**
+ * Whether `control` may have one more container or child, whose descriptor may start a page: an extra one if need be, or a
+ * control split off with nothing could not be used.
+ */
+export function admitsDescriptor(accounts: Accounts, control: MemoryControl): boolean {
+  return !accounts.startsPage(control, 1) || allowance(accounts, control, true) >= 1;
 }

@@ -23,6 +23,7 @@
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import { EPERM, ENOMEM } from '../../../hostkernel/base/errno.ts';
+import { admitsDescriptor } from './admission.ts';
 import type { Container } from './container.ts';
 import type { Accounts, Principal } from './principals.ts';
 import { isCount } from './range.ts';
@@ -69,7 +70,7 @@ export interface ControlHost {
 export function splitControl(host: ControlHost, control: MemoryControl, pages: number, task = 0): MemoryControl | null {
   const { accounts } = host;
   if (accounts.isInForce()) accounts.consult(control.principal);
-  if (!isCount(pages) || pages > control.unused) return null;
+  if (!isCount(pages) || pages > control.unused || !admitsDescriptor(accounts, control)) return null;
   const isTop = control.parent === null;
   if (isTop && !accounts.ensureRow(task)) return null;
   control.limit -= pages;

@@ -215,7 +215,9 @@ function dropRecent(pm: Physmem, principal: Principal, wanted: number): number {
   let left = wanted;
   for (const { container, from, to } of places) {
     if (left === 0) break;
-    left -= vacate(pm, container, Math.max(from, to - left), to); // carving one entry leaves the pages of others alone
+    const first = Math.max(from, to - left);
+    breakHolds(pm, container, first, to); // locks: what is pinned was left out
+    left -= vacate(pm, container, first, to); // carving one entry leaves the pages of others alone
   }
   return wanted - left;
 }

@@ -2,7 +2,7 @@
 
 import { EINVAL, ENOMEM, EPERM } from '../../../hostkernel/base/errno.ts';
 import { isVersion } from '../../l4/user.ts';
-import { admitsContainer } from '../core/admission.ts';
+import { admitsDescriptor } from '../core/admission.ts';
 import { createFrom, createGather, createWith } from '../core/create.ts';
 import type { Container } from '../core/container.ts';
 import { hasOnly } from '../core/range.ts';
@@ -53,7 +53,7 @@ export function createHandlers(server: PhysmemServer): PhysmemHandlers {
   /** @returns 0, or why there may be no container of the kind */
   function mayCreate(call: PhysmemCall, flags: number, allowed: number): number {
     if (!hasOnly(flags, allowed)) return EINVAL;
-    return admitsContainer(physmem.accounts, controlOf(call)) ? 0 : ENOMEM;
+    return admitsDescriptor(physmem.accounts, controlOf(call)) ? 0 : ENOMEM;
   }
 
   /** The container to copy from, or an errno. */

@@ -5,7 +5,7 @@ import { ENOMEM } from '../../../../hostkernel/base/errno.ts';
 import { WAIT } from '../../../../vkernel/physmem/core/physmem.ts';
 import { GRACE } from '../../../../vkernel/physmem/core/principals.ts';
 import { ABSENT, BUSY, SENT } from '../../../../vkernel/physmem/core/returns.ts';
-import { ALL_OR_NONE, EXTRA } from '../../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, EXTRA, SQUASH } from '../../../../vkernel/physmem/interface.ts';
 import {
   CAPACITY_MASK,
   EPOCH_SHIFT,
@@ -20,6 +20,7 @@ import {
   SERVER_LIVE,
   SERVER_RETURNING,
 } from '../../../../vkernel/physmem/policy-layout.ts';
+import { Random } from '../../../fuzz/random.ts';
 import { ArrayWords, PolicyRig } from '../policy-rig.ts';
 import { finish } from './setup.ts';
 
@@ -334,6 +335,45 @@ describe('the policy buffer', () => {
     expect([third.pages, rig.row(8)[0]]).toEqual([30, 30]);
     rig.check();
     finish(machine);
+  });
+});
+
+describe('no failure within the guarantee', () => {
+  test('J18 with N the total charge, ten thousand writes that break copies never fail', () => {
+    for (const copyPages of [1, 8, 1024]) {
+      const random = new Random(18, copyPages);
+      const rig = new PolicyRig(96, { copyPages });
+      const { machine } = rig;
+      const containers = [FIRST, SECOND, 8].flatMap((task) => {
+        const container = rig.principal(task, 32);
+        return [container, machine.create(container.control)];
+      });
+      rig.introduce();
+      for (const task of [FIRST, SECOND, 8]) rig.guarantee(task, 32, false);
+      rig.commit();
+      for (const container of containers) expect(machine.allocate(container, 0, 16, ALL_OR_NONE)).toBe(0);
+      expect([rig.accounts.isInForce(), rig.accounts.used, rig.accounts.pages]).toEqual([true, 96, 96]);
+      const values = new Map(containers.map((container) => [container, Array.from({ length: 16 }, () => 0)]));
+      for (let i = 0; i < 3334; i += 1) {
+        const container = random.pick(containers);
+        const page = random.below(16);
+        if (i % 8 === 0) {
+          const source = random.pick(containers);
+          if (source === container) continue;
+          const count = random.between(1, 16 - page);
+          expect(machine.copy(source, 0, container, page, count, SQUASH | ALL_OR_NONE)).toBe(0);
+          values.get(container)?.splice(page, count, ...(values.get(source) ?? []).slice(0, count));
+        }
+        expect(machine.write(container, page, i)).toBe(0);
+        values.get(container)?.splice(page, 1, i);
+      }
+      for (const [container, expected] of values) {
+        expect(expected.map((_, page) => machine.read(container, page))).toEqual(expected);
+      }
+      expect([rig.asked, rig.accounts.used]).toEqual([[], 96]);
+      rig.check();
+      finish(machine);
+    }
   });
 });
 

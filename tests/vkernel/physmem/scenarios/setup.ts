@@ -4,13 +4,13 @@ import { expect } from 'vitest';
 import type { Container } from '../../../../vkernel/physmem/core/container.ts';
 import { assertInvariants } from '../../../../vkernel/physmem/core/invariants.ts';
 import { FORCE_WRITE, MAP_READ, MAP_WRITE } from '../../../../vkernel/physmem/interface.ts';
-import { Machine, P } from '../machine.ts';
+import { Machine, type MachineOptions, P } from '../machine.ts';
 
 export const RW = MAP_READ | MAP_WRITE | FORCE_WRITE;
 
 /** A machine with plenty of memory that begins at an aligned block, and `names` containers. */
-export function setup(options: { pages?: number; copyPages?: number } = {}) {
-  const machine = new Machine({ memory: [[1024, options.pages ?? 1024]], copyPages: options.copyPages ?? 1024 });
+export function setup({ pages = 1024, ...options }: Omit<Partial<MachineOptions>, 'memory'> & { pages?: number } = {}) {
+  const machine = new Machine({ memory: [[1024, pages]], copyPages: 1024, ...options });
   return { machine, amount: () => machine.physmem.amount / P };
 }
 
