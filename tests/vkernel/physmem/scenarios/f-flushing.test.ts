@@ -2,9 +2,11 @@
 
 import { describe, expect, test } from 'vitest';
 import { ENOENT } from '../../../../hostkernel/base/errno.ts';
+import type { GuestFrame } from '../../../../hostkernel/base/units.ts';
 import type { Container } from '../../../../vkernel/physmem/core/container.ts';
 import { isCopyOnWrite, STALE } from '../../../../vkernel/physmem/core/frame-table.ts';
 import { writeOut } from '../../../../vkernel/physmem/core/inactive.ts';
+import { moveFrame } from '../../../../vkernel/physmem/core/move.ts';
 import { COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, LAZY, MAP_READ, MAP_WRITE, SQUASH } from '../../../../vkernel/physmem/interface.ts';
 import { Machine } from '../machine.ts';
 import { filled, finish, setup } from './setup.ts';
@@ -149,6 +151,17 @@ describe('F8 a stale frame is flushed first', () => {
     expect(machine.swapOut(a, 0, 4)).toBe(0);
     expect(writeOut(machine.physmem, 4)).toBe(4);
     expect([machine.leftovers, machine.use]).toEqual([[], 0]);
+  });
+  test('when its memory moves', () => {
+    const { machine } = setup();
+    const { a } = given(machine);
+    const { physmem } = machine;
+    const to = physmem.zones.allocate(4);
+    const from = physmem.table.address[machine.frameAt(a, 0)] as GuestFrame;
+    moveFrame(physmem, machine.frameAt(a, 0), to);
+    physmem.zones.free(from, 4);
+    expect([machine.leftovers, machine.guestFrameAt(a, 0), machine.values(a, 0, 4)]).toEqual([[], to, [10, 11, 12, 13]]);
+    finish(machine);
   });
   test('when physmem itself writes into it', () => {
     const { machine } = setup();
