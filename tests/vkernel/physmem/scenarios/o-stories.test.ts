@@ -1,12 +1,12 @@
 /** Sections O and J at the core: memory received at boot, and as much memory as is charged. */
 
 import { expect, test } from 'vitest';
-import { EEXIST } from '../../../../hostkernel/base/errno.ts';
+import { EEXIST, ENOENT } from '../../../../hostkernel/base/errno.ts';
 import type { GuestFrame } from '../../../../hostkernel/base/units.ts';
 import { isCopyOnWrite } from '../../../../vkernel/physmem/core/frame-table.ts';
 import { assertInvariants } from '../../../../vkernel/physmem/core/invariants.ts';
 import { map } from '../../../../vkernel/physmem/core/map.ts';
-import { MAP_WRITE, SQUASH } from '../../../../vkernel/physmem/interface.ts';
+import { LAZY, MAP_EXECUTE, MAP_READ, MAP_WRITE, SQUASH } from '../../../../vkernel/physmem/interface.ts';
 import { Items, Machine, P } from '../machine.ts';
 import { filled, finish, RW, setup } from './setup.ts';
 
@@ -42,6 +42,26 @@ test('O3 ten copies of a thousand single pages, a tenth of each written', () => 
     for (let page = i; page < 1000; page += 10) map(machine.physmem, child, RW, page * P, page * P, P, new Items());
   }
   expect([machine.use, machine.physmem.counters.copies]).toEqual([2000, 1000]);
+  finish(machine);
+});
+test('O4 fifty tasks map one text; half of them end lazily without a flush, and the others keep reading', () => {
+  const TEXT = 256;
+  const { machine } = setup({ pages: 2 ** 14 }); // each task is charged for what it sees
+  const text = filled(machine, TEXT);
+  const { physmem } = machine;
+  const tasks = Array.from({ length: 50 }, () => machine.create());
+  for (const task of tasks) expect(machine.copy(text, 0, task, 0, TEXT)).toBe(0);
+  for (const task of tasks) expect(machine.map(task, MAP_READ | MAP_EXECUTE, 0, TEXT).error).toBe(0);
+  expect(machine.use).toBe(TEXT);
+  const { flushes } = physmem.counters;
+  for (const task of tasks.slice(0, 25)) expect(machine.deallocate(task, 0, TEXT, LAZY)).toBe(0);
+  expect([physmem.counters.flushes - flushes, machine.use]).toEqual([0, TEXT]);
+  const { maps } = physmem.counters;
+  for (const task of tasks.slice(25)) expect([machine.read(task, 0), machine.read(task, TEXT - 1)]).toEqual([10, 10 + TEXT - 1]);
+  expect(physmem.counters.maps).toBe(maps); // none of them had to ask again
+  expect(machine.write(text, 0, 99)).toBe(0); // now those who ended may not go on reading
+  for (const task of tasks.slice(0, 25)) expect(machine.read(task, 0)).toBe(-ENOENT);
+  for (const task of tasks.slice(25)) expect(machine.read(task, 0)).toBe(10);
   finish(machine);
 });
 test('J18 with as much memory as is charged, writes that break copies never fail', () => {
