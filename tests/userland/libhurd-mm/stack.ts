@@ -8,7 +8,7 @@
  */
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { MemoryManager, type MemoryOptions, pager, type TaskMemory, taskMemory, WINDOW_PAGES } from '../../../userland/libhurd-mm/index.ts';
-import { invoke, serve } from '../../../vkernel/cap/rpc.ts';
+import { invoke } from '../../../vkernel/cap/rpc.ts';
 import { startup } from '../../../vkernel/cap/startup.ts';
 import type { L4Kernel } from '../../../vkernel/l4/index.ts';
 import {
@@ -80,9 +80,9 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
     const options = { wortel: threadId(USER_BASE + 2, 1, xlen), capability: 1, tracer };
     const server = new PhysmemServer(l4, { ...options, descriptorsPerPage: Number.POSITIVE_INFINITY }); // the pages of a setup are all for data
     below = { server, l4 };
-    const failure = yield* server.bootstrap();
-    if (failure !== null) throw new Error(failure);
-    yield* serve(l4, { methods: PHYSMEM, handlers: server.handlers, objects: server.objects, nobody: server.physmem.root, tracer });
+    const loop = yield* server.run();
+    if (loop === undefined) throw new Error('physmem did not come up');
+    return loop;
   };
 
   const root: L4Body = function* (l4) {
