@@ -33,11 +33,11 @@ function withDevice() {
     a,
     b: machine.create(),
     /** The device writes: past every page table. */
-    transfer() {
+    transfer: (): void => {
       frames.forEach((frame, i) => machine.contents.set(frame, 500 + i));
       expect([2, 3].map((page) => machine.guestFrameAt(a, page))).toEqual(frames);
     },
-    leave(blocks: number) {
+    leave: (blocks: number): void => {
       let left = blocks;
       machine.failsAllocation = () => {
         left -= 1;

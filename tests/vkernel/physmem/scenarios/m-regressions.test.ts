@@ -130,7 +130,7 @@ test('X9 arguments of allocate and copy are looked at', () => {
 });
 
 test('X10 without memory a request is refused, and nothing has changed', () => {
-  const machine = new Machine({ memory: [[8, 4]], copyPages: 1024 });
+  const machine = new Machine({ memory: [[8, 4]], copyPages: 1024, moving: false });
   const a = filled(machine, 2);
   const b = machine.create();
   machine.copy(a, 0, b, 0, 2);
