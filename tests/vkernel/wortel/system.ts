@@ -4,9 +4,8 @@ import { startup, type StartupData } from '../../../vkernel/cap/startup.ts';
 import type { L4Kernel, RunResult } from '../../../vkernel/l4/index.ts';
 import { type L4, type L4Body, type L4Wait, threadId, USER_BASE } from '../../../vkernel/l4/user.ts';
 import type { Physmem } from '../../../vkernel/physmem/core/physmem.ts';
-import { PHYSMEM } from '../../../vkernel/physmem/interface.ts';
 import { PhysmemServer } from '../../../vkernel/physmem/server.ts';
-import { invoke, serve } from '../../../vkernel/cap/rpc.ts';
+import { invoke } from '../../../vkernel/cap/rpc.ts';
 import { taskServer } from '../../../vkernel/task/server.ts';
 import { WORTEL, withCapability } from '../../../vkernel/wortel/interface.ts';
 import { wortel } from '../../../vkernel/wortel/server.ts';
@@ -25,6 +24,8 @@ export interface SystemOptions {
   readonly task?: L4Body;
   /** Booted between the task server and the root task; without it there is no policy server. */
   readonly policy?: L4Body;
+  /** Gets the real physmem before it runs. */
+  readonly seen?: (physmem: Physmem) => void;
   /** The whole program of the root task; without it `program` of `withRoot` runs there. */
   readonly root?: L4Body;
 }
@@ -60,12 +61,8 @@ export function runSystem(options: SystemOptions): SystemRun {
   const physmem: L4Body = function* (l4) {
     const server = new PhysmemServer(l4, { wortel: WORTEL_THREAD(xlen), capability: 1, tracer });
     core = server.physmem;
-    const failure = yield* server.bootstrap();
-    if (failure === null) {
-      yield* serve(l4, { methods: PHYSMEM, handlers: server.handlers, objects: server.objects, nobody: server.physmem.root, tracer });
-    } else {
-      yield* server.giveUp(failure);
-    }
+    options.seen?.(server.physmem);
+    return yield* server.run();
   };
   const shutDown: L4Body = function* (l4) {
     const data = yield* startup(l4);

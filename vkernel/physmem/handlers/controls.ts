@@ -54,6 +54,7 @@ export function controlHandlers(server: PhysmemServer): PhysmemHandlers {
     },
     controlInfo: (call) => {
       const control = controlOf(call);
+      if (physmem.accounts.isInForce()) physmem.accounts.consult(control.principal);
       const account = principalAccount(control);
       call.result(0, control.limit);
       call.result(1, control.used);
