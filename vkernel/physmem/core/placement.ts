@@ -144,7 +144,27 @@ export function placementFor(pm: Physmem, entry: EntryId): Wanted | null {
 }
 
 /** A fresh frame, in place of what was at page `offset` of another, wants what that did. */
-export function inheritPlacement(pm: Physmem, frame: FrameId, { placement, address, size }: Wanted, offset: number): void {
+export function inheritPlacement(pm: Physmem, frame: FrameId, wanted: Wanted, offset: number): void {
+  constrain(pm, frame, constraintOfPart(pm, frame, wanted, offset), wanted.placement.isRun);
+}
+
+/**
+ * `entry`, that comes from swap and covers a frame of one page, takes the place of what was at page `offset` of another,
+ * and wants what that did: at its next read from disk, or when it is pinned. What somebody else on the frame wants comes
+ * first.
+ */
+export function adoptPlacement(pm: Physmem, entry: EntryId, wanted: Wanted, offset: number): void {
+  const { table } = pm;
+  const frame = table.frame[entry] as FrameId;
+  if (placementOf(table, frame) !== undefined) return;
+  const constraint = constraintOfPart(pm, frame, wanted, offset);
+  const isDisplaced = (table.state[frame] & PLACE) === BOUND && !accepts(constraint, table.address[frame]);
+  table.state[frame] |= CONSTRAINED;
+  table.placements.set(frame, { constraint, group: table.group[entry], isRun: wanted.placement.isRun, isDisplaced });
+}
+
+/** What a frame wants that takes the place of page `offset` of another and those behind it. */
+function constraintOfPart(pm: Physmem, frame: FrameId, { placement, address, size }: Wanted, offset: number): Constraint {
   const isPart = pm.table.size[frame] < size;
   const exact = at((address + offset) * PAGE_SIZE);
   const staysThere = isPart && placement.isRun && address >= 0;
@@ -154,7 +174,7 @@ export function inheritPlacement(pm: Physmem, frame: FrameId, { placement, addre
       ? highPart(placement.constraint, size)
       : placement.constraint;
   kassert(constraint !== null, 'placement: an address');
-  constrain(pm, frame, constraint, placement.isRun);
+  return constraint;
 }
 
 /** Checks the invariants for one frame. */

@@ -20,10 +20,11 @@ import { type Container, charge } from './container.ts';
 import { carve, normalise, vacate } from './deallocate.ts';
 import { type FrameId, NO_ENTRY } from './frame-table.ts';
 import { FrameList } from './frame-list.ts';
-import { cover, flushEntry, revokeWrite } from './frames.ts';
+import { cover, flushEntry, revokeWrite, split } from './frames.ts';
 import { hasSlot } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
+import { adoptPlacement, placementFor, type Wanted } from './placement.ts';
 import type { Principal } from './principals.ts';
 import { hasOnly, isCount, isRange, presentPages } from './range.ts';
 import { renew } from './release.ts';
@@ -222,34 +223,51 @@ function putAway(pm: Physmem, swap: Swap, container: Container, first: number, i
   }
 }
 
-/** Takes `pages` present pages out, to be replaced at once: they stay charged. */
-function remove(pm: Physmem, container: Container, first: number, pages: number): void {
-  const { table } = pm;
-  for (let page = first; page < first + pages; ) {
-    const entry = container.entries.at(page);
-    const end = Math.min(first + pages, table.start[entry] + (1 << table.log2[entry]));
-    carve(pm, container, entry, page, end, false);
-    page = end;
-  }
-}
-
-/** Replaces `pages` present pages by logical copies of what has the ids from `id` on. */
+/** Replaces `pages` present pages by logical copies of what has the ids from `id` on. They stay charged. */
 function takeIn(pm: Physmem, source: Container, id: number, container: Container, first: number, pages: number, keep: boolean): void {
   const { table } = pm;
-  remove(pm, container, first, pages);
   for (let done = 0; done < pages; ) {
-    const entry = source.entries.at(id + done);
-    const frame = table.frame[entry] as FrameId;
-    const inEntry = id + done - table.start[entry];
-    const offset = table.offset[entry] + inEntry;
-    const count = Math.min(pages - done, (1 << table.log2[entry]) - inEntry);
-    cover(pm, container, first + done, frame, offset, offset + count, table.newGroup());
-    if (keep) normalise(pm, frame);
-    else {
-      carve(pm, source, entry, id + done, id + done + count, false);
-      charge(source, -count);
-    }
+    const page = first + done;
+    const old = container.entries.at(page);
+    const wanted = placementFor(pm, old);
+    const offset = table.offset[old] + page - table.start[old];
+    const inOld = wanted === null ? (1 << table.log2[old]) - (page - table.start[old]) : 1;
+    const count = Math.min(pages - done, inOld, restOf(pm, source, id + done));
+    carve(pm, container, old, page, page + count, false);
+    putBack(pm, source, id + done, container, page, count, keep);
+    if (wanted !== null) adopt(pm, container, page, wanted, offset);
     done += count;
   }
   charge(container, 0);
+}
+
+/** Pages from `page`, which is present, to the end of its entry. */
+function restOf(pm: Physmem, container: Container, page: number): number {
+  const entry = container.entries.at(page);
+  return pm.table.start[entry] + (1 << pm.table.log2[entry]) - page;
+}
+
+/** Puts a logical copy of what has the ids from `id` on, all on one entry, at free pages. */
+function putBack(pm: Physmem, source: Container, id: number, container: Container, page: number, count: number, keep: boolean): void {
+  const { table } = pm;
+  const entry = source.entries.at(id);
+  const frame = table.frame[entry] as FrameId;
+  const offset = table.offset[entry] + id - table.start[entry];
+  cover(pm, container, page, frame, offset, offset + count, table.newGroup());
+  if (keep) normalise(pm, frame);
+  else {
+    carve(pm, source, entry, id, id + count, false);
+    charge(source, -count);
+  }
+}
+
+/** A page that was taken in wants the memory that the one in its place did. */
+function adopt(pm: Physmem, container: Container, page: number, wanted: Wanted, offset: number): void {
+  const { table } = pm;
+  let entry = container.entries.at(page);
+  while (table.size[table.frame[entry]] > 0) {
+    split(pm, table.frame[entry] as FrameId);
+    entry = container.entries.at(page);
+  }
+  adoptPlacement(pm, entry, wanted, offset);
 }

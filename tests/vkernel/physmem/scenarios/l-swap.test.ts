@@ -5,9 +5,10 @@ import { EDQUOT, EEXIST, EINVAL, EIO, ENOENT, ENOEXIST, ENOMEM } from '../../../
 import type { Container } from '../../../../vkernel/physmem/core/container.ts';
 import { assertInvariants } from '../../../../vkernel/physmem/core/invariants.ts';
 import { writeOut } from '../../../../vkernel/physmem/core/inactive.ts';
+import { settle } from '../../../../vkernel/physmem/core/move.ts';
 import { softPages } from '../../../../vkernel/physmem/core/soft.ts';
 import { swapDrop, swapUsed } from '../../../../vkernel/physmem/core/swap.ts';
-import { ALL_OR_NONE, COPY_SHARED, KEEP, LAZY, MAP_READ, SOFT } from '../../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, COPY_SHARED, KEEP, LAZY, MAP_READ, SOFT } from '../../../../vkernel/physmem/interface.ts';
 import { Machine, P } from '../machine.ts';
 import { filled, finish } from './setup.ts';
 
@@ -413,6 +414,40 @@ test('a large break beside swap is made page by page where memory is short', () 
   ]);
   machine.swapIn(b, id, 0, 4);
   expect(reads(b, 0, 4)).toEqual([10, 11, 12, 13]);
+  finish();
+});
+
+test('K13 a constraint survives being put away and taken back, written out or not', () => {
+  for (const written of [true, false]) {
+    const { machine, out, pressure, reads, finish } = setup();
+    const a = machine.create();
+    // Page 1 of every four, three times; and a run of three.
+    for (const page of [0, 1, 2]) machine.allocate(a, page, 1, CONSTRAINED, P, 2 * P);
+    machine.allocate(a, 4, 3, CONTIGUOUS);
+    for (const page of [0, 1, 2, 4, 5, 6]) machine.write(a, page, 10 + page);
+    const run = [4, 5, 6].map((page) => machine.guestFrameAt(a, page));
+    const id = out(a, 0, 3);
+    const second = out(a, 4, 3);
+    if (written) pressure();
+    const other = filled(machine, 16); // takes what has become free
+    machine.swapIn(a, id, 0, 3);
+    machine.swapIn(a, second, 4, 3);
+    expect([...reads(a, 0, 3), ...reads(a, 4, 3)]).toEqual([10, 11, 12, 14, 15, 16]);
+    for (const page of [0, 1, 2]) expect(machine.guestFrameAt(a, page) & 3).toBe(1);
+    expect([4, 5, 6].map((page) => machine.guestFrameAt(a, page))).toEqual(run);
+    expect(reads(other, 0, 16)).toEqual(Array.from({ length: 16 }, (_, i) => 10 + i));
+    finish();
+  }
+});
+
+test('K13 data from elsewhere lies anywhere, and can be brought to where its new place wants it', () => {
+  const { machine, out, finish } = setup();
+  const [a, b] = [machine.create(), filled(machine, 4)];
+  machine.allocate(a, 0, 1, CONSTRAINED, 3 * P, 0);
+  const id = out(b, 0, 1);
+  machine.swapIn(a, id, 0, 1);
+  expect(machine.read(a, 0)).toBe(10);
+  expect([settle(machine.physmem, machine.frameAt(a, 0)), machine.guestFrameAt(a, 0) & 3, machine.read(a, 0)]).toEqual([0, 3, 10]);
   finish();
 });
 
