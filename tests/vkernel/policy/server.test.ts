@@ -323,7 +323,7 @@ test('O6 two hungry tasks: under fixed who comes first keeps all, under weight t
         for (const [i, { id }] of tenants.entries()) {
           yield* ask(l4, data.policyServer, MEMORY_POLICY.assign, id, 0, 0, i === 0 ? 1 : 3, SWAP_AS_BEFORE);
         }
-        let running = tenants.length;
+        const hungry = new Set(tenants);
         const jobs = tenants.map((tenant, i) =>
           start(seat, tenant.threads[0] as ThreadId, function* (own) {
             const holdings = yield* Holdings.of(own, data.physmem, tenant.control);
@@ -338,8 +338,8 @@ test('O6 two hungry tasks: under fixed who comes first keeps all, under weight t
             guaranteed[i] = share;
             const overhead = Math.ceil(share / 32) + 1; // single pages: two descriptors each, 64 to a page
             expect(yield* holdings.fill(Math.max(0, share - overhead - holdings.pages))).toBe(0);
-            running -= 1;
-            while (running > 0) yield* own.sleep(1000);
+            hungry.delete(tenant);
+            while (hungry.size > 0) yield* own.sleep(1000);
             expect(physmem.accounts.principalOf(tenant.id)?.dropped).toBe(false);
           }),
         );
@@ -410,10 +410,10 @@ describe('garbage in the policy buffer', () => {
           const { l4, data } = seat;
           const { view } = yield* holdPolicy(seat);
           const tenant = yield* makeTenant(seat, 20);
-          let lives = true;
+          const life = { over: false };
           const job = start(seat, tenant.threads[0] as ThreadId, function* (own) {
             const holdings = yield* Holdings.of(own, data.physmem, tenant.control);
-            for (; lives; yield* own.sleep(50)) {
+            for (; !life.over; yield* own.sleep(50)) {
               const errno = yield* holdings.take(holdings.pages % 2 === 0 ? EXTRA : 0);
               if (errno !== 0) yield* invoke(own, data.physmem, PHYSMEM.controlInfo, tenant.control);
               if (holdings.pages > 30) yield* holdings.give(20);
@@ -425,7 +425,7 @@ describe('garbage in the policy buffer', () => {
             assertInvariants(physmem);
             expect(physmem.accounts.guaranteed).toBeLessThanOrEqual(physmem.accounts.pages);
           }
-          lives = false;
+          life.over = true;
           for (let i = 0; i < 100 && !job.isDone; i += 1) yield* l4.sleep(1000);
           expect(job.isDone).toBe(true);
         });
@@ -439,11 +439,11 @@ describe('garbage in the policy buffer', () => {
       const { data } = seat;
       const { view } = yield* holdPolicy(seat);
       const tenant = yield* makeTenant(seat, 20);
-      let goOn = false;
+      const said = { goOn: false };
       const job = start(seat, tenant.threads[0] as ThreadId, function* (l4) {
         const holdings = yield* Holdings.of(l4, data.physmem, tenant.control);
         expect(yield* holdings.fill(10)).toBe(0);
-        while (!goOn) yield* l4.sleep(100);
+        while (!said.goOn) yield* l4.sleep(100);
         expect(yield* holdings.take()).toBe(ENOMEM);
         expect(yield* account(l4, data.physmem, tenant.control)).toEqual([0, 10, 10]);
       });
@@ -451,7 +451,7 @@ describe('garbage in the policy buffer', () => {
       yield* view.store(tenant.id, ROW_GUARANTEED, 0);
       yield* view.store(tenant.id, ROW_SERVER, SERVER_DROPPED); // not its word
       yield* view.store(0, HEADER_COMMITS, 1);
-      goOn = true;
+      said.goOn = true;
       yield* join(seat, job);
       expect(physmem.returns.counters.requests).toBe(0); // nobody is short of memory
     });
