@@ -3,6 +3,7 @@
  *
  *   nobody shares the page    its entry is replaced by a logical copy of the source: one page out, one page in
  *   somebody shares it        he must see the new contents: the bytes are copied, into a page of the group's own
+ *   it is to lie somewhere    the same: what was asked for is the memory (placement.ts)
  *
  * First every page that needs its bytes copied is prepared, which nobody can observe; then all of it is done, which
  * needs no memory any more.
@@ -18,6 +19,7 @@ import { BOUND, type EntryId, type FrameId, NO_ENTRY, ON_DISK, PLACE } from './f
 import { flushFrame } from './frames.ts';
 import type { Physmem } from './physmem.ts';
 import { firstPinned } from './pinned.ts';
+import { isPlacedFor } from './placement.ts';
 import { presentPages } from './range.ts';
 import { WAIT } from './reclaim.ts';
 import { isDeviceWritten } from './reserve.ts';
@@ -106,6 +108,7 @@ function replaceable(pm: Physmem, source: Container, from: number, destination: 
   const given = source.entries.at(from);
   const taking = destination.entries.at(to);
   if (isDeviceWritten(pm, given) || isSharedInto(pm, given, destination)) return 0;
+  if (isPlacedFor(pm.table, pm.table.frame[taking] as FrameId, pm.table.group[taking])) return 0;
   if (!hasSharers(pm, taking, to, pages)) return pages;
   return hasSharers(pm, taking, to, 1) ? 0 : 1;
 }

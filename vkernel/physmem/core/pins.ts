@@ -10,14 +10,15 @@
  * Not here: what a pin forbids (pinned.ts), and how it ends (holds.ts).
  */
 
-import { EDQUOT, EINVAL, ENOENT } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EDQUOT, EINVAL, ENOENT, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { MAP_READ, MAP_WRITE, MAX_HOLD_US } from '../interface.ts';
 import { bind, breakCopyOnWrite } from './access.ts';
 import type { Container } from './container.ts';
-import { type EntryId, type FrameId, NO_ENTRY, PINNED, STALE } from './frame-table.ts';
+import { CONSTRAINED, type EntryId, type FrameId, NO_ENTRY, PINNED, STALE } from './frame-table.ts';
 import { flushFrame, split } from './frames.ts';
 import { type Asker, addHold, endHold, expireHolds, findHold } from './holds.ts';
+import { BUSY, settle } from './move.ts';
 import type { Physmem } from './physmem.ts';
 import { isGroupPinned } from './pinned.ts';
 import type { Principal } from './principals.ts';
@@ -48,7 +49,8 @@ export function cappedDuration(duration: number): number {
  *   EINVAL  not page aligned, size 0, wraps, no duration, an unknown flag
  *   ENOENT  a page is absent
  *   EDQUOT  more than a quarter of the principal's guarantee would be pinned; a page pinned twice counts twice
- *   ENOMEM  no memory for a promise, or for a copy
+ *   ENOMEM  no memory for a promise, or for a copy, or where the page must lie
+ *   EBUSY   the memory where it must lie is pinned
  */
 export function pin(
   pm: Physmem,
@@ -133,6 +135,14 @@ function readyToPin(pm: Physmem, container: Container, end: number, page: number
     const from = table.start[entry];
     const size = table.size[frame];
     if (table.log2[entry] === size && from === page && from + (1 << size) <= end) {
+      if ((table.state[frame] & CONSTRAINED) !== 0) {
+        const displaced = settle(pm, frame);
+        if (displaced !== 0) {
+          pm.refusal = displaced === BUSY ? EBUSY : ENOMEM;
+          return NO_ENTRY;
+        }
+        if (container.entries.at(page) !== entry) continue;
+      }
       if (writes && (table.state[frame] & STALE) !== 0) freshen(pm, frame);
       return entry;
     }

@@ -3,14 +3,16 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { EBUSY, EINVAL, ENOMEM } from '../../../../hostkernel/base/errno.ts';
+import type { GuestFrame } from '../../../../hostkernel/base/units.ts';
 import { at, colour, DMA16 } from '../../../../vkernel/physmem/core/constraint.ts';
 import type { Container } from '../../../../vkernel/physmem/core/container.ts';
-import { PINNED } from '../../../../vkernel/physmem/core/frame-table.ts';
+import { writeOut } from '../../../../vkernel/physmem/core/inactive.ts';
 import { assertInvariants, censusOf } from '../../../../vkernel/physmem/core/invariants.ts';
 import { map } from '../../../../vkernel/physmem/core/map.ts';
-import { compact, settle } from '../../../../vkernel/physmem/core/move.ts';
+import { compact } from '../../../../vkernel/physmem/core/move.ts';
+import { type PinSink, pin, unpin } from '../../../../vkernel/physmem/core/pins.ts';
 import { release } from '../../../../vkernel/physmem/core/release.ts';
-import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, COPY_SHARED, DMA, MAP_READ } from '../../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, COPY_IN_PLACE, COPY_SHARED, DMA, MAP_READ } from '../../../../vkernel/physmem/interface.ts';
 import { Items, Machine, P } from '../machine.ts';
 import { filled, finish, RW } from './setup.ts';
 
@@ -30,6 +32,27 @@ function bindAll(machine: Machine, container: Container, pages: number): number 
     if (machine.guestFrameAt(container, page) < 0) error = map(machine.physmem, container, MAP_READ, page * P, page * P, P, new Items());
   }
   return error;
+}
+
+const OWN = { task: 5, weak: null, expires: Number.POSITIVE_INFINITY };
+
+/** A reply that takes runs of pinned memory. */
+class Runs implements PinSink {
+  readonly frames: number[] = [];
+  readonly room = 24;
+
+  run(frame: GuestFrame, pages: number): void {
+    for (let i = 0; i < pages; i += 1) this.frames.push(frame + i);
+  }
+}
+
+/** Pins pages. @returns what ends it */
+function pinned(machine: Machine, container: Container, page: number, pages: number): () => void {
+  const runs = new Runs();
+  expect(pin(machine.physmem, container, OWN, page * P, pages * P, 1000, 0, runs)).toBe(0);
+  expect(runs.frames).toEqual(framesAt(machine, container, pages, page));
+  assertInvariants(machine.physmem);
+  return () => expect(unpin(machine.physmem, container, OWN, page * P, pages * P)).toBe(0);
 }
 
 /** 64 single pages, bound and holding their numbers, on a machine of 64; every second one is given back. */
@@ -85,26 +108,25 @@ test('K5 every frame of colour 5 of 8 has address bits 12 to 14 at 101', () => {
 
 test('K6 an exact address: had once; again, the occupant moves; not while it is pinned', () => {
   const machine = new Machine({ memory: [[64, 64]] });
-  const { table } = machine.physmem;
   const { set, clear } = at(100 * P);
   const a = machine.create();
+  const b = machine.create();
   expect(machine.allocate(a, 0, 1, CONSTRAINED, set, clear)).toBe(0);
   machine.write(a, 0, 11);
   expect(machine.guestFrameAt(a, 0)).toBe(100);
-  machine.allocate(a, 1, 1, CONSTRAINED, set, clear);
-  const frame = machine.frameAt(a, 0);
-  table.state[frame] |= PINNED;
-  expect(machine.write(a, 1, 22)).toBe(EBUSY);
-  table.state[frame] &= ~PINNED;
-  expect(machine.write(a, 1, 22)).toBe(0);
-  expect([machine.guestFrameAt(a, 1), machine.read(a, 0), machine.read(a, 1)]).toEqual([100, 11, 22]);
+  machine.allocate(b, 0, 1, CONSTRAINED, set, clear);
+  const unpinA = pinned(machine, a, 0, 1);
+  expect(machine.write(b, 0, 22)).toBe(EBUSY);
+  unpinA();
+  expect(machine.write(b, 0, 22)).toBe(0);
+  expect([machine.guestFrameAt(b, 0), machine.read(a, 0), machine.read(b, 0)]).toEqual([100, 11, 22]);
   assertInvariants(machine.physmem);
   // What was driven out comes back to be pinned, and drives the other out; but not while that is pinned.
-  table.state[machine.frameAt(a, 1)] |= PINNED;
-  expect(settle(machine.physmem, frame)).not.toBe(0);
-  table.state[machine.frameAt(a, 1)] &= ~PINNED;
-  expect(settle(machine.physmem, frame)).toBe(0);
-  expect([machine.guestFrameAt(a, 0), machine.read(a, 0), machine.read(a, 1)]).toEqual([100, 11, 22]);
+  const unpinB = pinned(machine, b, 0, 1);
+  expect(pin(machine.physmem, a, OWN, 0, P, 1000, 0, new Runs())).toBe(EBUSY);
+  unpinB();
+  pinned(machine, a, 0, 1)();
+  expect([machine.guestFrameAt(a, 0), machine.read(a, 0), machine.read(b, 0)]).toEqual([100, 11, 22]);
   finish(machine);
 });
 
@@ -187,11 +209,10 @@ test('K11 a run behind a required bit, and the last one that there is', () => {
   expect(machine.physmem.amount).toBe(0);
   machine.allocate(a, 8, 1);
   machine.write(a, 8, 3);
-  const { table } = machine.physmem;
-  table.state[machine.frameAt(a, 8)] |= PINNED;
+  const end = pinned(machine, a, 8, 1);
   const { set, clear } = at(machine.guestFrameAt(a, 8) * P);
   expect(machine.allocate(a, 9, 1, CONSTRAINED | CONTIGUOUS, set, clear)).toBe(EBUSY);
-  table.state[machine.frameAt(a, 8)] &= ~PINNED;
+  end();
   finish(machine);
 });
 
@@ -259,6 +280,40 @@ test('K13 released pages want the memory they had, and get it again', () => {
   finish(machine);
 });
 
+test('K13 pages put away and taken back want the memory they had, whether they were written out or not', () => {
+  for (const isWritten of [false, true]) {
+    const machine = new Machine({ memory: [[64, 64]], slots: 16 });
+    const { physmem } = machine;
+    const a = machine.create();
+    machine.allocate(a, 0, 4, CONSTRAINED, 16 * P, 12 * P);
+    for (let page = 0; page < 4; page += 1) machine.write(a, page, page + 1);
+    const right = framesAt(machine, a, 4);
+    expect(right[0] & 28).toBe(16);
+    expect(machine.swapOut(a, 0, 4)).toBe(0);
+    const id = physmem.swapId;
+    for (let page = 0; page < 4; page += 1) machine.write(a, page, 50); // fresh pages, of the same kind
+    expect(framesAt(machine, a, 4).every((frame) => (frame & 28) === 16)).toBe(true);
+    if (isWritten) expect(writeOut(physmem, 4)).toBe(4);
+    expect(machine.swapIn(a, id, 0, 4)).toBe(0);
+    expect([0, 1, 2, 3].map((page) => machine.read(a, page))).toEqual([1, 2, 3, 4]);
+    pinned(machine, a, 0, 4)();
+    expect(framesAt(machine, a, 4).every((frame) => (frame & 28) === 16)).toBe(true);
+    assertInvariants(physmem);
+    finish(machine);
+  }
+});
+
+test('K13 a page that is filled in place stays where it was to be', () => {
+  const machine = new Machine({ memory: [[64, 64]] });
+  const a = machine.create();
+  machine.allocate(a, 0, 1, CONSTRAINED, ...words(at(100 * P)));
+  const b = filled(machine, 1);
+  expect(machine.copy(b, 0, a, 0, 1, COPY_IN_PLACE)).toBe(0);
+  machine.write(b, 0, 99);
+  expect([machine.read(a, 0), machine.guestFrameAt(a, 0)]).toEqual([10, 100]);
+  finish(machine);
+});
+
 test("memory in irregular pieces is conserved, and page 0 is nobody's", () => {
   const machine = new Machine({
     memory: [
@@ -302,10 +357,12 @@ test('compacting moves at most so many pages at a time, until half of what is fr
 
 test('compacting leaves pinned memory alone', () => {
   const { machine, a } = fragmented();
-  const { table, counters } = machine.physmem;
-  for (let page = 1; page < 64; page += 2) table.state[machine.frameAt(a, page)] |= PINNED;
-  expect([compact(machine.physmem, 64), counters.moves]).toEqual([0, 0]);
-  for (let page = 1; page < 64; page += 2) table.state[machine.frameAt(a, page)] &= ~PINNED;
+  const frames = framesAt(machine, a, 64);
+  const ends = Array.from({ length: 16 }, (_, i) => pinned(machine, a, 4 * i + 1, 1)); // one in every four pages
+  for (let moved = compact(machine.physmem, 64); moved > 0; moved = compact(machine.physmem, 64)) assertInvariants(machine.physmem);
+  expect([machine.physmem.zones.largestOrder, machine.physmem.counters.movedPages]).toEqual([1, 1]);
+  for (let page = 1; page < 64; page += 4) expect(machine.guestFrameAt(a, page)).toBe(frames[page]);
+  for (const end of ends) end();
   finish(machine);
 });
 
