@@ -15,7 +15,7 @@
 import { kassert } from '../../../hostkernel/base/assert.ts';
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { accepts, ANYWHERE, type Constraint } from './constraint.ts';
-import { floorPowerOfTwo, log2 } from './dyadic.ts';
+import { floorPowerOfTwo, isPowerOfTwo, log2 } from './dyadic.ts';
 import { BOUND, type FrameId, NO_FRAME, PINNED, PLACE } from './frame-table.ts';
 import { flushFrame, split } from './frames.ts';
 import type { Physmem } from './physmem.ts';
@@ -82,12 +82,13 @@ export function openRun(pm: Physmem, pages: number, constraint: Constraint): Gue
 function openBetween(pm: Physmem, pages: number, constraint: Constraint, from: number, to: number): GuestFrame {
   const { received } = pm;
   const wants: Wants = { constraint, mayDisplace: isExact(pm, pages, constraint), largestFrame: IMPOSSIBLE };
+  const isBlock = isPowerOfTwo(pages);
   let isHeld = false;
   let start = received.nextRun(pages, constraint, from);
   for (; start !== -1 && start < to; start = received.nextRun(pages, constraint, start + 1)) {
     const cost = costOf(pm, start, pages, IMPOSSIBLE, wants);
     if (cost === HELD) isHeld = true;
-    if (cost === HELD || cost === IMPOSSIBLE) continue;
+    if (cost === HELD || cost === IMPOSSIBLE || (cost === 0 && isBlock)) continue; // a free block is for the zones to give
     const block = evacuate(pm, start, pages, wants.mayDisplace);
     if (block === NO_BLOCK) continue;
     pm.openFrom = block;
@@ -171,7 +172,7 @@ function cheapestOf(pm: Physmem, pages: number, largestFrame: number): number {
   for (let start = Math.floor(received.end / step) * step; start >= 0 && pm.moveLooks < limit; start -= step) {
     if (received.nextRun(pages, ANYWHERE, start) !== start) continue;
     const cost = costOf(pm, start, pages, least, wants);
-    if (cost === HELD || cost >= least) continue;
+    if (cost === HELD || cost >= least || (cost === 0 && step === pages)) continue; // a free block is for the zones to give
     best = start;
     least = cost;
   }
