@@ -1,7 +1,7 @@
 /** A vkernel on a host kernel on a machine, for tests: the root server is the test's program. */
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { HostKernel } from '../../../hostkernel/kern/index.ts';
-import { compileLayout, layoutByName, Machine, type PageTableFormat } from '../../../hostkernel/machine/index.ts';
+import { compileLayout, layoutByName, Machine, type PageTableFormat, type PolledDisk } from '../../../hostkernel/machine/index.ts';
 import { L4Kernel, Platform, type RunResult } from '../../../vkernel/l4/index.ts';
 import type { L4Body, ThreadId } from '../../../vkernel/l4/user.ts';
 
@@ -12,6 +12,10 @@ export interface BootOptions {
   readonly reservedFrames?: number;
   readonly tracer?: Tracer;
   readonly timeSlice?: number;
+  /** Disks of the host. */
+  readonly disks?: ReadonlyMap<string, PolledDisk>;
+  /** Called with the platform, before there is a kernel. */
+  readonly seen?: (platform: Platform) => void;
   /** Called before the kernel runs. */
   readonly before?: (kernel: L4Kernel, root: ThreadId) => void;
   /** Called after the kernel has run, while the host process is alive. */
@@ -52,6 +56,7 @@ export function boot(body: L4Body, options: BootOptions = {}): Booted {
     vpte64: xlen === 64 ? format : formatOf('vpte-64-nx'),
     vpte32: xlen === 32 ? format : formatOf('vpte-32-nx'),
     ...(options.timeSlice === undefined ? {} : { timeSlice: options.timeSlice }),
+    ...(options.disks === undefined ? {} : { disks: options.disks }),
   });
   const log: string[] = [];
   let kernel: L4Kernel | null = null;
@@ -65,6 +70,7 @@ export function boot(body: L4Body, options: BootOptions = {}): Booted {
         ...(options.reservedFrames === undefined ? {} : { reservedFrames: options.reservedFrames }),
       });
       if (typeof platform === 'number') throw new Error(`platform: ${platform}`);
+      options.seen?.(platform);
       kernel = new L4Kernel(platform, {
         log: (line) => log.push(line),
         ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
