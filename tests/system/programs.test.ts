@@ -15,6 +15,7 @@ const PROGRAMS = [
   { name: 'memory', end: 'exit 0' },
   { name: 'files', end: 'exit 0' },
   { name: 'numbers', end: 'exit 0' },
+  { name: 'fork', end: 'exit 0' },
 ] as const;
 
 const golden = (name: string): string => readFileSync(new URL(`golden/programs/${name}.txt`, import.meta.url), 'utf8');

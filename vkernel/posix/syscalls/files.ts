@@ -16,11 +16,13 @@ import {
   AT_STATX_SYNC_TYPE,
   AT_SYMLINK_FOLLOW,
   AT_SYMLINK_NOFOLLOW,
+  ERESTARTSYS,
   MAX_FILE_SIZE,
   O_CLOEXEC,
   O_CREAT,
   O_EXCL,
   O_NOCTTY,
+  O_NONBLOCK,
   O_PATH,
   O_RDWR,
   O_TRUNC,
@@ -29,7 +31,7 @@ import {
   UTIME_OMIT,
 } from '../abi.ts';
 import { putStat, putStatfs, putStatx, STAT_BYTES, STATX_BYTES } from '../layouts.ts';
-import type { Process } from '../process.ts';
+import { INTERRUPTED, type Process } from '../process.ts';
 import type { DirectoryInode, Inode } from '../vfs/inode.ts';
 import { OpenFile } from '../vfs/open-file.ts';
 import { bytesOf, type Timestamp } from '../vfs/provider.ts';
@@ -66,26 +68,44 @@ function* inodeAt(p: Process, names: { dirfd: number; path: number }, flags: num
   return p.lookup(fd, text, (flags & AT_SYMLINK_NOFOLLOW) === 0);
 }
 
-/** Opens and installs: the work of openat and its relatives. */
-function open(p: Process, where: At, flags: number, mode: number): number {
+/** Opens and installs: the work of openat and its relatives. Waits for the other end of a fifo. */
+function* open(p: Process, where: At, flags: number, mode: number): Waiting {
   const fd = p.files.free(0);
   if (fd < 0) return fd;
   const file = p.fs.open(where.base, where.path, flags, mode & 0o7777 & ~p.umask);
   if (typeof file === 'number') return file;
   file.flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
-  return p.files.install(file, 0, (flags & O_CLOEXEC) !== 0);
+  const seen = file.pipe === null ? null : { readers: file.pipe.readersEver, writers: file.pipe.writersEver };
+  const installed = p.files.install(file, 0, (flags & O_CLOEXEC) !== 0);
+  const waits = seen !== null && (flags & O_NONBLOCK) === 0 && file.readable !== file.writable;
+  return waits ? yield* awaitPartner(p, file, installed, seen) : installed;
+}
+
+/** Waits until somebody has opened the other end of a fifo. @returns the descriptor, or -ERESTARTSYS: it is closed again */
+function* awaitPartner(p: Process, file: OpenFile, fd: number, seen: { readonly readers: number; readonly writers: number }): Waiting {
+  const { pipe } = file;
+  if (pipe === null) return fd;
+  for (;;) {
+    const isThere = file.readable
+      ? pipe.writers > 0 || pipe.writersEver > seen.writers
+      : pipe.readers > 0 || pipe.readersEver > seen.readers;
+    if (isThere) return fd;
+    if ((yield* p.wait([pipe.changed], Number.POSITIVE_INFINITY)) !== INTERRUPTED) continue;
+    p.files.close(fd);
+    return -ERESTARTSYS;
+  }
 }
 
 /** openat(dirfd, path, flags, mode). @returns the descriptor, or -errno of FileSystem.open, -EMFILE, -EBADF, -EFAULT */
 export function* sysOpenat(p: Process): Waiting {
   const where = yield* at(p, 0, 1);
-  return typeof where === 'number' ? where : open(p, where, p.args.uint(2), p.args.uint(3));
+  return typeof where === 'number' ? where : yield* open(p, where, p.args.uint(2), p.args.uint(3));
 }
 
 /** open(path, flags, mode), an old number that libraries for bare machines use. */
 export function* sysOpen(p: Process): Waiting {
   const where = yield* at(p, -1, 0);
-  return typeof where === 'number' ? where : open(p, where, p.args.uint(1), p.args.uint(2));
+  return typeof where === 'number' ? where : yield* open(p, where, p.args.uint(1), p.args.uint(2));
 }
 
 const RESOLVE_KNOWN = 0x3f; // RESOLVE_* flags of openat2
@@ -101,7 +121,7 @@ export function* sysOpenat2(p: Process): Waiting {
   if (flags < 0 || flags > 0x7fffff || mode < 0 || mode > 0o7777 || size > 24) return -EINVAL;
   if ((resolve & ~RESOLVE_KNOWN) !== 0 || (resolve & RESOLVE_LIMITS) !== 0) return -EINVAL;
   const where = yield* at(p, 0, 1);
-  return typeof where === 'number' ? where : open(p, where, flags, mode);
+  return typeof where === 'number' ? where : yield* open(p, where, flags, mode);
 }
 
 const MEMFD_NAME_MAX = 249; // bytes
