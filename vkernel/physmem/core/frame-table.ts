@@ -188,15 +188,27 @@ function copied<A extends { set(from: A): void }>(from: A, to: A): A {
   return to;
 }
 
-/** Hangs an entry on `frame`, at the head of its list. */
+/**
+ * Hangs an entry on `frame`: at the head of its list, or behind a head that covers the frame. So one that covers it is
+ * found at once, however many small entries there are.
+ */
 export function attach(table: FrameTable, entry: EntryId, frame: FrameId): void {
   const head = table.first[frame];
+  const size = table.size[frame];
   table.frame[entry] = frame;
+  table.changes += 1;
+  if (head !== NO_ENTRY && table.log2[head] === size && table.log2[entry] !== size) {
+    const second = table.next[head];
+    table.prev[entry] = head;
+    table.next[entry] = second;
+    table.next[head] = entry;
+    if (second !== NO_ENTRY) table.prev[second] = entry;
+    return;
+  }
   table.prev[entry] = NO_ENTRY;
   table.next[entry] = head;
   if (head !== NO_ENTRY) table.prev[head] = entry;
   table.first[frame] = entry;
-  table.changes += 1;
 }
 
 /** Takes an entry off its frame. */
@@ -242,7 +254,7 @@ export function baseOf(table: FrameTable, entry: EntryId): EntryId {
   return base as EntryId;
 }
 
-/** The entries of a frame, newest first. For checks, accounts and tests: it builds an array. */
+/** The entries of a frame. For checks, accounts and tests: it builds an array. */
 export function entriesOf(table: FrameTable, frame: FrameId): EntryId[] {
   const entries: EntryId[] = [];
   for (let entry = table.first[frame]; entry !== NO_ENTRY; entry = table.next[entry]) entries.push(entry as EntryId);
