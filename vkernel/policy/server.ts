@@ -203,14 +203,13 @@ class PolicyServer {
     });
     let client = NIL;
     for (;;) {
-      l4.acceptor = ACCEPT_UNTYPED;
       if (client !== NIL) l4.reply(client);
       client = NIL;
-      const error = yield* l4.receive(ANY, this.#patience());
-      if (error !== 0) {
-        if (this.#contracts.next <= l4.clock()) yield* this.#update((pages) => this.#contracts.advance(l4.clock(), pages));
-        continue;
+      if (!this.#retired && this.#contracts.next <= l4.clock()) {
+        yield* this.#update((pages) => this.#contracts.advance(l4.clock(), pages));
       }
+      l4.acceptor = ACCEPT_UNTYPED;
+      if ((yield* l4.receive(ANY, this.#patience())) !== 0) continue;
       const from = l4.from;
       const answer = dispatcher.dispatch(from, message);
       const label = typeof answer === 'number' ? answer : yield* answer;

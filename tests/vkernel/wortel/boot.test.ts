@@ -1,5 +1,6 @@
 /** The boot dialogue: who asks wortel for what, in which order; what is refused; how a boot fails. */
 import { describe, expect, test } from 'vitest';
+import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { EACCES, EINVAL, EOPNOTSUPP } from '../../../hostkernel/base/errno.ts';
 import { invoke } from '../../../vkernel/cap/rpc.ts';
 import { startup } from '../../../vkernel/cap/startup.ts';
@@ -8,7 +9,19 @@ import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { PHYSMEM } from '../../../vkernel/physmem/interface.ts';
 import { TASK } from '../../../vkernel/task/interface.ts';
 import { WORTEL, withCapability } from '../../../vkernel/wortel/interface.ts';
-import { PHYSMEM_TASK, ROOT_TASK, runSystem, type SystemOptions, type SystemRun, TASK_TASK, withRoot, WORTEL_THREAD } from './system.ts';
+import { taskServer } from '../../../vkernel/task/server.ts';
+import { bootPolicy } from '../policy/tenants.ts';
+import {
+  PHYSMEM_TASK,
+  POLICY_TASK,
+  ROOT_TASK,
+  runSystem,
+  type SystemOptions,
+  type SystemRun,
+  TASK_TASK,
+  withRoot,
+  WORTEL_THREAD,
+} from './system.ts';
 
 const AREAS = 2; // pages of physmem's KIP and UTCB areas
 const STARTUP = 2 * 8; // pages of the startup areas of the task server and the root task
@@ -48,6 +61,28 @@ describe.each([32, 64] as const)('a boot on %i bits', (xlen) => {
       'wortel: starts the root task: task 5, ...',
       'wortel: shutdown',
     ]);
+  });
+
+  test('with a policy server is the same dialogue with one task more, which takes charge before the root task starts', () => {
+    const run = runSystem({ xlen, policy: bootPolicy() });
+    expect(run.result).toEqual({ reason: 'shutdown', report: ['shutdown'] });
+    const requests = (task: number, name: string): number => callsOf(run, task, xlen).filter((call) => call === name).length;
+    expect([requests(PHYSMEM_TASK, 'getCapabilityReply'), requests(TASK_TASK, 'getTaskCapabilityReply')]).toEqual([7, 6]);
+    expect(callsOf(run, POLICY_TASK, xlen)).toEqual(['bootstrapFinal']);
+    expect(run.log.slice(-5).map((line) => line.replace(/thread .*|\d+ frames/, '...'))).toEqual([
+      'wortel: starts task: task 3, ...',
+      'task: knows 5 tasks',
+      'wortel: starts policy: task 4, ...',
+      'wortel: starts the root task: task 5, ...',
+      'wortel: shutdown',
+    ]);
+    const finals = run.events.filter(({ to, label }) => to === WORTEL_THREAD(xlen) && label >> 8 === WORTEL.bootstrapFinal.label >> 8);
+    expect(finals.map(({ from }) => taskOf(from, xlen))).toEqual([PHYSMEM_TASK, TASK_TASK, POLICY_TASK]);
+    const physmem = run.physmem as NonNullable<typeof run.physmem>;
+    const given = Number(/gave physmem (\d+) frames/.exec(run.log.join('\n'))?.[1]);
+    expect([physmem.receivedPages, physmem.fixedPages]).toEqual([given + STARTUP + STARTUP / 2, 1]); // fixed: the policy buffer
+    expect(physmem.accounts.pages).toBe(physmem.receivedPages - 1);
+    assertInvariants(physmem);
   });
 
   test.each([1, 3, 8])('gives every frame of %i MiB to somebody', (mebibytes) => {
@@ -221,6 +256,21 @@ describe('a boot that fails says so in one line', () => {
     ['the task server ends at once', { task: function* () {} }, /^boot failure: time-out: the task server asks for its tasks$/],
     ['the task server hangs', { task: forever }, /^boot failure: time-out: the task server asks for its tasks$/],
     ['the task server faults', { task: fall }, /^boot failure: thread 55:3 faults at 0x12345000, pc 0x0$/],
+    ['the policy server ends at once', { policy: function* () {} }, /^boot failure: time-out: the policy server takes charge$/],
+    ['the policy server hangs', { policy: forever }, /^boot failure: time-out: the policy server takes charge$/],
+    ['the policy server faults', { policy: fall }, /^boot failure: thread 57:4 faults at 0x12345000, pc 0x0$/],
+    [
+      'the policy capability is gone before the policy server asks for it',
+      {
+        *task(l4) {
+          const data = yield* startup(l4);
+          if (typeof data !== 'string') yield* invoke(l4, data.physmem, PHYSMEM.getControl);
+          yield* taskServer(new Tracer(), () => undefined)(l4);
+        },
+        policy: bootPolicy(),
+      },
+      /^boot failure: task 4 gives up: the policy server takes charge$/,
+    ],
     ['the root task faults', { root: fall }, /^boot failure: thread 58:5 faults at 0x12345000, pc 0x0$/],
     [
       'there is no memory for the startup pages',
