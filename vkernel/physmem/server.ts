@@ -68,6 +68,8 @@ export interface PhysmemServerOptions {
 /** 64 KiB: below it a fault costs more than the copy, above it copies are made that nobody asked for. */
 const COPY_PAGES = 16;
 const DESCRIPTORS_PER_PAGE = 64;
+/** A thread that has just returned pages is about to receive, and may be asked again before it does. */
+const RETURN_RETRIES = 2;
 
 /** The program of the physmem thread. Returns only if the bootstrap fails; then wortel has been told to shut down. */
 export function physmemBody(options: PhysmemServerOptions): L4Body {
@@ -115,6 +117,7 @@ export class PhysmemServer {
       retired: (object) => this.objects.revoke(object),
       descriptorsPerPage: options.descriptorsPerPage ?? DESCRIPTORS_PER_PAGE,
       returns: {
+        retries: RETURN_RETRIES,
         ...options.returns,
         send: (principal, count, deadline) => this.#askReturn(principal, count, deadline),
         punished: (principal, pages) => this.#tellPunished(principal, pages),

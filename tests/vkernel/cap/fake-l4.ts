@@ -29,6 +29,8 @@ export class FakeKernel {
   readonly replies: { readonly to: ThreadId; readonly reply: Reply }[] = []; // all there were, in order
   /** Time limit of the wait the server is in, microseconds. */
   limit = Number.POSITIVE_INFINITY;
+  /** Threads that are not receiving. */
+  readonly absent = new Set<ThreadId>();
   /** What `clock` says. */
   now = 0;
   /** What a call to another server answers: it finds the request in the message and leaves the reply there. */
@@ -116,7 +118,8 @@ export class FakeKernel {
         leave(to);
         return wait(Number.POSITIVE_INFINITY);
       },
-      reply(to) {
+      reply: (to) => {
+        if (this.absent.has(to)) return IPC_TIMEOUT << 1;
         leave(to);
         return 0;
       },
