@@ -55,6 +55,7 @@ export function deallocate(pm: Physmem, container: Container, start: number, siz
   }
   if ((flags & SOFT) !== 0) remember(pm, container, first, end);
   pm.amount = vacate(pm, container, first, end, (flags & LAZY) !== 0) * PAGE_SIZE;
+  pm.returns.settle();
   return end < first + pages ? EBUSY : 0;
 }
 

@@ -248,6 +248,7 @@ export class Physmem {
     this.retired(container);
     container.control.containers.delete(container);
     this.accounts.describe(container.control, -1 - container.described);
+    this.returns.settle();
     reapAbandoned(this, container.control);
   }
 

@@ -155,7 +155,6 @@ export class Accounts {
     control.used += pages;
     principal.used += pages;
     this.used += pages;
-    if (principal.request !== null && principal.used <= principal.request.target) this.endRequest(principal);
     this.#publish(principal);
   }
 

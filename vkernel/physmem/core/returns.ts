@@ -5,7 +5,7 @@
  *                                                          |
  *         not receiving (and no retry left) ---------------+--- held too much at the deadline ---> punished
  *
- *   met     it holds `count` pages less, in whatever way          (principals.ts notices, as pages are given up)
+ *   met     it holds `count` pages less when an operation ends, in whatever way
  *   void    its guarantee was raised: it holds nothing extra now
  *   punished   everything its containers hold is dropped, without saving; or, if the policy server has chosen the mild
  *              way, only what it still owes, the most recently allocated first, and its eligibility until the next commit
@@ -78,9 +78,22 @@ export class Returns {
     this.#punished = options.punished ?? (() => undefined);
   }
 
+  /**
+   * After an operation that gave pages up: requests that are met thereby end. Not while pages are given up, since an
+   * operation may replace them: then nothing has been returned.
+   */
+  settle(): void {
+    const { accounts } = this.#pm;
+    if (accounts.asked === 0) return;
+    for (const principal of accounts.principals()) {
+      if (principal.request !== null && principal.used <= principal.request.target) accounts.endRequest(principal);
+    }
+  }
+
   /** After pages were admitted: where more are held than there are, the difference is asked back at once. */
   balance(): void {
     const { accounts } = this.#pm;
+    this.settle();
     if (accounts.used > accounts.pages) this.#ask(accounts.used - accounts.pages);
   }
 
@@ -103,6 +116,7 @@ export class Returns {
   /** Does what is due now: what could not be sent, and what was not met. */
   poll(): void {
     const { accounts } = this.#pm;
+    this.settle();
     if (accounts.asked === 0) return;
     const now = this.#pm.now();
     for (const principal of accounts.principals()) {

@@ -41,6 +41,7 @@ export function recover(pm: Physmem, container: Container, start: number, size: 
   if (soft === null || (error !== 0 && (flags & ALL_OR_NONE) !== 0)) return error;
   for (let done = 0; done < possible; ) done += recoverEntry(pm, container, soft, first + done, possible - done);
   pm.amount = possible * PAGE_SIZE;
+  pm.returns.balance();
   return error;
 }
 

@@ -5,7 +5,7 @@ import { ENOMEM } from '../../../../hostkernel/base/errno.ts';
 import { WAIT } from '../../../../vkernel/physmem/core/physmem.ts';
 import { GRACE } from '../../../../vkernel/physmem/core/principals.ts';
 import { ABSENT, BUSY, SENT } from '../../../../vkernel/physmem/core/returns.ts';
-import { ALL_OR_NONE, EXTRA, SQUASH } from '../../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, EXTRA, SQUASH } from '../../../../vkernel/physmem/interface.ts';
 import {
   CAPACITY_MASK,
   EPOCH_SHIFT,
@@ -146,6 +146,24 @@ describe('asking pages back', () => {
     expect([twelve.first.pages, twelve.rig.punished]).toEqual([48, []]);
     twelve.rig.check();
     finish(twelve.machine);
+  });
+
+  test('pages that are given up and replaced at once have not been returned', () => {
+    const { rig, machine, first } = short();
+    const other = machine.create(first.control);
+    for (const attempt of [
+      () => machine.allocate(first, 0, 20, SQUASH | EXTRA),
+      () => machine.copy(first, 0, first, 30, 20, SQUASH | EXTRA),
+      () => machine.copy(first, 0, first, 30, 20, COPY_IN_PLACE),
+      () => machine.copy(first, 0, other, 0, 20, COPY_MOVE),
+    ]) {
+      expect(attempt()).toBe(0);
+      expect([first.control.principal.used, rig.row(FIRST)[3]]).toEqual([60, SERVER_LIVE | SERVER_RETURNING]);
+    }
+    rig.pass(DEADLINE);
+    expect(rig.punished).toEqual([{ task: FIRST, pages: 60 }]);
+    rig.check();
+    finish(machine);
   });
 
   test('J8 while it is asked, a principal gets no extra pages; what is guaranteed is given as ever', () => {
