@@ -12,6 +12,7 @@ import { type FrameId, NO_ENTRY } from '../../../vkernel/physmem/core/frame-tabl
 import * as frames from '../../../vkernel/physmem/core/frame-table.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { Physmem } from '../../../vkernel/physmem/core/physmem.ts';
+import { containerOf } from '../../../vkernel/physmem/core/share.ts';
 import { MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
 import type { Machine } from './machine.ts';
 
@@ -40,6 +41,22 @@ export class Audit {
     this.#checkMemory(pm, bound);
     this.#checkContainers(pm);
     this.#checkClients(pm);
+  }
+
+  /** What a container holds, page by page, as it is now. For hidden ones, whose pages may be anywhere. */
+  valuesOf(container: Container): Map<number, number> {
+    const { table } = this.#machine.physmem;
+    const values = new Map<number, number>();
+    for (const entry of container.entries.toArray()) {
+      const frame = table.frame[entry];
+      const place = table.state[frame] & frames.PLACE;
+      const store = place === frames.BOUND ? this.#machine.contents : this.#machine.disk;
+      const first = table.address[frame] + table.offset[entry];
+      for (let i = 0; i < 2 ** table.log2[entry]; i += 1) {
+        values.set(table.start[entry] + i, place === frames.UNBOUND ? 0 : (store.get(first + i) ?? Number.NaN));
+      }
+    }
+    return values;
   }
 
   /** Where the first pages of a container are, as it was at the last run: frames, or one of the above. */
@@ -166,9 +183,10 @@ export class Audit {
 
   #checkClients(pm: Physmem): void {
     const { table } = pm;
-    for (const [container, translations] of this.#machine.translations) {
+    for (const [party, translations] of this.#machine.translations) {
+      const container = containerOf(party);
       if (translations.size === 0) continue;
-      if (!container.alive) throw new Error('I11: a dead container is still mapped');
+      if (!party.alive || !container.alive) throw new Error('I11: what is dead is still mapped');
       const places = this.placesOf(container);
       for (const [page, { frame, rights }] of translations) {
         if (places[page] !== frame) throw new Error(`I11: page ${page} is at ${places[page]}, and mapped at ${frame}`);

@@ -14,7 +14,6 @@ export type CopyMode = 'cow' | 'shared' | 'move' | 'in place';
 
 export class Cells {
   readonly containers: (Cell | null)[][] = [];
-  readonly swapped = new Map<number, Cell>(); // by id
   readonly soft: Map<number, number>[] = []; // a container's pages that may come back, and their values
 
   addContainer(pages: number): number {
@@ -44,14 +43,15 @@ export class Cells {
     }
   }
 
-  swapOut(at: number, page: number, count: number, firstId: number): void {
-    for (let i = 0; i < count; i += 1) this.swapped.set(firstId + i, { value: this.#present(at, page + i).value });
+  /** @param swapped values by id, of one principal */
+  swapOut(at: number, page: number, count: number, swapped: Map<number, number>, firstId: number): void {
+    for (let i = 0; i < count; i += 1) swapped.set(firstId + i, this.#present(at, page + i).value);
     this.renew(at, page, count);
   }
 
-  swapIn(id: number, at: number, page: number, kept: boolean): void {
-    this.#put(at, page, { value: (this.swapped.get(id) as Cell).value });
-    if (!kept) this.swapped.delete(id);
+  swapIn(at: number, page: number, swapped: Map<number, number>, id: number, kept: boolean): void {
+    this.#put(at, page, { value: swapped.get(id) as number });
+    if (!kept) swapped.delete(id);
   }
 
   recover(at: number, page: number): void {

@@ -8,17 +8,18 @@ import { PAGE_SIZE, type GuestFrame } from '../../../hostkernel/base/units.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
 import { allocate } from '../../../vkernel/physmem/core/allocate.ts';
-import { copy } from '../../../vkernel/physmem/core/copy.ts';
 import { deallocate } from '../../../vkernel/physmem/core/deallocate.ts';
 import { BOUND, type FrameId, NO_ENTRY, NO_FRAME, PLACE, UNBOUND } from '../../../vkernel/physmem/core/frame-table.ts';
-import { map, type MapSink, provide } from '../../../vkernel/physmem/core/map.ts';
+import { type MapSink, provide } from '../../../vkernel/physmem/core/map.ts';
 import { Physmem } from '../../../vkernel/physmem/core/physmem.ts';
+import { release } from '../../../vkernel/physmem/core/release.ts';
+import { containerOf, copyBy, mapBy, type Party } from '../../../vkernel/physmem/core/share.ts';
 import { recover } from '../../../vkernel/physmem/core/soft.ts';
-import { swapIn, swapOut } from '../../../vkernel/physmem/core/swap.ts';
+import { swapDrop, swapIn, swapOut } from '../../../vkernel/physmem/core/swap.ts';
 import type { SwapStore } from '../../../vkernel/physmem/core/swap-store.ts';
 import { ABSENT, type ReturnsOptions } from '../../../vkernel/physmem/core/returns.ts';
 import { NO_BLOCK } from '../../../vkernel/physmem/core/zone.ts';
-import { FORCE_WRITE, LAZY, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
+import { FORCE_WRITE, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
 import { Audit } from './audit.ts';
 
 export const P = PAGE_SIZE;
@@ -83,6 +84,13 @@ export interface Leftover {
   readonly value: number; // what could be read there when the page was given up
 }
 
+interface Readable {
+  readonly table: Map<number, Translation>;
+  readonly at: number; // page
+  readonly frame: number;
+  readonly value: number;
+}
+
 const LEFTOVERS = 64; // older ones the clients forget by themselves
 
 export class Machine {
@@ -92,8 +100,8 @@ export class Machine {
   flushes: { frame: number; pages: number; rights: number }[] = [];
   /** Microseconds; tests set it. */
   time = 0;
-  /** What the client of a container may still use, by container page (clients map 1:1). */
-  readonly translations = new Map<Container, Map<number, Translation>>();
+  /** What the owner of a container, or a weak holder, may still use, by container page (clients map 1:1). */
+  readonly translations = new Map<Party, Map<number, Translation>>();
   leftovers: Leftover[] = [];
   readonly endFrame: number; // physical pages are below it
   readonly audit: Audit;
@@ -164,10 +172,10 @@ export class Machine {
   }
 
   /** Maps for the client of `container` at the same page, and enters the items into its translations. */
-  map(container: Container, flags: number, page: number, pages = 1): { error: number; items: Item[] } {
+  map(party: Party, flags: number, page: number, pages = 1): { error: number; items: Item[] } {
     const sink = new Items();
-    const error = map(this.physmem, container, flags, page * P, page * P, pages * P, sink);
-    this.#enter(container, sink);
+    const error = mapBy(this.physmem, party, flags, page * P, page * P, pages * P, sink);
+    this.#enter(party, sink);
     return { error, items: sink.items };
   }
 
@@ -179,35 +187,35 @@ export class Machine {
     return { error, items: sink.items };
   }
 
-  #enter(container: Container, sink: Items): void {
-    const table = this.translations.get(container) ?? new Map<number, Translation>();
-    this.translations.set(container, table);
+  #enter(party: Party, sink: Items): void {
+    const table = this.translations.get(party) ?? new Map<number, Translation>();
+    this.translations.set(party, table);
     for (const item of sink.items) {
       for (let i = 0; i < item.pages; i += 1) table.set(item.page + i, { frame: item.frame + i, rights: item.rights });
     }
   }
 
   /** A client writes one page: with the translation it has, or a fault first. @returns 0, or the errno of the fault */
-  write(container: Container, page: number, value: number): number {
-    const hit = this.translations.get(container)?.get(page);
+  write(party: Party, page: number, value: number): number {
+    const hit = this.translations.get(party)?.get(page);
     if (hit === undefined || (hit.rights & MAP_WRITE) === 0) {
-      const { error } = this.map(container, MAP_READ | MAP_WRITE | FORCE_WRITE, page);
+      const { error } = this.map(party, MAP_READ | MAP_WRITE | FORCE_WRITE, page);
       if (error !== 0) return error;
     }
-    const now = this.translations.get(container)?.get(page);
+    const now = this.translations.get(party)?.get(page);
     if (now === undefined || (now.rights & MAP_WRITE) === 0) throw new Error('a forced mapping is not writable');
     this.contents.set(now.frame, value);
     return 0;
   }
 
   /** A client reads one page, faulting if it must. @returns the value, or -errno */
-  read(container: Container, page: number): number {
-    const hit = this.translations.get(container)?.get(page);
+  read(party: Party, page: number): number {
+    const hit = this.translations.get(party)?.get(page);
     if (hit === undefined || (hit.rights & MAP_READ) === 0) {
-      const { error } = this.map(container, MAP_READ, page);
+      const { error } = this.map(party, MAP_READ, page);
       if (error !== 0) return -error;
     }
-    const now = this.translations.get(container)?.get(page);
+    const now = this.translations.get(party)?.get(page);
     return now === undefined ? Number.NaN : (this.contents.get(now.frame) ?? Number.NaN);
   }
 
@@ -248,27 +256,35 @@ export class Machine {
   }
 
   deallocate(container: Container, page: number, pages: number, flags = 0): number {
-    const values = (flags & LAZY) === 0 ? [] : this.#readable(container, page, pages);
-    const error = deallocate(this.physmem, container, page * P, pages * P, flags);
-    for (const [at, value] of values) if (container.entries.at(at) === NO_ENTRY) this.#leave(container, at, value);
+    return this.#lazily(container, page, pages, () => deallocate(this.physmem, container, page * P, pages * P, flags));
+  }
+
+  release(container: Container, page: number, pages: number, flags = 0): number {
+    return this.#lazily(container, page, pages, () => release(this.physmem, container, page * P, pages * P, flags));
+  }
+
+  /** What clients can still use of pages that were given up is left to them, at addresses they do not use again. */
+  #lazily(container: Container, page: number, pages: number, act: () => number): number {
+    const before = this.#readable(container, page, pages);
+    const error = act();
+    for (const { table, at, frame, value } of before) {
+      const translation = table.get(at);
+      if (translation === undefined || this.guestFrameAt(container, at) === frame) continue;
+      table.delete(at);
+      this.leftovers.push({ frame, rights: translation.rights, value });
+      if (this.leftovers.length > LEFTOVERS) this.leftovers.shift();
+    }
     return error;
   }
 
-  /** The client of `container` keeps what it has of a page it gave up, at an address it will not use again. */
-  #leave(container: Container, page: number, value: number): void {
-    const table = this.translations.get(container);
-    const translation = table?.get(page);
-    if (table === undefined || translation === undefined) return;
-    table.delete(page);
-    this.leftovers.push({ frame: translation.frame, rights: translation.rights, value });
-    if (this.leftovers.length > LEFTOVERS) this.leftovers.shift();
-  }
-
-  /** What the client of `container` can read without a fault. */
-  #readable(container: Container, page: number, pages: number): [page: number, value: number][] {
-    const found: [number, number][] = [];
-    for (const [at, { frame }] of this.translations.get(container) ?? []) {
-      if (at >= page && at < page + pages) found.push([at, this.contents.get(frame) ?? Number.NaN]);
+  /** What clients can read of a container without a fault. */
+  #readable(container: Container, page: number, pages: number): Readable[] {
+    const found: Readable[] = [];
+    for (const [party, table] of this.translations) {
+      if (containerOf(party) !== container) continue;
+      for (const [at, { frame }] of table) {
+        if (at >= page && at < page + pages) found.push({ table, at, frame, value: this.contents.get(frame) ?? Number.NaN });
+      }
     }
     return found;
   }
@@ -279,7 +295,7 @@ export class Machine {
 
   /** Copies pages. The argument order is the one of the request. */
   copy(from: Container, page: number, to: Container, toPage: number, pages: number, flags = 0): number {
-    return copy(this.physmem, from, page * P, to, toPage * P, pages * P, flags);
+    return copyBy(this.physmem, from, page * P, to, toPage * P, pages * P, flags);
   }
 
   swapOut(container: Container, page: number, pages: number): number {
@@ -288,6 +304,10 @@ export class Machine {
 
   swapIn(container: Container, id: number, page: number, pages: number, flags = 0): number {
     return swapIn(this.physmem, container, id, page * P, pages * P, flags);
+  }
+
+  swapDrop(control: MemoryControl, id: number, pages: number): number {
+    return swapDrop(this.physmem, control.principal, id, pages);
   }
 
   recover(container: Container, page: number, pages: number, flags = 0): number {

@@ -4,8 +4,9 @@
  */
 
 import type { Random } from '../../fuzz/random.ts';
-import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, LAZY, SQUASH } from '../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, EXTRA, LAZY, SOFT, SQUASH } from '../../../vkernel/physmem/interface.ts';
 import type { MachineOptions, MemoryRun } from './machine.ts';
+import { SWAP_QUOTA } from './swap-twins.ts';
 import { Twins } from './twins.ts';
 
 type Kind =
@@ -15,6 +16,22 @@ type Kind =
   | 'share'
   | 'move'
   | 'in place'
+  | 'release'
+  | 'soften'
+  | 'recover'
+  | 'swap out'
+  | 'swap in'
+  | 'swap drop'
+  | 'pressure'
+  | 'pin'
+  | 'unpin'
+  | 'device'
+  | 'weak'
+  | 'weak use'
+  | 'revoke'
+  | 'lock'
+  | 'unlock'
+  | 'time'
   | 'write'
   | 'read'
   | 'map'
@@ -32,8 +49,26 @@ export const WEIGHTS: Weights = [
   [4, 'provide'],
   [12, 'cow'],
   [10, 'share'],
+  [4, 'move'],
+  [5, 'in place'],
+  [3, 'release'],
+  [3, 'soften'],
+  [2, 'recover'],
+  [4, 'swap out'],
+  [4, 'swap in'],
+  [1, 'swap drop'],
+  [1, 'pressure'],
+  [2, 'pin'],
+  [1, 'unpin'],
+  [3, 'device'],
+  [2, 'weak'],
+  [4, 'weak use'],
+  [1, 'revoke'],
+  [2, 'lock'],
+  [1, 'unlock'],
+  [1, 'time'],
   [18, 'write'],
-  [12, 'read'],
+  [18, 'read'],
   [6, 'map'],
   [12, 'deallocate'],
   [5, 'in place'],
@@ -90,7 +125,7 @@ export function randomSteps(random: Random, count: number, weights: Weights = WE
     count: random.weighted(COUNTS),
     flags: random.oneIn(3)
       ? 0
-      : random.pick([SQUASH, SQUASH, SQUASH, SQUASH, LAZY, LAZY, ALL_OR_NONE, SQUASH | ALL_OR_NONE, LAZY | ALL_OR_NONE]),
+      : random.pick([SQUASH, SQUASH, SQUASH, SQUASH, SQUASH | EXTRA, LAZY, LAZY, ALL_OR_NONE, SQUASH | ALL_OR_NONE, LAZY | ALL_OR_NONE]),
     x: random.word(),
   }));
 }
@@ -111,7 +146,13 @@ export function randomSetting(random: Random): Setting {
   const limit = random.between(24, Math.floor((containers * pages) / 2));
   const received = random.pick([limit, limit, limit + 1, limit * 2, limit * 4]);
   return {
-    machine: { memory: randomRuns(random, received), copyPages: random.pick([1, 4, 1024]), wordBits: random.pick([32, 64]) },
+    machine: {
+      memory: randomRuns(random, received),
+      copyPages: random.pick([1, 4, 1024]),
+      wordBits: random.pick([32, 64]),
+      slots: random.pick([8, 64, 256]),
+      swapQuota: SWAP_QUOTA,
+    },
     containers,
     pages,
     principals: random.between(1, 4),
@@ -148,7 +189,7 @@ export function live(setting: Setting, steps: readonly Step[], before: BeforeSte
 
 export function populate(setting: Setting): Twins {
   const twins = new Twins(setting.machine, setting.pages);
-  for (let i = 0; i < setting.principals; i += 1) twins.addControl(0, Math.floor(setting.limit / setting.principals));
+  for (let i = 0; i < setting.principals; i += 1) twins.addControl(0, Math.floor(setting.limit / setting.principals), 1 + i);
   for (let i = 0; i < setting.containers; i += 1) twins.addContainer(1 + (i % setting.principals));
   return twins;
 }
@@ -172,19 +213,53 @@ export function take(twins: Twins, step: Step, value: number): void {
     case 'provide': {
       const page = aimed ? nextPage(twins, a, step.page % pages, false) : step.page % pages;
       const length = Math.min(step.count, pages - page);
-      if (step.kind === 'allocate') return twins.allocate(a, page, length, step.flags & (ALL_OR_NONE | SQUASH));
+      if (step.kind === 'allocate') return twins.allocate(a, page, length, step.flags & (ALL_OR_NONE | SQUASH | EXTRA));
       return twins.provide(a, page, length, step.flags & ALL_OR_NONE, step.x % 16 < 8);
     }
     case 'cow':
-      return twins.copy(a, source, b, toPage, both, step.flags & (ALL_OR_NONE | SQUASH));
+      return twins.copy(a, source, b, toPage, both, step.flags & (ALL_OR_NONE | SQUASH | EXTRA));
     case 'share':
-      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH)) | COPY_SHARED);
+      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH | EXTRA)) | COPY_SHARED);
     case 'move':
-      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH)) | COPY_MOVE);
+      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH | EXTRA)) | COPY_MOVE);
     case 'in place': {
-      const target = aimed ? nextPage(twins, b, toPage, true) : toPage;
+      const target = aimed ? nextPage(twins, b, (toPage + (a === b ? 8 : 0)) % pages, true) : toPage;
       return twins.copy(a, source, b, target, Math.min(count, pages - target), (step.flags & ALL_OR_NONE) | COPY_IN_PLACE);
     }
+    case 'release':
+      return twins.release(a, source, count, step.flags & LAZY);
+    case 'soften':
+      return twins.deallocate(a, source, count, (step.flags & ALL_OR_NONE) | SOFT);
+    case 'recover': {
+      const page = softPage(twins, a, step.page % pages);
+      return twins.swap.recover(a, page, Math.min(step.count, pages - page), step.flags & (ALL_OR_NONE | EXTRA));
+    }
+    case 'swap out':
+      return twins.swap.swapOut(a, source, count);
+    case 'swap in':
+      return twins.swap.swapIn(a, source, step.x % 3 === 0 ? count : 1, step.b, (step.x & 64) !== 0);
+    case 'swap drop':
+      return twins.swap.swapDrop(control, step.x % 3 === 0 ? step.count : 1, step.x);
+    case 'pressure':
+      return twins.press(step.count);
+    case 'pin':
+      return twins.holds.pin(a, source, count, (step.x & 64) !== 0, 1 + (step.b % 1000));
+    case 'unpin':
+      return twins.holds.unpin(step.b);
+    case 'device':
+      return twins.holds.deviceWrite(step.b, value);
+    case 'weak':
+      return twins.holds.share(a, step.b % 3 === 0 ? 1 + (step.x % 63) : 63, step.b % 5 === 0 ? 1 + (step.x % 3000) : 0);
+    case 'weak use':
+      return useWeakly(twins, step, value);
+    case 'revoke':
+      return twins.holds.revoke(a);
+    case 'lock':
+      return twins.holds.lock(twins.holds.shared(step.a) ?? a, step.page % pages, both, 1 + (step.b % 1000));
+    case 'unlock':
+      return twins.holds.unlock(step.b);
+    case 'time':
+      return twins.holds.pass(step.b % 500);
     case 'write':
       return twins.write(a, source, value);
     case 'read':
@@ -194,7 +269,7 @@ export function take(twins: Twins, step: Step, value: number): void {
     case 'deallocate':
       return twins.deallocate(a, source, count, step.flags & (ALL_OR_NONE | LAZY));
     case 'destroy':
-      return twins.destroy(a, control);
+      return twins.holds.isHeld(a) ? undefined : twins.destroy(a, control); // refused by the server
     case 'unmap':
       return twins.unmapLocally(a, source);
     case 'split':
@@ -206,6 +281,35 @@ export function take(twins: Twins, step: Step, value: number): void {
       if (step.x % 4 === 0) twins.destroyControl(control);
       return;
   }
+}
+
+/** What the holder of a weak capability does with it. */
+function useWeakly(twins: Twins, step: Step, value: number): void {
+  const { pages } = twins;
+  const a = twins.holds.shared(step.a) ?? 0;
+  const b = step.b % twins.containers.length;
+  const page = nextPage(twins, a, step.page % pages, true);
+  const other = nextPage(twins, b, step.toPage % pages, true);
+  const count = Math.min(step.count, pages - page, pages - other);
+  switch (step.x % 6) {
+    case 0:
+      return twins.holds.weakWrite(a, page, value);
+    case 1:
+    case 2:
+      return twins.holds.weakRead(a, page);
+    case 3:
+      return twins.holds.weakFill(b, other, a, page, count);
+    case 4:
+      return twins.holds.weakTake(a, page, b, other, count);
+    default:
+      return twins.holds.weakMap(a, page, count, (step.x & 64) !== 0);
+  }
+}
+
+/** A page that may be recovered, or `page` where there is none. */
+function softPage(twins: Twins, container: number, page: number): number {
+  const found = [...twins.cells.soft[container].keys()];
+  return found.length === 0 ? page : found[page % found.length];
 }
 
 /** The first container from `index` on, around the end, that is not empty, if that matters. */

@@ -6,7 +6,7 @@
  * (`failing`), an operation may also fail for want of memory, and must then have done exactly what it says it did.
  */
 
-import { EEXIST, EINVAL, ENOENT, ENOMEM, errnoName, ESRCH } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, errnoName, ESRCH } from '../../../hostkernel/base/errno.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
 import {
@@ -14,14 +14,21 @@ import {
   COPY_IN_PLACE,
   COPY_MOVE,
   COPY_SHARED,
+  EXTRA,
   FORCE_WRITE,
   MAP_READ,
   MAP_WRITE,
+  SOFT,
   SQUASH,
 } from '../../../vkernel/physmem/interface.ts';
-import { PROMISE } from './audit.ts';
+import { ABSENT, FIRST_SLOT, PROMISE } from './audit.ts';
 import { Cells, type CopyMode } from './cells.ts';
+import type { Principal } from '../../../vkernel/physmem/core/principals.ts';
+import { writeOut } from '../../../vkernel/physmem/core/inactive.ts';
+import { discardSoft } from '../../../vkernel/physmem/core/soft.ts';
+import { SwapTwins } from './swap-twins.ts';
 import { Ledger } from './ledger.ts';
+import { HoldTwins } from './hold-twins.ts';
 import { Machine, type MachineOptions, P } from './machine.ts';
 
 /** How an operation ends: its errno and the pages it did. */
@@ -38,9 +45,15 @@ export interface ContainerTwin {
 export interface ControlTwin {
   readonly real: MemoryControl;
   readonly ledger: Ledger;
+  readonly principal: PrincipalTwin;
 }
 
-const done = (pages: number, error = 0): Outcome => ({ error, done: pages });
+export interface PrincipalTwin {
+  readonly real: Principal;
+  readonly swapped: Map<number, number>; // values by id
+}
+
+export const done = (pages: number, error = 0): Outcome => ({ error, done: pages });
 
 export class Twins {
   readonly machine: Machine;
@@ -51,25 +64,34 @@ export class Twins {
   /** What clients could observe: errno, amount and value of each operation. */
   readonly observed: number[] = [];
   failing = false;
+  readonly swap: SwapTwins;
+  readonly holds: HoldTwins;
   readonly #outcomes = new Map<string, number>();
 
   constructor(options: MachineOptions, pages: number) {
     this.machine = new Machine(options);
     this.pages = pages;
     const root = this.machine.physmem.root;
-    this.controls.push({ real: root, ledger: new Ledger(null, root.limit) });
+    this.controls.push({ real: root, ledger: new Ledger(null, root.limit), principal: { real: root.principal, swapped: new Map() } });
+    this.swap = new SwapTwins(this);
+    this.holds = new HoldTwins(this);
   }
 
   // --- Controls and containers -----------------------------------------------------------------------------------
 
-  addControl(parent: number, pages: number): number {
-    const { real, ledger } = this.controls[parent];
-    const child = this.machine.physmem.splitControl(real, pages);
+  /** @param task makes the child a principal, below the root */
+  addControl(parent: number, pages: number, task = 0): number {
+    const { real, ledger, principal } = this.controls[parent];
+    const child = this.machine.physmem.splitControl(real, pages, task);
     agree(child !== null, pages <= ledger.unused, 'split');
     this.observed.push(child === null ? ENOMEM : 0);
     if (child === null) return -1;
     ledger.limit -= pages;
-    this.controls.push({ real: child, ledger: new Ledger(ledger, pages) });
+    this.controls.push({
+      real: child,
+      ledger: new Ledger(ledger, pages),
+      principal: child.principal === principal.real ? principal : { real: child.principal, swapped: new Map() },
+    });
     return this.controls.length - 1;
   }
 
@@ -89,6 +111,7 @@ export class Twins {
     const { real, ledger } = this.controls[index];
     if (ledger.parent === null) return;
     agree(this.machine.physmem.destroyControl(real), 0, 'destroy control');
+    for (const container of this.containers) if (container.control.ledger.isBelow(ledger)) this.holds.forget(container.real);
     const dead = this.controls.filter((control) => control.ledger.isBelow(ledger));
     ledger.parent.limit += dead.reduce((sum, control) => sum + control.ledger.limit, 0);
     for (const control of dead) this.controls.splice(this.controls.indexOf(control), 1);
@@ -105,7 +128,7 @@ export class Twins {
 
   destroy(index: number, control: number): void {
     this.machine.destroy(this.containers[index].real);
-    this.#charge(index, -this.count(index, 0, this.pages));
+    this.charge(index, -this.count(index, 0, this.pages));
     this.#empty(index, control);
   }
 
@@ -114,7 +137,7 @@ export class Twins {
   allocate(index: number, page: number, count: number, flags: number): void {
     const expected = this.#expectAllocate(index, page, count, flags);
     const error = this.machine.allocate(this.containers[index].real, page, count, flags);
-    this.#placeFresh(index, page, this.#judge('allocate', error, this.#amount, expected));
+    this.#placeFresh(index, page, this.judge('allocate', error, this.amount, expected));
   }
 
   /** What an allocation gives is mapped as a map request would; one that fails altogether leaves nothing. */
@@ -122,7 +145,9 @@ export class Twins {
     const { error, done: admitted } = this.#expectAllocate(index, page, count, flags);
     const rights = MAP_READ | (write ? MAP_WRITE : 0);
     const result = this.machine.provide(this.containers[index].real, flags | rights, page, count);
-    const given = this.#judge('provide', result.error, this.#amount, done(admitted, admitted > 0 ? 0 : error));
+    const isLocked = write && this.holds.unlocked(index, page, count) < count;
+    const expected = isLocked ? done(0, EBUSY) : done(admitted, admitted > 0 ? 0 : error);
+    const given = this.judge('provide', result.error, this.amount, expected);
     this.#placeFresh(index, page, given);
     const mapped = result.items.reduce((sum, item) => sum + item.pages, 0);
     if (given === 0 || result.items.length < 31) agree(mapped, given, 'pages mapped');
@@ -130,30 +155,52 @@ export class Twins {
   }
 
   deallocate(index: number, page: number, count: number, flags: number): void {
-    const present = this.count(index, page, count);
-    const refused = (flags & ALL_OR_NONE) !== 0 && present < count;
+    const all = (flags & ALL_OR_NONE) !== 0;
+    const loose = this.holds.loose(index, page, count);
+    const present = this.count(index, page, loose);
+    let expected = done(present, loose < count ? EBUSY : 0);
+    if (all && this.count(index, page, count) < count) expected = done(0, ENOENT);
+    else if (all && loose < count) expected = done(0, EBUSY);
     const error = this.machine.deallocate(this.containers[index].real, page, count, flags);
-    this.#judge('deallocate', error, this.#amount, refused ? done(0, ENOENT) : done(present));
-    if (refused) return;
-    this.#charge(index, -present);
-    this.cells.remove(index, page, count);
+    this.judge((flags & SOFT) === 0 ? 'deallocate' : 'soften', error, this.amount, expected);
+    if (expected.done === 0) return;
+    this.charge(index, -present);
+    this.cells.remove(index, page, loose, (flags & SOFT) !== 0);
   }
 
-  copy(from: number, page: number, to: number, toPage: number, count: number, flags: number): void {
-    const expected = this.#expectCopy(from, page, to, toPage, count, flags);
+  release(index: number, page: number, count: number, flags: number): void {
+    let expected = done(count);
+    if (this.run(index, page, count, true) < count) expected = done(0, ENOENT);
+    else if (this.holds.loose(index, page, count) < count) expected = done(0, EBUSY);
+    const error = this.machine.release(this.containers[index].real, page, count, flags);
+    if (this.judge('release', error, error === 0 ? count : 0, expected) > 0) this.cells.renew(index, page, count);
+  }
+
+  /** @param act does it on the core, where somebody else than the owner of both does it */
+  copy(from: number, page: number, to: number, toPage: number, count: number, flags: number, act?: () => number): void {
     const mode = modeOf(flags);
-    const error = this.machine.copy(this.containers[from].real, page, this.containers[to].real, toPage, count, flags);
-    const copied = this.#judge(`copy ${mode}`, error, this.#amount, expected);
-    if (mode !== 'in place') this.#charge(to, copied - this.count(to, toPage, copied));
+    const unlocked = mode === 'in place' && act === undefined ? this.holds.unlocked(to, toPage, count) : count;
+    let expected = done(0, EBUSY);
+    if (unlocked === count) expected = this.#expectCopy(from, page, to, toPage, count, flags);
+    else if (unlocked > 0 && (flags & ALL_OR_NONE) === 0) {
+      expected = this.#expectCopy(from, page, to, toPage, unlocked, flags);
+      if (expected.error === 0) expected = done(unlocked, EBUSY);
+    }
+    const [source, target] = [this.containers[from].real, this.containers[to].real];
+    const error = act === undefined ? this.machine.copy(source, page, target, toPage, count, flags) : act();
+    const copied = this.judge(`copy ${mode}`, error, this.amount, expected);
+    if (mode !== 'in place') this.charge(to, copied - this.count(to, toPage, copied));
     this.cells.copy(from, page, to, toPage, copied, mode);
-    if (mode === 'move') this.#charge(from, -copied);
+    if (mode === 'move') this.charge(from, -copied);
   }
 
   write(index: number, page: number, value: number): void {
     const cell = this.cells.containers[index][page];
     const error = this.machine.write(this.containers[index].real, page, value);
-    if (this.#judge('write', error, error === 0 ? 1 : 0, cell === null ? done(0, ENOENT) : done(1)) === 1 && cell !== null)
-      cell.value = value;
+    let expected = done(1);
+    if (this.holds.isLocked(index, page)) expected = done(0, EBUSY);
+    else if (cell === null) expected = done(0, ENOENT);
+    if (this.judge('write', error, error === 0 ? 1 : 0, expected) === 1 && cell !== null) cell.value = value;
   }
 
   read(index: number, page: number): void {
@@ -168,11 +215,12 @@ export class Twins {
   map(index: number, page: number, count: number, write: boolean, force: boolean): void {
     const flags = MAP_READ | (write ? MAP_WRITE : 0) | (force ? FORCE_WRITE : 0);
     const { error, items } = this.machine.map(this.containers[index].real, flags, page, count);
-    const present = this.run(index, page, count, true);
+    const unlocked = write ? this.holds.unlocked(index, page, count) : count;
+    const present = this.run(index, page, unlocked, true);
     const mapped = items.reduce((sum, item) => sum + item.pages, 0);
     if (this.failing && error === ENOMEM) agree(mapped <= present, true, 'pages mapped');
     else if (items.length < 31) {
-      agree(error, present < count ? ENOENT : 0, 'map');
+      agree(error, present < unlocked ? ENOENT : unlocked < count ? EBUSY : 0, 'map');
       agree(mapped, present, 'pages mapped');
     } else agree(mapped <= present, true, 'pages mapped');
     let next = page;
@@ -180,8 +228,16 @@ export class Twins {
       agree(item.page, next, 'page of the item');
       agree(item.frame % item.pages === 0 && item.page % item.pages === 0, true, 'item is aligned');
       if (write && force) agree(item.rights & MAP_WRITE, MAP_WRITE, 'rights of the item');
+      if (!write) agree(item.rights & MAP_WRITE, 0, 'rights of the item');
       next += item.pages;
     }
+  }
+
+  /** Memory is short: what nobody needs goes. */
+  press(pages: number): void {
+    const { physmem } = this.machine;
+    if (pages % 2 === 0) writeOut(physmem, pages);
+    else discardSoft(physmem, pages);
   }
 
   /** The client forgets a translation by itself: physmem is not told. */
@@ -209,6 +265,8 @@ export class Twins {
   check(): void {
     this.machine.audit.run();
     for (let i = 0; i < this.containers.length; i += 1) this.#checkContents(i);
+    this.swap.check();
+    this.holds.check();
     for (const { real, ledger } of this.controls) {
       agree(real.limit, ledger.limit, 'limit');
       agree(real.used, ledger.used, 'used');
@@ -220,6 +278,7 @@ export class Twins {
     const { physmem } = this.machine;
     for (const child of physmem.root.children) physmem.destroyControl(child);
     for (const container of physmem.root.containers) physmem.destroy(container);
+    this.swap.tearDown();
     this.machine.audit.run();
     agree(this.machine.use, 0, 'use');
     agree(physmem.root.limit, physmem.receivedPages - physmem.fixedPages, 'limit of the root');
@@ -230,10 +289,10 @@ export class Twins {
     const { real } = this.containers[index];
     const cells = this.cells.containers[index];
     const places = this.machine.audit.placesOf(real);
-    const { contents } = this.machine;
+    const { contents, disk } = this.machine;
     for (let page = 0; page < this.pages; page += 1) {
       const place = places[page];
-      const value = place >= 0 ? contents.get(place) : place === PROMISE ? 0 : null;
+      const value = place >= 0 ? contents.get(place) : place === ABSENT ? null : place === PROMISE ? 0 : disk.get(FIRST_SLOT - place);
       const cell = cells[page];
       if (value !== (cell === null ? null : cell.value)) {
         throw new Error(`page ${page} of container ${index} holds ${value}, should be ${cell?.value ?? 'absent'}`);
@@ -244,7 +303,7 @@ export class Twins {
   // --- What is expected ------------------------------------------------------------------------------------------
 
   /** Compares an outcome with the expected one. @returns the pages that were really done */
-  #judge(what: string, error: number, pages: number, expected: Outcome): number {
+  judge(what: string, error: number, pages: number, expected: Outcome): number {
     this.observed.push(error, pages);
     this.#count(what, error === 0 ? (pages > 0 ? 'ok' : 'nothing') : errnoName(error));
     if (this.failing && error === ENOMEM && pages <= expected.done) return pages;
@@ -257,12 +316,15 @@ export class Twins {
     const squash = (flags & SQUASH) !== 0;
     const all = (flags & ALL_OR_NONE) !== 0;
     const free = squash ? count : this.run(index, page, count, false);
-    const fits = this.#admitted(index, page, count, squash);
+    const fits = this.admitted(index, page, count, flags);
+    const loose = squash ? this.holds.loose(index, page, count) : count;
     if (all && free < count) return done(0, EEXIST);
+    if (all && loose < count) return done(0, EBUSY);
     if (all && fits < count) return done(0, ENOMEM);
     for (let at = 0; at < fits; ) {
       const piece = pieceAt(at, fits);
       if (at + piece > free) return done(at, EEXIST);
+      if (at + piece > loose) return done(at, EBUSY);
       at += piece;
     }
     return done(fits, fits < count ? ENOMEM : 0);
@@ -275,18 +337,23 @@ export class Twins {
     const present = this.run(from, page, count, true);
     const ready = mode === 'in place' ? this.run(to, toPage, count, true) : squash ? count : this.run(to, toPage, count, false);
     const free = mode === 'move' && this.containers[from].control === this.containers[to].control;
-    const fits = mode === 'in place' || free ? count : this.#admitted(to, toPage, count, squash);
-    const possible = Math.min(present, ready, fits);
+    const fits = mode === 'in place' || free ? count : this.admitted(to, toPage, count, flags);
+    let loose = squash ? this.holds.loose(to, toPage, count) : count;
+    if (mode === 'move') loose = Math.min(loose, this.holds.loose(from, page, count));
+    if (mode === 'in place') loose = this.holds.unpinned(to, toPage, count);
+    const possible = Math.min(present, ready, loose, fits);
     if (possible === count) return done(count);
-    let error = ENOMEM;
+    let error = mode === 'in place' ? EBUSY : ENOMEM;
     if (possible === present) error = present === 0 ? ENOENT : ESRCH;
-    else if (possible === ready && mode !== 'in place') error = EEXIST;
+    else if (possible === ready) error = mode === 'in place' ? ENOMEM : EEXIST;
+    else if (possible === loose) error = EBUSY;
     return done((flags & ALL_OR_NONE) !== 0 ? 0 : possible, error);
   }
 
   /** The longest prefix of the pages whose absent (without squash: whose) pages may be charged. */
-  #admitted(index: number, page: number, count: number, squash: boolean): number {
-    let room = this.containers[index].control.ledger.unused;
+  admitted(index: number, page: number, count: number, flags: number): number {
+    const squash = (flags & SQUASH) !== 0;
+    let room = this.allowance(this.containers[index].control, (flags & EXTRA) !== 0);
     for (let length = 0; length < count; length += 1) {
       if (squash && this.cells.containers[index][page + length] !== null) continue;
       if (room === 0) return length;
@@ -308,14 +375,26 @@ export class Twins {
     });
   }
 
+  /** How many more pages may be charged to a control: before a policy is in force first come, first served. */
+  allowance({ ledger }: ControlTwin, extra: boolean): number {
+    const { physmem } = this.machine;
+    const free = physmem.receivedPages - physmem.fixedPages - this.controls.reduce((sum, control) => sum + control.ledger.used, 0);
+    return Math.max(0, extra ? free : Math.min(free, ledger.unused));
+  }
+
+  /** G: the limits of a principal's controls. */
+  guaranteed(principal: PrincipalTwin): number {
+    return this.controls.reduce((sum, control) => sum + (control.principal === principal ? control.ledger.limit : 0), 0);
+  }
+
   // --- What is done on the reference -----------------------------------------------------------------------------
 
   #placeFresh(index: number, page: number, count: number): void {
-    this.#charge(index, count - this.count(index, page, count));
+    this.charge(index, count - this.count(index, page, count));
     this.cells.renew(index, page, count);
   }
 
-  #charge(index: number, pages: number): void {
+  charge(index: number, pages: number): void {
     this.containers[index].control.ledger.used += pages;
   }
 
@@ -323,10 +402,11 @@ export class Twins {
     const twin = this.controls[control];
     this.cells.remove(index, 0, this.pages);
     this.cells.soft[index].clear();
+    this.holds.forget(this.containers[index].real);
     this.containers[index] = { real: this.machine.create(twin.real), control: twin };
   }
 
-  get #amount(): number {
+  get amount(): number {
     return this.machine.physmem.amount / P;
   }
 }

@@ -6,7 +6,8 @@ import { forgetSoft } from './deallocate.ts';
 import { type FrameId, NO_ENTRY } from './frame-table.ts';
 import { cover, revokeWrite } from './frames.ts';
 import type { Physmem } from './physmem.ts';
-import { isDeviceWritten, physicalCopy } from './reserve.ts';
+import { isDeviceWritten } from './pinned.ts';
+import { physicalCopy } from './reserve.ts';
 
 /**
  * Puts entries on the frames of source pages [from, from + pages), all present, at destination pages from `to` on.

@@ -13,7 +13,8 @@ import type { Physmem } from './physmem.ts';
 import { firstPinned } from './pinned.ts';
 import { isRange } from './range.ts';
 import { WAIT } from './reclaim.ts';
-import { deviceWrittenPages, reserve, unreserve } from './reserve.ts';
+import { deviceWrittenPages } from './pinned.ts';
+import { reserve, unreserve } from './reserve.ts';
 
 /**
  * Copies pages one after the other, as `copy` does with its flags. `list` holds a source start and a destination start

@@ -12,7 +12,8 @@ import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
 import { freePages, hasOnly, isRange, presentPages } from './range.ts';
 import { WAIT } from './reclaim.ts';
-import { deviceWrittenPages, reserve, unreserve } from './reserve.ts';
+import { deviceWrittenPages } from './pinned.ts';
+import { reserve, unreserve } from './reserve.ts';
 
 const COPY_MODES = COPY_SHARED | COPY_MOVE | COPY_IN_PLACE;
 const COPY_FLAGS = COPY_MODES | ALL_OR_NONE | SQUASH | EXTRA;

@@ -32,6 +32,7 @@ import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
 import { isGroupPinned } from './pinned.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
+import { isDeviceWritten } from './pinned.ts';
 
 const DEALLOCATE_FLAGS = ALL_OR_NONE | LAZY | SOFT;
 const HIDDEN = INACTIVE | SOFT_ONLY | CLEAN; // a frame that is more than its memory
@@ -72,6 +73,7 @@ function remember(pm: Physmem, container: Container, from: number, to: number): 
     if (entry === NO_ENTRY || table.start[entry] >= to) break;
     const first = Math.max(page, table.start[entry]);
     page = Math.min(to, table.start[entry] + (1 << table.log2[entry]));
+    if (isDeviceWritten(pm, entry)) continue; // it will not stay what it was
     if (soft.pages + page - first > pm.receivedPages) break;
     if (isGroupPinned(pm, baseOf(table, entry), true)) continue; // a device may write there: it cannot be copied on write
     const frame = table.frame[entry] as FrameId;

@@ -22,7 +22,7 @@ import { firstPinned } from './pinned.ts';
 import { isPlacedFor } from './placement.ts';
 import { presentPages } from './range.ts';
 import { WAIT } from './reclaim.ts';
-import { isDeviceWritten } from './reserve.ts';
+import { isDeviceWritten } from './pinned.ts';
 
 /**
  * Source pages from `from` on become the contents of destination pages from `to` on. The ranges do not overlap.

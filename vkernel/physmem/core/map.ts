@@ -1,6 +1,6 @@
 /** Mapping: the pages of a container as map items, and fresh pages mapped at once. */
 
-import { EINVAL, ENOENT } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EINVAL, ENOENT } from '../../../hostkernel/base/errno.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, FORCE_WRITE, MAP_RIGHTS, MAP_WRITE } from '../interface.ts';
 import { bind, breakCopyOnWrite } from './access.ts';
@@ -10,6 +10,7 @@ import { vacate } from './deallocate.ts';
 import { xspanPiece } from './dyadic.ts';
 import { type EntryId, type FrameId, isCopyOnWrite, NO_ENTRY, STALE } from './frame-table.ts';
 import { flushFrame } from './frames.ts';
+import { firstLocked } from './holds.ts';
 import type { Physmem } from './physmem.ts';
 import { hasOnly, isRange } from './range.ts';
 import { WAIT } from './reclaim.ts';
@@ -69,7 +70,7 @@ export function map(pm: Physmem, container: Container, flags: number, vaddr: num
  * Puts fresh pages at container bytes [index, index + size) and maps them at vaddr, as far as `sink` has room: what
  * allocate and map do, in one request. Without ALL_OR_NONE fewer pages than asked for are a success.
  * @returns 0 with `amount`, the bytes allocated; or an errno, and then nothing is allocated and nothing is mapped:
- *   EINVAL, EEXIST, ENOMEM as from allocate, then ENOMEM as from map
+ *   EINVAL, EEXIST, ENOMEM as from allocate, then ENOMEM as from map; EBUSY a page to be written would be locked
  * Hot: allocates nothing but the frames, their entries, and what those need.
  */
 export function provide(
@@ -83,6 +84,7 @@ export function provide(
 ): number {
   pm.amount = 0;
   if (!hasOnly(flags, PROVIDE_FLAGS) || (flags & MAP_RIGHTS) === 0 || !isRange(pm, vaddr, size)) return EINVAL;
+  if ((flags & MAP_WRITE) !== 0 && isRange(pm, index, size) && isLocked(pm, container, index, size)) return EBUSY;
   const refused = allocate(pm, container, flags & ALL_OR_NONE, index, size);
   if (pm.amount === 0) return refused;
   const error = map(pm, container, flags & MAP_FLAGS, vaddr, index, pm.amount, sink);
@@ -91,6 +93,11 @@ export function provide(
   pm.amount = 0;
   sink.clear();
   return error;
+}
+
+function isLocked(pm: Physmem, container: Container, index: number, size: number): boolean {
+  const end = (index + size) / PAGE_SIZE;
+  return firstLocked(pm, container, index / PAGE_SIZE, end) < end;
 }
 
 /** The entry that holds `page`, separated and bound as a mapping with `flags` needs it; NO_ENTRY without memory. */

@@ -64,3 +64,23 @@ export function setPins(pm: Physmem, container: Container, pins: readonly Pinned
     page = table.start[entry] + (1 << table.log2[entry]);
   }
 }
+
+/** Whether a device may write where the group of an entry is: then its pages are copied at once, not on write. */
+export function isDeviceWritten(pm: Physmem, entry: EntryId): boolean {
+  return pm.pinnedRanges > 0 && isGroupPinned(pm, entry, true);
+}
+
+/** How many of the present pages in [from, to) devices may write. */
+export function deviceWrittenPages(pm: Physmem, container: Container, from: number, to: number): number {
+  const { table } = pm;
+  if (pm.pinnedRanges === 0) return 0;
+  let count = 0;
+  for (let page = from; page < to; ) {
+    const entry = container.entries.from(page);
+    if (entry === NO_ENTRY || table.start[entry] >= to) break;
+    const end = table.start[entry] + (1 << table.log2[entry]);
+    if (isDeviceWritten(pm, entry)) count += Math.min(end, to) - Math.max(page, table.start[entry]);
+    page = end;
+  }
+  return count;
+}

@@ -6,12 +6,10 @@
 import { ENOMEM } from '../../../hostkernel/base/errno.ts';
 import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { ANYWHERE } from './constraint.ts';
-import type { Container } from './container.ts';
 import type { MemoryControl } from './control.ts';
-import { type EntryId, type FrameId, NO_ENTRY, UNBOUND } from './frame-table.ts';
+import { type FrameId, UNBOUND } from './frame-table.ts';
 import { takeMemory } from './frames.ts';
 import type { Physmem } from './physmem.ts';
-import { isGroupPinned } from './pinned.ts';
 import { obtain, WAIT } from './reclaim.ts';
 
 /**
@@ -44,24 +42,4 @@ export function physicalCopy(pm: Physmem, frame: FrameId, offset: number): Frame
   pm.counters.copies += 1;
   pm.counters.copiedPages += 1;
   return target;
-}
-
-/** Whether a device may write where the group of an entry is: then its pages are copied at once, not on write. */
-export function isDeviceWritten(pm: Physmem, entry: EntryId): boolean {
-  return pm.pinnedRanges > 0 && isGroupPinned(pm, entry, true);
-}
-
-/** How many of the present pages in [from, to) devices may write. */
-export function deviceWrittenPages(pm: Physmem, container: Container, from: number, to: number): number {
-  const { table } = pm;
-  if (pm.pinnedRanges === 0) return 0;
-  let count = 0;
-  for (let page = from; page < to; ) {
-    const entry = container.entries.from(page);
-    if (entry === NO_ENTRY || table.start[entry] >= to) break;
-    const end = table.start[entry] + (1 << table.log2[entry]);
-    if (isDeviceWritten(pm, entry)) count += Math.min(end, to) - Math.max(page, table.start[entry]);
-    page = end;
-  }
-  return count;
 }

@@ -28,7 +28,7 @@ import { adoptPlacement, placementFor, type Wanted } from './placement.ts';
 import type { Principal } from './principals.ts';
 import { hasOnly, isCount, isRange, presentPages } from './range.ts';
 import { renew } from './release.ts';
-import { deviceWrittenPages } from './reserve.ts';
+import { deviceWrittenPages } from './pinned.ts';
 import { SwapSlots, type SwapStore } from './swap-store.ts';
 
 /** Events since the start. */

@@ -1,0 +1,65 @@
+/** What random lives and attacks have found: one short life each. */
+
+import { expect, test } from 'vitest';
+import { EBUSY } from '../../../hostkernel/base/errno.ts';
+import { COPY_SHARED, LAZY, SOFT, WEAK_LOCK } from '../../../vkernel/physmem/interface.ts';
+import { Twins } from './twins.ts';
+
+/** Two containers of one principal, on a machine with swap space. */
+function twinsOf(pages: number): Twins {
+  const twins = new Twins({ memory: [[16, pages]], slots: 32, swapQuota: 24 }, 8);
+  twins.addControl(0, pages, 1);
+  twins.addContainer(1);
+  twins.addContainer(1);
+  return twins;
+}
+
+test('a soft reference does not follow what a device writes to a page that was shared', () => {
+  const twins = twinsOf(32);
+  twins.allocate(0, 0, 2, 0);
+  twins.copy(0, 0, 1, 0, 2, COPY_SHARED);
+  twins.holds.pin(1, 0, 2, true, 1000);
+  twins.deallocate(0, 0, 2, SOFT);
+  twins.holds.deviceWrite(0, 77);
+  twins.check();
+  twins.tearDown();
+});
+
+test('a page that a device may write through a sharer is not put away', () => {
+  const twins = twinsOf(32);
+  twins.allocate(0, 0, 2, 0);
+  twins.copy(0, 0, 1, 0, 2, COPY_SHARED);
+  twins.holds.pin(1, 0, 2, true, 1000);
+  expect(twins.machine.swapOut(twins.containers[0].real, 0, 2)).toBe(EBUSY);
+  twins.holds.deviceWrite(0, 77);
+  twins.check();
+  twins.tearDown();
+});
+
+test('an owner does not get a writable mapping of a locked page by providing it', () => {
+  const twins = twinsOf(32);
+  twins.holds.share(0, WEAK_LOCK, 0);
+  twins.holds.lock(0, 2, 2, 1000);
+  twins.provide(0, 1, 2, 0, true);
+  twins.provide(0, 1, 2, 0, false);
+  twins.write(0, 2, 5);
+  twins.check();
+  twins.tearDown();
+});
+
+test('a page given up lazily shows what it showed until it is flushed', () => {
+  const twins = twinsOf(32);
+  twins.allocate(0, 0, 2, 0);
+  twins.write(0, 0, 5);
+  twins.copy(0, 0, 1, 0, 2, 0);
+  twins.read(0, 0);
+  twins.read(1, 0);
+  twins.machine.flushes = [];
+  twins.deallocate(0, 0, 1, LAZY);
+  twins.check();
+  expect(twins.machine.leftovers.length).toBe(twins.machine.flushes.length === 0 ? 1 : 0);
+  twins.write(1, 0, 6);
+  expect(twins.machine.leftovers).toEqual([]);
+  twins.check();
+  twins.tearDown();
+});
