@@ -19,7 +19,8 @@ import {
   WEAK_MAP_WRITE,
 } from '../../../vkernel/physmem/interface.ts';
 import { P } from './machine.ts';
-import { agree, done, type Twins } from './twins.ts';
+import { agree, done } from './outcome.ts';
+import type { Twins } from './twins.ts';
 
 const OWNER = { task: 1, weak: null, expires: Number.POSITIVE_INFINITY };
 const HOLDER = 2; // the task that has the weak capabilities

@@ -3,7 +3,8 @@
 import { EBUSY, EDQUOT, EEXIST, ENOENT, ENOEXIST, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import { softPages } from '../../../vkernel/physmem/core/soft.ts';
 import { ALL_OR_NONE, KEEP } from '../../../vkernel/physmem/interface.ts';
-import { agree, done, type PrincipalTwin, type Twins } from './twins.ts';
+import { agree, done, type PrincipalTwin } from './outcome.ts';
+import type { Twins } from './twins.ts';
 
 export const SWAP_QUOTA = 24; // pages a principal may put away, as the machine is told
 

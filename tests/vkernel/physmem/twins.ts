@@ -23,19 +23,13 @@ import {
 } from '../../../vkernel/physmem/interface.ts';
 import { ABSENT, FIRST_SLOT, PROMISE } from './audit.ts';
 import { Cells, type CopyMode } from './cells.ts';
-import type { Principal } from '../../../vkernel/physmem/core/principals.ts';
 import { writeOut } from '../../../vkernel/physmem/core/inactive.ts';
 import { discardSoft } from '../../../vkernel/physmem/core/soft.ts';
 import { SwapTwins } from './swap-twins.ts';
 import { Ledger } from './ledger.ts';
 import { HoldTwins } from './hold-twins.ts';
 import { Machine, type MachineOptions, P } from './machine.ts';
-
-/** How an operation ends: its errno and the pages it did. */
-export interface Outcome {
-  readonly error: number;
-  readonly done: number;
-}
+import { agree, done, type Outcome, type PrincipalTwin } from './outcome.ts';
 
 export interface ContainerTwin {
   real: Container;
@@ -47,13 +41,6 @@ export interface ControlTwin {
   readonly ledger: Ledger;
   readonly principal: PrincipalTwin;
 }
-
-export interface PrincipalTwin {
-  readonly real: Principal;
-  readonly swapped: Map<number, number>; // values by id
-}
-
-export const done = (pages: number, error = 0): Outcome => ({ error, done: pages });
 
 export class Twins {
   readonly machine: Machine;
@@ -422,9 +409,4 @@ export function pieceAt(at: number, end: number): number {
   let size = 1;
   while (at % (size * 2) === 0 && at + size * 2 <= end) size *= 2;
   return size;
-}
-
-/** As an expectation, and a thousand times cheaper: it is made for every page after every step. */
-export function agree(actual: unknown, expected: unknown, what: string): void {
-  if (!Object.is(actual, expected)) throw new Error(`${what}: ${String(actual)}, should be ${String(expected)}`);
 }
