@@ -38,7 +38,7 @@ export const SERVER_DROPPED = 4; //   it did not give them, and has lost memory
 export const HEADER_PAGES = 0; //   N: pages physmem can give out (physmem)
 export const HEADER_COMMITS = 1; // bumped after each batch of changes (policy)
 export const HEADER_POLICY = 2; //  HEADER_MILD (policy)
-export const HEADER_SERVER = 3; //  capacity, overcommit, epoch (physmem)
+export const HEADER_SERVER = 3; //  capacity, swap failing, overcommit, epoch (physmem)
 
 // w2 of the header.
 /** A principal that misses its deadline loses what it owes and its eligibility until the next commit, not everything. */
@@ -48,6 +48,7 @@ export const HEADER_NEW_EXTRA = 2;
 
 // w3 of the header.
 export const CAPACITY_MASK = 0x1f; //  bits 0-4: log2 of the number of rows, the header among them
+export const HEADER_SWAP_FAILING = 0x40; // the last page that was to go to swap space stayed in memory: the store failed
 export const HEADER_OVERCOMMIT = 0x80; // a guarantee could not be raised: the sum would exceed N
 export const EPOCH_SHIFT = 8; //      bits 8-31: counts how often the buffer has been replaced by a larger one
 
@@ -83,6 +84,6 @@ export function swapQuotaOf(policy: number): number {
 }
 
 /** w3 of the header. @param epoch modulo 2^24 */
-export function headerWord(capacityLog2: number, overcommit: boolean, epoch: number): number {
-  return ((epoch << EPOCH_SHIFT) | (overcommit ? HEADER_OVERCOMMIT : 0) | capacityLog2) >>> 0;
+export function headerWord(capacityLog2: number, flags: number, epoch: number): number {
+  return ((epoch << EPOCH_SHIFT) | flags | capacityLog2) >>> 0;
 }

@@ -74,7 +74,10 @@ function writeFrame(pm: Physmem, swap: Swap, frame: FrameId, failed: number[]): 
   const slot = swap.slots.allocate(pages);
   if (slot === NO_SLOT) return NO_SLOT;
   flushFrame(pm, frame);
-  if (swap.write(slot, table.address[frame] as GuestFrame, pages)) {
+  const wasFailing = swap.failing;
+  const isWritten = swap.write(slot, table.address[frame] as GuestFrame, pages);
+  if (swap.failing !== wasFailing) pm.accounts.buffer?.storeSwapFailing(swap.failing);
+  if (isWritten) {
     swap.unbacked -= swapPages(pm, frame);
     return slot;
   }

@@ -18,6 +18,8 @@ import {
   HEADER_PAGES,
   HEADER_POLICY,
   HEADER_SERVER,
+  HEADER_OVERCOMMIT,
+  HEADER_SWAP_FAILING,
   headerWord,
   newPolicyWord,
   ROW_ALLOCATED,
@@ -38,7 +40,7 @@ export class PolicyBuffer {
   #words: Words;
   #capacityLog2: number;
   #epoch = 0;
-  #overcommit = false;
+  #flags = 0; // HEADER_OVERCOMMIT, HEADER_SWAP_FAILING
 
   /** @param words all zero, of 2^capacityLog2 rows */
   constructor(words: Words, capacityLog2: number) {
@@ -131,12 +133,20 @@ export class PolicyBuffer {
   }
 
   storeOvercommit(overcommit: boolean): void {
-    this.#overcommit = overcommit;
+    this.#storeFlag(HEADER_OVERCOMMIT, overcommit);
+  }
+
+  storeSwapFailing(failing: boolean): void {
+    this.#storeFlag(HEADER_SWAP_FAILING, failing);
+  }
+
+  #storeFlag(flag: number, isSet: boolean): void {
+    this.#flags = isSet ? this.#flags | flag : this.#flags & ~flag;
     this.#storeServer();
   }
 
   #storeServer(): void {
-    this.#words.store(HEADER_SERVER, headerWord(this.#capacityLog2, this.#overcommit, this.#epoch));
+    this.#words.store(HEADER_SERVER, headerWord(this.#capacityLog2, this.#flags, this.#epoch));
   }
 }
 

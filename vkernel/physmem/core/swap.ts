@@ -125,6 +125,7 @@ export function swapOut(pm: Physmem, container: Container, start: number, size: 
   const first = start / PAGE_SIZE;
   const pages = size / PAGE_SIZE;
   const { principal } = container.control;
+  if (pm.accounts.isInForce()) pm.accounts.consult(principal); // its quota
   const present = presentPages(pm, container, first, pages);
   const movable = movablePages(pm, container, first, pages);
   const quota = swapQuota(pm, principal) - swapUsed(principal);

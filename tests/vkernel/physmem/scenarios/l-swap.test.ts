@@ -8,8 +8,25 @@ import { writeOut } from '../../../../vkernel/physmem/core/inactive.ts';
 import { settle } from '../../../../vkernel/physmem/core/move.ts';
 import { softPages } from '../../../../vkernel/physmem/core/soft.ts';
 import { swapDrop, swapUsed } from '../../../../vkernel/physmem/core/swap.ts';
-import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, COPY_SHARED, KEEP, LAZY, MAP_READ, SOFT } from '../../../../vkernel/physmem/interface.ts';
+import {
+  HEADER_SERVER,
+  HEADER_SWAP_FAILING,
+  policyWord,
+  ROW_GUARANTEED,
+  ROW_POLICY,
+  rowOf,
+  ALL_OR_NONE,
+  CONSTRAINED,
+  CONTIGUOUS,
+  COPY_SHARED,
+  EXTRA,
+  KEEP,
+  LAZY,
+  MAP_READ,
+  SOFT,
+} from '../../../../vkernel/physmem/interface.ts';
 import { Machine, P } from '../machine.ts';
+import { PolicyRig } from '../policy-rig.ts';
 import { filled, finish } from './setup.ts';
 
 interface Options {
@@ -130,6 +147,21 @@ test('L4 there are never more pages put away than can be written', () => {
   finish();
 });
 
+test('L4 the quota is the one the policy server gives, in units of sixteen pages', () => {
+  const rig = new PolicyRig(100, { slots: 64 });
+  const { machine } = rig;
+  const a = rig.principal(7, 50);
+  machine.allocate(a, 0, 40);
+  rig.introduce();
+  rig.words.store(rowOf(7) + ROW_GUARANTEED, 50);
+  rig.words.store(rowOf(7) + ROW_POLICY, policyWord(false, 16));
+  rig.commit();
+  expect([machine.swapOut(a, 0, 20), machine.physmem.amount]).toEqual([EDQUOT, 16 * P]);
+  rig.words.store(rowOf(7) + ROW_POLICY, policyWord(false, 35)); // rounded down to 32
+  expect([machine.swapOut(a, 16, 20), machine.physmem.amount]).toEqual([EDQUOT, 16 * P]);
+  finish(machine);
+});
+
 test('L5 after it was put away a page reads zero, and is written without a copy', () => {
   const { machine, out, finish } = setup();
   const a = filled(machine, 4);
@@ -231,6 +263,22 @@ test('L8 a write error: the data stays in memory, the failure is to be seen, and
   finish();
 });
 
+test('L8 a write error is to be seen in the policy buffer, until a write succeeds', () => {
+  const rig = new PolicyRig(100, { slots: 64 });
+  const { machine } = rig;
+  const a = rig.principal(7, 50);
+  machine.allocate(a, 0, 4);
+  for (const page of [0, 1, 2, 3]) machine.write(a, page, page);
+  rig.introduce();
+  const isSaid = () => (rig.words.load(HEADER_SERVER) & HEADER_SWAP_FAILING) !== 0;
+  expect([machine.swapOut(a, 0, 4), isSaid()]).toEqual([0, false]);
+  machine.transferred = () => 0;
+  expect([writeOut(machine.physmem, 1), isSaid(), rig.overcommit]).toEqual([0, true, false]);
+  machine.transferred = (_, pages) => pages;
+  expect([writeOut(machine.physmem, 1), isSaid()]).toEqual([1, false]);
+  finish(machine);
+});
+
 test('L8 a bad slot is passed over, and the rest is written', () => {
   const { machine, swap, out, pressure, reads, finish } = setup();
   const a = filled(machine, 4);
@@ -328,13 +376,26 @@ test('L9 a name that is used again means something else, and with its container 
   finish();
 });
 
-test('L10 what is given up softly is uncharged at once, so that it counts for a return request', () => {
-  const { machine, finish } = setup();
-  const a = filled(machine, 4);
-  const { used } = machine.physmem.root;
-  machine.deallocate(a, 0, 3, SOFT);
-  expect([machine.physmem.root.used, machine.use]).toEqual([used - 3, 4]);
-  finish();
+test('L10 what is given up softly counts for a return request, and its memory is there for who waits for it', () => {
+  const rig = new PolicyRig(32);
+  const { machine } = rig;
+  const [a, b] = [rig.principal(7, 4), rig.principal(8, 20)];
+  rig.introduce();
+  rig.guarantee(7, 4);
+  rig.guarantee(8, 20);
+  rig.commit();
+  machine.allocate(a, 0, 24, EXTRA);
+  for (let page = 0; page < 24; page += 1) machine.write(a, page, page);
+  machine.allocate(b, 0, 20);
+  expect(rig.asked).toEqual([{ task: 7, count: 12, at: 0 }]);
+  machine.deallocate(a, 0, 12, SOFT);
+  expect(a.control.principal.request).toBe(null);
+  rig.pass(1_000_000);
+  expect([rig.punished, machine.physmem.soft.pages]).toEqual([[], 12]);
+  for (let page = 0; page < 20; page += 1) expect(machine.write(b, page, 100 + page)).toBe(0);
+  expect([machine.physmem.soft.pages, machine.recover(a, 0, 1)]).toEqual([0, ENOEXIST]);
+  expect(machine.read(a, 20)).toBe(20);
+  finish(machine);
 });
 
 test('L11 the id of another principal, and a stale one, are ENOENT', () => {
