@@ -46,11 +46,16 @@ export function usersOf(pm: Physmem, frame: FrameId): number {
 /**
  * Puts a frame, covered by an entry, on the list it belongs to now, or on none.
  * @returns false where tasks use a part of it, and the rest must become frames of its own: it is to be split
+ * Cost: O(1) for a frame covered by a task's entry and on no list; else O(entries).
  */
 export function settle(pm: Physmem, frame: FrameId): boolean {
+  const { table } = pm;
+  const first = table.first[frame] as EntryId;
+  const isOnNone = (table.state[frame] & (INACTIVE | SOFT_ONLY | CLEAN)) === 0;
+  if (isOnNone && table.log2[first] === table.size[frame] && pm.containerOf(first).kind === 'user') return true;
   const users = usersOf(pm, frame);
   if ((users & (USER | COVERED)) === USER) return false;
-  const state = pm.table.state[frame];
+  const state = table.state[frame];
   const place = state & PLACE;
   let wanted = 0;
   if ((users & USER) === 0) {
