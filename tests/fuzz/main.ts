@@ -6,6 +6,7 @@ import { GUEST } from './guest.ts';
 import { HOST } from './host.ts';
 import { OWNERS } from './owners.ts';
 import { PHYSMEM_ATTACK } from './physmem-attack.ts';
+import { PHYSMEM_MEMORY } from './physmem-memory.ts';
 import { PHYSMEM_STATES } from './physmem-states.ts';
 import { PHYSMEM } from './physmem.ts';
 import { STALE } from './stale.ts';
@@ -21,6 +22,7 @@ const TARGETS: Readonly<Record<string, Target>> = {
   failures: FAILURES,
   owners: OWNERS,
   physmem: PHYSMEM,
+  'physmem-memory': PHYSMEM_MEMORY,
   'physmem-states': PHYSMEM_STATES,
   'physmem-attack': PHYSMEM_ATTACK,
 };
