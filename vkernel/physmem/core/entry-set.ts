@@ -9,7 +9,7 @@
  *
  * Invariants:
  *   I1  entries are pairwise disjoint, in ascending order
- *   I2  no chunk is empty or longer than CHUNK; size counts all entries
+ *   I2  no chunk is empty, but for the last one left, or longer than CHUNK; size counts all entries
  */
 
 import { kassert } from '../../../hostkernel/base/assert.ts';
@@ -92,8 +92,9 @@ export class EntrySet {
     this.#size -= 1;
     chunk.count -= 1;
     chunk.ids.copyWithin(at, at + 1, chunk.count + 1);
-    if (chunk.count === 0) this.#chunks.splice(chunkIndex, 1);
-    else if (chunk.count < CHUNK / 8) this.#mergeWithNext(chunkIndex);
+    if (chunk.count === 0) {
+      if (this.#chunks.length > 1) this.#chunks.splice(chunkIndex, 1); // the last one is kept: what was in it may come back
+    } else if (chunk.count < CHUNK / 8) this.#mergeWithNext(chunkIndex);
   }
 
   /** All entries in order. For checks, accounts and tests: it builds an array. */
@@ -115,7 +116,7 @@ export class EntrySet {
     }
     kassert(entries.length === this.#size, 'entry-set I2');
     kassert(
-      this.#chunks.every((chunk) => chunk.count > 0 && chunk.count <= CHUNK),
+      this.#chunks.every((chunk) => chunk.count <= CHUNK && (chunk.count > 0 || this.#chunks.length === 1)),
       'entry-set I2',
     );
   }
