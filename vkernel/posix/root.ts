@@ -143,7 +143,7 @@ interface Request {
 
 /** The guest: its control, and the tasks of its processes. */
 interface Guest {
-  readonly control: number; // our handle at physmem
+  control: number; // our handle at physmem; 0 before the first process
   readonly tasks: Map<ThreadId, GuestTask>; // by system-call thread
   readonly requests: Map<ThreadId, Request>;
   readonly burials: Map<ThreadId, Process>;
@@ -342,15 +342,13 @@ class Root {
     return { received, fixed, free, bound, charged, containers };
   }
 
-  /** The control that all processes of the guest share. */
+  /** A guest without processes, and how many pages it will be guaranteed. */
   *#makeGuest(data: StartupData): Generator<L4Wait, Guest | BootFailure> {
     const { message } = this.#l4;
-    let failure = yield* this.#call(data.physmem, PHYSMEM.controlInfo, data.masterControl);
+    const failure = yield* this.#call(data.physmem, PHYSMEM.controlInfo, data.masterControl);
     if (failure !== null) return failure;
     this.#pages = Math.max(0, message.word(1) - message.word(2) - RESERVE_PAGES);
-    failure = yield* this.#call(data.physmem, PHYSMEM.controlSplit, data.masterControl, this.#pages);
-    if (failure !== null) return failure;
-    return { control: message.word(1), tasks: new Map(), requests: new Map(), burials: new Map() };
+    return { control: 0, tasks: new Map(), requests: new Map(), burials: new Map() };
   }
 
   /** A task with its three threads, which wait to be started. Where it fails nothing is left. */
@@ -367,7 +365,7 @@ class Root {
       failure = yield* this.#addThread(data, { task, pager, slot: areas.slot(slot) });
       if (failure === null) threads.push(message.word(1) as ThreadId);
     }
-    if (failure === null) failure = yield* this.#call(data.physmem, PHYSMEM.copyCapability, guest.control, id);
+    if (failure === null) failure = yield* this.#shareControl(data, guest, id);
     const made: GuestTask = {
       task,
       id,
@@ -384,6 +382,20 @@ class Root {
     for (const thread of [pager, ...threads]) l4.setPriority(thread, GUEST_PRIORITY);
     guest.tasks.set(made.systemCalls, made);
     return made;
+  }
+
+  /**
+   * Gives a task the control that all processes of the guest share; its handle is in word 1 of the message. The control
+   * is made for the first: under its task id the memory policy server knows the guest.
+   */
+  *#shareControl(data: StartupData, guest: Guest, id: number): Generator<L4Wait, BootFailure | null> {
+    const { message } = this.#l4;
+    if (guest.control !== 0) return yield* this.#call(data.physmem, PHYSMEM.copyCapability, guest.control, id);
+    const failure = yield* this.#call(data.physmem, PHYSMEM.controlSplit, data.masterControl, this.#pages, id);
+    if (failure !== null) return failure;
+    guest.control = message.word(1);
+    message.setWord(1, message.word(2));
+    return null;
   }
 
   /** A further thread of a task, whose pager is that of the task; its id is in word 1 of the message. */
