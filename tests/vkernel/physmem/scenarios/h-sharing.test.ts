@@ -8,7 +8,9 @@ import { PINNED } from '../../../../vkernel/physmem/core/frame-table.ts';
 import { breakHolds, endHoldsOfTask, expireHolds } from '../../../../vkernel/physmem/core/holds.ts';
 import { assertInvariants } from '../../../../vkernel/physmem/core/invariants.ts';
 import { lock, MAX_LOCKS, unlock } from '../../../../vkernel/physmem/core/locks.ts';
+import { BUSY, compact, openBlock } from '../../../../vkernel/physmem/core/move.ts';
 import { type PinSink, pin, unpin } from '../../../../vkernel/physmem/core/pins.ts';
+import type { Physmem } from '../../../../vkernel/physmem/core/physmem.ts';
 import { release } from '../../../../vkernel/physmem/core/release.ts';
 import { copyBy, endShare, expireShares, mapBy, type Party, revoke, share, WeakContainer } from '../../../../vkernel/physmem/core/share.ts';
 import {
@@ -66,6 +68,13 @@ function pinned(machine: Machine, container: Container, from: number, pages: num
   expect(machine.physmem.amount).toBe(pages * P);
   assertInvariants(machine.physmem);
   return runs;
+}
+
+/** Asks for the one page at `frame`, whoever has it, and gives it back to the pool. @returns the page, or why not */
+function open(physmem: Physmem, frame: number): number {
+  const address = openBlock(physmem, 0, { set: frame, clear: 2 ** 31 - 1 - frame });
+  if (address >= 0) physmem.zones.free(address, 1);
+  return address;
 }
 
 /** Maps one page for a party, which must be refused or not. @returns the errno */
@@ -267,6 +276,29 @@ test('H5 pinned pages stay where they are; expiry and unpin make them movable; p
   expireHolds(physmem);
   expect(physmem.table.state[machine.frameAt(a, 3)] & PINNED).toBe(0);
   expect([unpin(physmem, a, OWN, 2 * P, 2 * P), machine.deallocate(a, 2, 2)]).toEqual([ENOENT, 0]);
+  finish(machine);
+});
+
+test('H5 defragmentation moves what is around a pinned page, and that too when the pin is over', () => {
+  const { machine } = setup({ pages: 64 });
+  const { physmem } = machine;
+  const a = machine.create();
+  for (let page = 0; page < 64; page += 1) machine.write(a, page, machine.allocate(a, page, 1) + page);
+  for (let page = 0; page < 64; page += 1) if (page % 4 !== 0) machine.deallocate(a, page, 1);
+  const { frames } = pinned(machine, a, 20, 1);
+  const settled = () => {
+    for (let i = 0; i < 20 && compact(physmem, 64) > 0; i += 1) assertInvariants(physmem);
+    return Array.from({ length: 16 }, (_, i) => machine.guestFrameAt(a, 4 * i));
+  };
+  const before = Array.from({ length: 16 }, (_, i) => machine.guestFrameAt(a, 4 * i));
+  const after = settled();
+  expect(after).not.toEqual(before);
+  expect([machine.guestFrameAt(a, 20), open(physmem, frames[0])]).toEqual([frames[0], BUSY]);
+  expect(Array.from({ length: 16 }, (_, i) => machine.read(a, 4 * i))).toEqual(Array.from({ length: 16 }, (_, i) => 4 * i));
+  machine.time = 10 * MS;
+  expireHolds(physmem);
+  expect([open(physmem, frames[0]), machine.read(a, 20)]).toEqual([frames[0], 20]);
+  expect(machine.guestFrameAt(a, 20)).not.toBe(frames[0]);
   finish(machine);
 });
 
