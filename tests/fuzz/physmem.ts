@@ -7,12 +7,15 @@ import { type Campaign, Coverage, type Failure, runSequences, type Sequences, ty
 import { Random } from './random.ts';
 
 export const PHYSMEM_STEPS = 400;
+const FAULTY = 4; // in one life of so many, allocations and transfers fail
 
 function sequences(length: number): Sequences<Step> {
   return {
     steps: (random) => randomSteps(random, length),
     run: (steps, index, coverage) => {
-      const twins = live(randomSetting(new Random(index, 0)), steps);
+      const random = new Random(index, 0);
+      const setting = randomSetting(random);
+      const twins = live(setting, steps, undefined, index % FAULTY === FAULTY - 1 ? random : null);
       for (const [operation, outcome, times] of twins.outcomes()) coverage.count(operation, outcome, times);
     },
     show: showStep,

@@ -47,6 +47,17 @@ test('an owner does not get a writable mapping of a locked page by providing it'
   twins.tearDown();
 });
 
+test('a page that is twice in a range stays where the first half of the pin has put it', () => {
+  const twins = twinsOf(32);
+  twins.allocate(0, 0, 1, 0);
+  twins.write(0, 0, 1);
+  twins.copy(0, 0, 1, 0, 1, 0);
+  twins.copy(0, 0, 0, 1, 1, COPY_SHARED);
+  twins.holds.pin(0, 0, 2, false, 1000);
+  twins.check();
+  twins.tearDown();
+});
+
 test('a page given up lazily shows what it showed until it is flushed', () => {
   const twins = twinsOf(32);
   twins.allocate(0, 0, 2, 0);

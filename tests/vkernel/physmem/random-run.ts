@@ -23,6 +23,7 @@ type Kind =
   | 'swap in'
   | 'swap drop'
   | 'pressure'
+  | 'compact'
   | 'pin'
   | 'unpin'
   | 'device'
@@ -58,6 +59,7 @@ export const WEIGHTS: Weights = [
   [4, 'swap in'],
   [1, 'swap drop'],
   [1, 'pressure'],
+  [1, 'compact'],
   [2, 'pin'],
   [1, 'unpin'],
   [3, 'device'],
@@ -175,14 +177,24 @@ function randomRuns(random: Random, pages: number): MemoryRun[] {
 /** Whoever wants to see or do something before each step. */
 export type BeforeStep = (twins: Twins, step: Step, index: number) => void;
 
-/** Lives one life, checking everything after every step. */
-export function live(setting: Setting, steps: readonly Step[], before: BeforeStep = () => undefined): Twins {
+const NOTHING: BeforeStep = () => undefined;
+
+/** Lives one life, checking everything after every step. @param faults makes allocations and transfers fail */
+export function live(setting: Setting, steps: readonly Step[], before = NOTHING, faults: Random | null = null): Twins {
   const twins = populate(setting);
+  const { machine } = twins;
+  if (faults !== null) {
+    twins.failing = true;
+    machine.failsAllocation = () => faults.oneIn(8);
+    machine.transferred = (_, pages) => (faults.oneIn(4) ? faults.below(pages) : pages);
+  }
   for (let i = 0; i < steps.length; i += 1) {
     before(twins, steps[i], i);
     take(twins, steps[i], 100 + i);
     twins.check();
   }
+  machine.failsAllocation = () => false;
+  machine.transferred = (_, pages) => pages;
   twins.tearDown();
   return twins;
 }
@@ -242,6 +254,8 @@ export function take(twins: Twins, step: Step, value: number): void {
       return twins.swap.swapDrop(control, step.x % 3 === 0 ? step.count : 1, step.x);
     case 'pressure':
       return twins.press(step.count);
+    case 'compact':
+      return twins.compact(step.count);
     case 'pin':
       return twins.holds.pin(a, source, count, (step.x & 64) !== 0, 1 + (step.b % 1000));
     case 'unpin':

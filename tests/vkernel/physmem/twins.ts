@@ -6,7 +6,7 @@
  * (`failing`), an operation may also fail for want of memory, and must then have done exactly what it says it did.
  */
 
-import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, errnoName, ESRCH } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, errnoName, ESRCH } from '../../../hostkernel/base/errno.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
 import {
@@ -24,6 +24,7 @@ import {
 import { ABSENT, FIRST_SLOT, PROMISE } from './audit.ts';
 import { Cells, type CopyMode } from './cells.ts';
 import { writeOut } from '../../../vkernel/physmem/core/inactive.ts';
+import { compact } from '../../../vkernel/physmem/core/move.ts';
 import { discardSoft } from '../../../vkernel/physmem/core/soft.ts';
 import { SwapTwins } from './swap-twins.ts';
 import { Ledger } from './ledger.ts';
@@ -194,7 +195,7 @@ export class Twins {
     const cell = this.cells.containers[index][page];
     const value = this.machine.read(this.containers[index].real, page);
     this.observed.push(value);
-    if (this.failing && value === -ENOMEM) return;
+    if (this.failing && (value === -ENOMEM || value === -EIO)) return;
     agree(value, cell === null ? -ENOENT : cell.value, 'read');
   }
 
@@ -205,7 +206,7 @@ export class Twins {
     const unlocked = write ? this.holds.unlocked(index, page, count) : count;
     const present = this.run(index, page, unlocked, true);
     const mapped = items.reduce((sum, item) => sum + item.pages, 0);
-    if (this.failing && error === ENOMEM) agree(mapped <= present, true, 'pages mapped');
+    if (this.failing && (error === ENOMEM || error === EIO)) agree(mapped <= present, true, 'pages mapped');
     else if (items.length < 31) {
       agree(error, present < unlocked ? ENOENT : unlocked < count ? EBUSY : 0, 'map');
       agree(mapped, present, 'pages mapped');
@@ -225,6 +226,11 @@ export class Twins {
     const { physmem } = this.machine;
     if (pages % 2 === 0) writeOut(physmem, pages);
     else discardSoft(physmem, pages);
+  }
+
+  /** Memory is moved so that large blocks come free; nobody can tell. */
+  compact(pages: number): void {
+    compact(this.machine.physmem, pages);
   }
 
   /** The client forgets a translation by itself: physmem is not told. */
@@ -293,7 +299,7 @@ export class Twins {
   judge(what: string, error: number, pages: number, expected: Outcome): number {
     this.observed.push(error, pages);
     this.#count(what, error === 0 ? (pages > 0 ? 'ok' : 'nothing') : errnoName(error));
-    if (this.failing && error === ENOMEM && pages <= expected.done) return pages;
+    if (this.failing && pages <= expected.done && (error === ENOMEM || error === EIO || (error === 0 && what === 'pin'))) return pages;
     agree(error, expected.error, what);
     agree(pages, expected.done, `${what}: amount`);
     return pages;

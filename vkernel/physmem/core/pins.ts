@@ -96,6 +96,7 @@ export function unpin(pm: Physmem, container: Container, asker: Asker, start: nu
  */
 function pinPages(pm: Physmem, container: Container, first: number, pages: number, writes: boolean, sink: PinSink): number {
   const { table } = pm;
+  const { pins } = container;
   const end = first + pages;
   let runStart = 0;
   let runPages = 0;
@@ -115,7 +116,9 @@ function pinPages(pm: Physmem, container: Container, first: number, pages: numbe
     }
     table.state[frame] |= PINNED;
     page += count;
+    container.pins = [...pins, { from: first, to: page, writes }]; // so that pages further on leave these where they are
   }
+  container.pins = pins;
   if (runPages > 0) sink.run(runStart as GuestFrame, runPages);
   return page - first;
 }
