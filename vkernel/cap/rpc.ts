@@ -338,6 +338,8 @@ export interface Waiting {
   client: ThreadId;
   /** Does what is due. @returns microseconds until it must be asked again; Infinity: nothing will be due */
   readonly due: () => number;
+  /** Whether anything will be due. Does nothing: a reply may be ready that names what `due` could take away. */
+  readonly isTimed: () => boolean;
   /** Whether, since it was last asked, anything has happened that may help a parked request. */
   readonly worthTrying: () => boolean;
 }
@@ -370,10 +372,10 @@ export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(
       replies = dispatcher.finish(client, message, label);
       l4.acceptor = ACCEPT_UNTYPED; // a handler may have called others
     }
-    const pause = waiting === null ? Number.POSITIVE_INFINITY : waiting.due();
-    if (waiting !== null && (waiting.parked.size > 0 || pause !== Number.POSITIVE_INFINITY)) {
+    if (waiting !== null && (waiting.parked.size > 0 || waiting.isTimed())) {
       if (replies) l4.reply(client);
       waiting.client = NIL;
+      waiting.due();
       yield* tryParked(l4, dispatcher, waiting);
       const limit = waiting.due();
       error = yield* l4.receive(ANY, limit === Number.POSITIVE_INFINITY ? NEVER : timeout(Math.max(1, limit)));

@@ -30,6 +30,7 @@ import {
   type WordBits,
 } from '../l4/user.ts';
 import { WORTEL, withCapability } from '../wortel/interface.ts';
+import { Compactor } from './compactor.ts';
 import { Container } from './core/container.ts';
 import { abandonControl, MemoryControl, upcallThreadOf } from './core/control.ts';
 import { endHoldsOfTask, expireHolds, firstHeld } from './core/holds.ts';
@@ -89,6 +90,7 @@ export class PhysmemServer {
   readonly parked: ParkedRequests;
   readonly waiting: Waiting;
   readonly paging = new Paging();
+  readonly #compactor: Compactor;
   readonly #l4: L4;
   readonly #tracer: Tracer;
   readonly #wortel: ThreadId;
@@ -124,7 +126,14 @@ export class PhysmemServer {
       },
       ...(options.swap === undefined ? {} : { swap: options.swap(l4) }),
     });
-    this.waiting = { parked: this.parked, client: NIL, due: () => this.#due(), worthTrying: () => this.#worthTrying() };
+    this.#compactor = new Compactor(this.physmem);
+    this.waiting = {
+      parked: this.parked,
+      client: NIL,
+      due: () => this.#due(),
+      isTimed: () => this.#nextDue() !== Number.POSITIVE_INFINITY,
+      worthTrying: () => this.#worthTrying(),
+    };
     this.handlers = {
       ...createHandlers(this),
       ...containerHandlers(this),
@@ -222,8 +231,14 @@ export class PhysmemServer {
     expireHolds(physmem);
     expireShares(physmem);
     physmem.returns.poll();
-    const next = Math.min(physmem.holds.next, physmem.shares.next, physmem.returns.nextDue);
+    this.#compactor.poll();
+    const next = this.#nextDue();
     return next === Number.POSITIVE_INFINITY ? next : Math.max(0, next - physmem.now());
+  }
+
+  #nextDue(): number {
+    const { holds, shares, returns } = this.physmem;
+    return Math.min(holds.next, shares.next, returns.nextDue, this.#compactor.next);
   }
 
   /**

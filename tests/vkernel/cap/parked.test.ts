@@ -40,6 +40,7 @@ function setup() {
         changed = true;
         return Number.POSITIVE_INFINITY;
       },
+      isTimed: () => state.deadline !== Number.POSITIVE_INFINITY,
       worthTrying() {
         const was = changed;
         changed = false;

@@ -119,6 +119,16 @@ export function settle(pm: Physmem, frame: FrameId): number {
   return 0;
 }
 
+/** Whether free memory is to be compacted: no block has half of it, counted in powers of two. */
+export function isScattered(pm: Physmem): boolean {
+  const { zones } = pm;
+  return pm.moving && zones.freePages > 1 && zones.largestOrder < targetOrder(zones.freePages);
+}
+
+function targetOrder(freePages: number): number {
+  return log2(floorPowerOfTwo(freePages)) - 1;
+}
+
 /** What compact works on: a region it is emptying. */
 export interface Compaction {
   /** First page, or -1. */
@@ -133,13 +143,12 @@ export interface Compaction {
  */
 export function compact(pm: Physmem, most: number): number {
   const { zones, compaction } = pm;
-  if (!pm.moving || zones.freePages < 2) return 0;
-  const target = log2(floorPowerOfTwo(zones.freePages)) - 1;
-  const largest = zones.largestOrder;
-  if (largest >= target) {
+  if (!isScattered(pm)) {
     compaction.start = -1;
     return 0;
   }
+  const target = targetOrder(zones.freePages);
+  const largest = zones.largestOrder;
   if (compaction.start === -1) {
     for (let order = target; order > largest && compaction.start === -1; order -= 1) {
       compaction.start = cheapestOf(pm, 2 ** order, most);
