@@ -71,6 +71,12 @@ test('after a fork as many pages are copied as are written: by the child, and by
   expect(copied(103) - few).toBe(2 * 100);
 });
 
+test('a fork that the memory control has not enough for is ENOMEM, and the process goes on', { timeout: 60_000 }, () => {
+  const result = run({ xlen: 64, ramBytes: 16 * 2 ** 20, programs: [['fork', 'pages', '900']] });
+  expect([result.output, result.ends]).toEqual(['fork: Out of memory\n', ['exit 0']]);
+  expectAllBack(result);
+});
+
 test('the same run twice takes the same steps', { timeout: 60_000 }, () => {
   const [one, other] = [0, 1].map(() => run({ xlen: 64, programs: [['fork', 'bomb']] }).stats);
   expect(one).toEqual(other);

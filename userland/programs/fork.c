@@ -7,6 +7,7 @@
  *   fork bomb       forks until that is refused, in every process
  *   fork zombies    never waits for anybody, until it may not make any more
  *   fork storm      signals from everybody to everybody
+ *   fork tree OPS   does what a model says, in up to eight processes, and prints what they read
  *   fork hang       waits for what nobody will do
  */
 #define _GNU_SOURCE
@@ -713,6 +714,10 @@ static int pages(int wanted) {
   char *area = mmap(0, 2L * wanted * PAGE + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   for (int i = 0; i < 2 * wanted; i++) area[(long)i * PAGE] = 1;
   pid_t child = fork();
+  if (child < 0) {
+    printf("fork: %s\n", strerror(errno));
+    return 0;
+  }
   if (child == 0) { // when the parent has written its pages
     if (read(ends[0], &byte, 1) != 1) _exit(1);
     for (int i = 0; i < wanted; i++) area[(long)i * PAGE] = 2;
@@ -781,6 +786,72 @@ static int storm(void) {
   return 0;
 }
 
+enum { SLOTS = 8, PRIVATE = 8, SHARED = 4, FILES = 4, PAGES = PRIVATE + SHARED + FILES };
+static char *area[PAGES];
+static int command[SLOTS][2], reply[2];
+
+/* One process of the tree: an operation is three bytes, and is answered with one. */
+static void serve(int slot) {
+  unsigned char op[3], answer;
+  for (;;) {
+    if (read(command[slot][0], op, 3) != 3) _exit(1);
+    volatile unsigned char *byte = (volatile unsigned char *)area[op[1] % PAGES];
+    answer = 0;
+    switch (op[0]) {
+    case 'w':
+      *byte = op[2];
+      break;
+    case 'r':
+      answer = *byte;
+      break;
+    case 'z':
+      madvise((void *)byte, 4096, MADV_DONTNEED);
+      break;
+    case 'v': {
+      pid_t child = sharingChild();
+      if (child == 0) {
+        *byte = op[2];
+        _exit(0);
+      }
+      break;
+    }
+    case 'f': {
+      pid_t child = fork();
+      if (child > 0) continue; // the child answers
+      if (child == 0) slot = op[2];
+      answer = child == 0 ? 0 : 255;
+      break;
+    }
+    }
+    if (write(reply[1], &answer, 1) != 1 || op[0] == 'x') _exit(0);
+  }
+}
+
+static int tree(const char *ops) {
+  int file = open("tree", O_RDWR | O_CREAT | O_TRUNC, 0644);
+  for (int i = 0; i < FILES; i++)
+    if (pwrite(file, &(char){(char)(100 + i)}, 1, i * 4096L) != 1) return 1;
+  if (ftruncate(file, FILES * 4096)) return 1;
+  char *own = mmap(0, PRIVATE * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *shared = mmap(0, SHARED * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  char *mapped = mmap(0, FILES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+  for (int i = 0; i < PAGES; i++)
+    area[i] = i < PRIVATE ? own + i * 4096 : i < PRIVATE + SHARED ? shared + (i - PRIVATE) * 4096 : mapped + (i - PRIVATE - SHARED) * 4096;
+  for (int i = 0; i < SLOTS; i++)
+    if (pipe(command[i])) return 1;
+  if (pipe(reply)) return 1;
+  signal(SIGCHLD, SIG_IGN);
+  if (fork() == 0) serve(0);
+  for (; *ops != 0; ops += 4) { // slot, operation, page, value: a character each, from '0' on but for the operation
+    unsigned char op[3] = {(unsigned char)ops[1], (unsigned char)(ops[2] - '0'), (unsigned char)(ops[3] - '0')}, answer;
+    if (write(command[ops[0] - '0'][1], op, 3) != 3 || read(reply[0], &answer, 1) != 1) return 1;
+    if (op[0] == 'r' || answer != 0) printf("%d ", answer);
+  }
+  wait(0);
+  printf("end\n");
+  return 0;
+}
+
 static int hang(void) {
   int ends[2];
   char byte;
@@ -800,6 +871,7 @@ int main(int argc, char **argv) {
   if (strcmp(what, "zombies") == 0) return zombies();
   if (strcmp(what, "storm") == 0) return storm();
   if (strcmp(what, "hang") == 0) return hang();
+  if (strcmp(what, "tree") == 0) return tree(argv[2]);
   memory();
   waiting();
   pipes();

@@ -29,8 +29,4 @@ export class WaitQueue {
   wake(): void {
     for (const waiter of this.#waiters) waiter.wake();
   }
-
-  get isEmpty(): boolean {
-    return this.#waiters.size === 0;
-  }
 }

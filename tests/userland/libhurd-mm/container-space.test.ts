@@ -73,3 +73,35 @@ test('runs of a page cache are those of a map from page to page', () => {
     { numRuns: 200 },
   );
 });
+
+test('a clone knows the same pages, and goes its own way', () => {
+  const step = fc.record({ take: fc.boolean(), pages: fc.integer({ min: 1, max: 20 }), pick: fc.nat() });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const space = new ContainerSpace();
+      const held: { start: number; pages: number }[] = [];
+      for (const { take, pages, pick } of steps) {
+        if (take || held.length === 0) held.push({ start: space.take(pages, 1, 0), pages });
+        else for (const { start, pages: count } of held.splice(pick % held.length, 1)) space.giveBack(start, count);
+      }
+      const pagesOf = (runs: readonly { start: number; pages: number }[]): Set<number> =>
+        new Set(runs.flatMap(({ start, pages }) => Array.from({ length: pages }, (_, i) => start + i)));
+      const copy = space.clone();
+      expect(pagesOf(copy.usedRuns())).toEqual(pagesOf(held));
+      expect(copy.used).toBe(space.used);
+      for (const { start, pages } of held) copy.giveBack(start, pages);
+      expect([copy.usedRuns(), pagesOf(space.usedRuns())]).toEqual([[], pagesOf(held)]);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('a cache and its clone change apart', () => {
+  const cache = new PageCache();
+  for (let page = 500; page < 530; page += 1) cache.insert(page, page + 7, page % 2 === 0);
+  const copy = cache.clone();
+  expect([copy.resident, copy.dirty, copy.find(501), copy.isDirty(502)]).toEqual([30, 15, 508, true]);
+  copy.remove(501);
+  cache.setDirty(502, false);
+  expect([cache.find(501), copy.find(501), copy.isDirty(502), copy.dirty, cache.dirty]).toEqual([508, -1, true, 15, 14]);
+});

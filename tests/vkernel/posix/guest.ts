@@ -1,6 +1,7 @@
 /**
- * A process of the posix server on a false kernel: one flat, paged guest memory, and a thread whose system calls the
- * test makes itself. No hart, no pager: a page is mapped or it is not.
+ * Processes of the posix server on a false kernel: flat, paged guest memory, and threads whose system calls the test
+ * makes itself. No hart, no pager, no scheduler: a page is mapped or it is not, and who waits is resumed when another
+ * thread has sent it a message.
  */
 import { Tracer } from '../../../hostkernel/base/trace.ts';
 import { EACCES, EFAULT, EINVAL, ENOMEM } from '../../../hostkernel/base/errno.ts';
@@ -10,6 +11,7 @@ import {
   type L4,
   L4_WAIT,
   type L4Operation,
+  type L4Program,
   type L4Wait,
   LABEL_EXCEPTION,
   LABEL_PREEMPTION,
@@ -24,14 +26,22 @@ import {
   type WordBits,
 } from '../../../vkernel/l4/user.ts';
 import type { Mapping, MapRequest, TaskMemory } from '../../../userland/libhurd-mm/interface.ts';
-import type { ProcessExit } from '../../../vkernel/posix/interface.ts';
+import type { PlaceBody, ProcessExit, ProcessServer } from '../../../vkernel/posix/interface.ts';
+import type { Place, Process } from '../../../vkernel/posix/process.ts';
 import { posixBody } from '../../../vkernel/posix/server.ts';
+import type { System } from '../../../vkernel/posix/system.ts';
 import type { FileProvider } from '../../../vkernel/posix/vfs/provider.ts';
 
 const PAGE = 4096;
 
 /** Paged memory: page number -> bytes and protection. */
 export class FlatMemory {
+  clone(): FlatMemory {
+    const copy = new FlatMemory();
+    for (const [page, { bytes, prot }] of this.pages) copy.pages.set(page, { bytes: bytes?.slice() ?? null, prot });
+    return copy;
+  }
+
   readonly pages = new Map<number, { bytes: Uint8Array | null; prot: number }>(); // null: all zeros, so far
 
   /** @returns bytes moved before the first page that is missing or lacks the right */
@@ -148,40 +158,71 @@ export interface GuestOptions {
   readonly env?: readonly string[];
   readonly stdin?: Uint8Array;
   readonly terminals?: readonly [boolean, boolean, boolean];
+  /** Whether there may be more than one process. */
+  readonly processes?: boolean;
 }
 
-const HART = 0x100000001 as ThreadId;
-const SELF = 0x200000001 as ThreadId;
+/** What guests made from each other share. */
+interface World {
+  readonly guests: Guest[]; // in order of their making
+  readonly pending: (() => void)[]; // what happens when the thread that runs has come to wait
+  isPumping: boolean;
+  micros: number;
+  refusal: number; // what the next fork or spawn answers, where it is not 0
+  process: Process | null; // any of them
+}
+
+/** How a guest comes from another one. */
+interface Birth {
+  readonly world: World;
+  readonly memory: FlatMemory;
+  readonly body: PlaceBody;
+}
 
 /** A program under test: memory, registers, and what it has written. */
 export class Guest {
-  readonly memory = new FlatMemory();
+  readonly memory: FlatMemory;
+  readonly world: World;
+  readonly hart: ThreadId;
+  readonly thread: ThreadId;
   readonly x = new Int32Array(64);
   readonly f = new Int32Array(65);
   readonly tracer = new Tracer();
   readonly reports: string[] = [];
   readonly output: Record<1 | 2, number[]> = { 1: [], 2: [] };
   readonly message: Message;
-  exit: ProcessExit | null = null;
-  micros = 0;
+  exit: ProcessExit | null = null; // of the first process
+  isGone = false; // its task has been destroyed
   started: { ip: number; sp: number } | null = null;
   readonly userEnd: number;
-  readonly #body: Generator<L4Wait, void, void>;
+  readonly #body: L4Program;
   #from: ThreadId = NIL;
   #error = 0; // of the next receive that ends
+  #takesAny = false; // it waits for a message of anybody
+  readonly #options: GuestOptions;
   #preempted = false;
   #inCall = false; // the hart waits for an answer
 
-  constructor(options: GuestOptions = {}) {
+  constructor(options: GuestOptions = {}, birth: Birth | null = null) {
+    this.world = birth?.world ?? { guests: [], pending: [], isPumping: false, micros: 0, refusal: 0, process: null };
+    this.memory = birth?.memory ?? new FlatMemory();
+    const number = this.world.guests.length + 1;
+    this.hart = (0x1_0000_0000 + number) as ThreadId;
+    this.thread = (0x2_0000_0000 + number) as ThreadId;
+    if (birth === null) this.world.guests.push(this);
+    this.#options = options;
     const wordBits = options.wordBits ?? 64;
     this.userEnd = wordBits === 64 ? 2 ** 38 : 0xc000_0000;
     this.message = new Message(wordBits);
     let input = options.stdin ?? new Uint8Array();
-    const task = new FlatTask(this.memory, this.userEnd);
+    if (birth !== null) {
+      this.#body = birth.body(this.#place())(this.#l4(wordBits));
+      this.world.pending.push(() => this.#body.next());
+      return;
+    }
     const body = posixBody({
-      hart: HART,
-      pager: SELF,
-      memory: () => task,
+      ...this.#place(),
+      ...(options.processes === true ? { server: this.#server() } : {}),
       tracer: this.tracer,
       program: options.program ?? '/bin/prog',
       argv: options.argv ?? ['prog'],
@@ -212,6 +253,83 @@ export class Guest {
     for (let i = 0; i < pages; i++) this.memory.pages.set(va / PAGE + i, { bytes: null, prot });
   }
 
+  #place(): Place {
+    const task = new FlatTask(this.memory, this.userEnd);
+    return { hart: this.hart, pager: this.thread, memory: () => task };
+  }
+
+  /** Microseconds of virtual time, the same for all guests. */
+  get micros(): number {
+    return this.world.micros;
+  }
+  set micros(value: number) {
+    this.world.micros = value;
+  }
+
+  /** The guest made last. */
+  get newest(): Guest {
+    return this.world.guests.at(-1) as Guest;
+  }
+
+  /** Whether the call made last has not been answered. */
+  get isWaiting(): boolean {
+    return this.#inCall && !this.isGone;
+  }
+
+  /** a0: the answer to the call made last. */
+  get result(): number {
+    return this.#signed(this.x[20], this.x[21]);
+  }
+
+  /** The processes of the system. */
+  get system(): System {
+    if (this.world.process === null) throw new Error('guest: nothing has been forked');
+    return this.world.process.system;
+  }
+
+  /** Makes and destroys tasks at once, where the root task takes messages. */
+  #server(): ProcessServer {
+    const { world } = this;
+    const options = this.#options;
+    const guestOf = (l4: L4): Guest => world.guests.find(({ thread }) => thread === l4.id) as Guest;
+    function* make(memory: FlatMemory, body: PlaceBody): Generator<L4Wait, number> {
+      yield* [];
+      const { refusal } = world;
+      world.refusal = 0;
+      if (refusal === 0) world.guests.push(new Guest(options, { world, memory, body }));
+      return refusal;
+    }
+    return {
+      fork: (l4, body) => make(guestOf(l4).memory.clone(), body),
+      spawn: (_l4, body) => make(new FlatMemory(), body),
+      *end(l4, process) {
+        yield* [];
+        guestOf(l4).isGone = true;
+        world.process = process;
+        process.system.bury(process);
+        process.system.flush(l4);
+      },
+    };
+  }
+
+  /** Lets everybody go on who has been sent something, until all wait. */
+  #pump(): void {
+    const { world } = this;
+    if (world.isPumping) return;
+    world.isPumping = true;
+    for (let next = world.pending.shift(); next !== undefined; next = world.pending.shift()) next();
+    world.isPumping = false;
+  }
+
+  /** The message of another thread, if this one waits for any. */
+  #woken(by: ThreadId, label: number): void {
+    if (!this.#takesAny || this.isGone) return;
+    this.#takesAny = false;
+    this.message.begin(label);
+    this.#from = by;
+    this.#body.next();
+  }
+
   /** Makes a system call with arguments as numbers or raw [lo, hi] halves. @returns a0 as a signed number */
   syscall(number: number, ...args: (number | readonly [number, number])[]): number {
     const { message } = this;
@@ -224,11 +342,9 @@ export class Guest {
       else message.setHalves(2 + i, value[0], value[1]);
     }
     message.append(this.#pc());
+    [this.x[20], this.x[21]] = [message.lo[2], message.hi[2]]; // a0 is the first argument until there is an answer
     this.#resume();
-    if (this.exit !== null || message.untyped === 0) return this.#signed(this.x[20], this.x[21]);
-    this.x[20] = message.lo[1];
-    this.x[21] = message.hi[1];
-    return message.signed(1);
+    return this.result;
   }
 
   /** Traps with a cause, as the hart would. */
@@ -244,6 +360,10 @@ export class Guest {
     this.#error = (IPC_TIMEOUT << 1) | PHASE_RECEIVE;
     this.#body.next();
     this.#error = 0;
+    this.#pump();
+  }
+
+  #preempt(): void {
     if (!this.#preempted) return;
     this.#preempted = false;
     this.message.begin(LABEL_PREEMPTION);
@@ -293,9 +413,11 @@ export class Guest {
   }
 
   #resume(): void {
-    this.#from = HART;
+    this.#from = this.hart;
     this.#inCall = true;
+    this.#takesAny = false;
     this.#body.next();
+    this.#pump();
   }
 
   #l4(wordBits: WordBits): L4 {
@@ -307,6 +429,12 @@ export class Guest {
       this.x[4] = message.lo[2];
       this.x[5] = message.hi[2];
     };
+    const answered = (): void => {
+      this.#inCall = false;
+      if (message.untyped === 0) return;
+      this.x[20] = message.lo[1];
+      this.x[21] = message.hi[1];
+    };
     const refusal = (va: number, access: number): number => (memory.pages.has(Math.floor(va / PAGE)) && access !== 0 ? EACCES : EFAULT);
     function* wait(): L4Operation {
       yield L4_WAIT;
@@ -314,6 +442,8 @@ export class Guest {
     }
     /** Inside a call time passes by itself: nobody else is there to send anything. */
     const received = (source: ThreadId, limit: Timeout = NEVER): L4Operation => {
+      if (source === this.hart) this.world.pending.push(() => this.trap(12, this.userEnd));
+      this.#takesAny = source === ANY;
       if (!this.#inCall || source !== ANY || limit === NEVER) return this.#received();
       this.micros += timeoutMicroseconds(limit);
       return done((IPC_TIMEOUT << 1) | PHASE_RECEIVE);
@@ -328,7 +458,7 @@ export class Guest {
       memory.transfer(va, len, 2, (page, to, off, n) => page.set(from.subarray(at + off, at + off + n), to));
     const tryFill: L4['tryFill'] = (va, len, byte) => memory.transfer(va, len, 2, (page, to, _off, n) => page.fill(byte, to, to + n));
     const partial: Partial<L4> = {
-      id: SELF,
+      id: this.thread,
       wordBits,
       userEnd: this.userEnd,
       message,
@@ -343,14 +473,21 @@ export class Guest {
       receive: received,
       preempt: () => {
         this.#preempted = true;
+        this.world.pending.push(() => this.#preempt());
         return 1;
       },
-      reply: () => {
-        this.#inCall = false;
+      reply: (to) => {
+        if (to === this.hart) answered();
+        else {
+          const label = message.label;
+          const target = this.world.guests.find(({ thread }) => thread === to);
+          if (target !== undefined) this.world.pending.push(() => target.#woken(this.thread, label));
+        }
         return 0;
       },
       replyWait: () => {
-        this.#inCall = false;
+        answered();
+        this.#takesAny = true;
         return wait();
       },
       sleep: (us) => {
