@@ -343,6 +343,29 @@ describe('the policy buffer', () => {
     finish(machine);
   });
 
+  test('J16 a counter that wraps while physmem looks is never misread: no field is wider than one access', () => {
+    const { rig, machine, first, second } = short({ mild: true });
+    machine.deallocate(second, 0, 30);
+    const load = rig.words.load.bind(rig.words);
+    const last = 2 ** 32 - 1;
+    rig.words.store(HEADER_COMMITS, last);
+    rig.pass(DEADLINE); // punished: not eligible while the counter says so
+    expect([first.pages, machine.allocate(first, 60, 1, EXTRA)]).toEqual([50, ENOMEM]);
+    let reads = 0;
+    rig.words.load = (index) => {
+      const value = load(index);
+      if (index !== HEADER_COMMITS) return value;
+      reads += 1;
+      rig.words.store(HEADER_COMMITS, (value + 1) % 2 ** 32); // a commit between any two looks
+      return value;
+    };
+    expect(machine.allocate(first, 60, 1, EXTRA)).toBe(ENOMEM); // it still looked before the commit
+    expect([load(HEADER_COMMITS), machine.allocate(first, 60, 1, EXTRA)]).toEqual([0, 0]);
+    expect(reads).toBe(2); // once a decision
+    rig.check();
+    finish(machine);
+  });
+
   test('a new principal begins with the pages it was split off with, and its row ends with it', () => {
     const { rig, machine, first } = halves();
     machine.physmem.destroyControl(first.control);
