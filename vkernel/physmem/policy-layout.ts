@@ -4,6 +4,7 @@
  *            w0 allocated     w1 guaranteed    w2 policy flags           w3 server flags
  *   row 0    N                commits          mild, for new rows        capacity log2 | overcommit | epoch    the header
  *   row t    physmem          policy           bit 0 extra, 8-31 swap    bit 0 live, 1 returning, 2 dropped    task t
+ *   row 64                    commits, high    commits, high again                                             the header's rest
  *
  * A row is four 32-bit words; the row of a principal is indexed by its task id. Each word has one writer: physmem writes
  * w0 and w3, the policy server w1 and w2, and each is read and written in one access, so there are no locks. One
@@ -39,6 +40,15 @@ export const HEADER_PAGES = 0; //   N: pages physmem can give out (physmem)
 export const HEADER_COMMITS = 1; // bumped after each batch of changes (policy)
 export const HEADER_POLICY = 2; //  HEADER_MILD (policy)
 export const HEADER_SERVER = 3; //  capacity, swap failing, overcommit, epoch (physmem)
+
+/**
+ * The commit counter has 64 bits, in accesses of 32: its high word twice, in a row that no task can have (ids with six
+ * low bits 0 are no versions). Written: first high word, low word, second high word. Read the other way round: where the
+ * high words agree, the three are of one time; else a commit is under way, and has not been made.
+ */
+export const REST_ROW = 64;
+export const REST_COMMITS_FIRST = 1; //  high word, written before the low one
+export const REST_COMMITS_SECOND = 2; // high word, written after it
 
 // w2 of the header.
 /** A principal that misses its deadline loses what it owes and its eligibility until the next commit, not everything. */

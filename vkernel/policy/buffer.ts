@@ -11,7 +11,19 @@ import { ACCEPT_UNTYPED, ANYLOCAL, fpage, type L4, type L4Wait, LABEL_PAGE_FAULT
 import { EFAULT } from '../../hostkernel/base/errno.ts';
 import { invoke } from '../cap/rpc.ts';
 import { STARTUP_BASE, STARTUP_BYTES } from '../cap/startup.ts';
-import { CAPACITY_MASK, HEADER_SERVER, MAP_RIGHTS, MAX_CAPACITY_LOG2, PHYSMEM, ROW_BYTES, WORD_BYTES } from '../physmem/interface.ts';
+import {
+  CAPACITY_MASK,
+  HEADER_COMMITS,
+  HEADER_SERVER,
+  MAP_RIGHTS,
+  MAX_CAPACITY_LOG2,
+  PHYSMEM,
+  REST_COMMITS_FIRST,
+  REST_COMMITS_SECOND,
+  REST_ROW,
+  ROW_BYTES,
+  WORD_BYTES,
+} from '../physmem/interface.ts';
 
 /** Where the buffer is mapped: a multiple of every size it may have. */
 export const BUFFER_BASE = 0x4000_0000;
@@ -44,6 +56,20 @@ export class PolicyView {
   /** Waits: as load does. */
   *store(row: number, word: number, value: number): Generator<L4Wait, void> {
     if ((yield* this.#l4.store32(address(row, word), value)) !== 0) this.lost = true;
+  }
+
+  /** Commits made so far. A predecessor may have gone in the middle of one: that one has then been made. */
+  *commits(): Generator<L4Wait, number> {
+    const high = yield* this.load(REST_ROW, REST_COMMITS_FIRST);
+    return high * 2 ** 32 + (yield* this.load(0, HEADER_COMMITS));
+  }
+
+  /** Says that what was written so far belongs together. @param commits how many there are with this one */
+  *commit(commits: number): Generator<L4Wait, void> {
+    const high = Math.floor(commits / 2 ** 32);
+    yield* this.store(REST_ROW, REST_COMMITS_FIRST, high);
+    yield* this.store(0, HEADER_COMMITS, commits % 2 ** 32);
+    yield* this.store(REST_ROW, REST_COMMITS_SECOND, high);
   }
 
   /** Gives up the mapping: the buffer is another's business now. */

@@ -31,7 +31,6 @@ import {
   ZERO,
 } from '../l4/user.ts';
 import {
-  HEADER_COMMITS,
   HEADER_OVERCOMMIT,
   HEADER_PAGES,
   HEADER_POLICY,
@@ -181,7 +180,7 @@ class PolicyServer {
       yield* view.store(task, ROW_POLICY, policyWord(true, swapPages));
     }
     yield* view.store(0, HEADER_POLICY, headerPolicyWord(policy.isMild, true, swapPages));
-    this.#commits = yield* view.load(0, HEADER_COMMITS);
+    this.#commits = yield* view.commits();
     yield* this.#commit();
     const pages = yield* view.load(0, HEADER_PAGES);
     if (view.lost) return 'physmem does not map the policy buffer';
@@ -381,8 +380,8 @@ class PolicyServer {
   }
 
   *#commit(): Generator<L4Wait, void> {
-    this.#commits = (this.#commits + 1) % 2 ** 32;
-    yield* this.#view.store(0, HEADER_COMMITS, this.#commits);
+    this.#commits += 1;
+    yield* this.#view.commit(this.#commits);
   }
 
   /** Sends a notice where the task knows something else. It is not waited for: who misses it may ask. */

@@ -22,6 +22,9 @@ import {
   HEADER_SWAP_FAILING,
   headerWord,
   newPolicyWord,
+  REST_COMMITS_FIRST,
+  REST_COMMITS_SECOND,
+  REST_ROW,
   ROW_ALLOCATED,
   ROW_GUARANTEED,
   ROW_POLICY,
@@ -40,6 +43,7 @@ export class PolicyBuffer {
   #words: Words;
   #capacityLog2: number;
   #epoch = 0;
+  #commits = 0; // as last read whole
   #flags = 0; // HEADER_OVERCOMMIT, HEADER_SWAP_FAILING
 
   /** @param words all zero, of 2^capacityLog2 rows */
@@ -79,8 +83,14 @@ export class PolicyBuffer {
 
   // --- Words of the policy server ----------------------------------------------------------------------------------
 
+  /** How often it has committed, as far as it is done: in the middle of a commit the count before it. */
   commits(): number {
-    return this.#words.load(HEADER_COMMITS);
+    const rest = rowOf(REST_ROW);
+    const second = this.#words.load(rest + REST_COMMITS_SECOND);
+    const low = this.#words.load(HEADER_COMMITS);
+    const first = this.#words.load(rest + REST_COMMITS_FIRST);
+    if (first === second) this.#commits = first * 2 ** 32 + low;
+    return this.#commits;
   }
 
   isMild(): boolean {
