@@ -7,7 +7,7 @@
  * gave pages back, and when a deadline has passed.
  */
 
-import { COPY_SHARED, EXTRA, FORCE_WRITE, LAZY, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
+import { COPY_SHARED, EXTRA, FORCE_WRITE, LAZY, MAP_READ, MAP_WRITE, SQUASH } from '../../../vkernel/physmem/interface.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
@@ -48,6 +48,7 @@ const CHARACTERS = [
   'short', // gives back one page less
   'late', // gives them back when it is too late
   'churning', // gives them back, and takes as many again
+  'replacing', // gives them up, and has fresh ones in their place
   'lying', // gives back what its accomplice still has
 ] as const;
 
@@ -209,8 +210,19 @@ class Siege {
     const { character, owes } = attacker;
     if (character === 'deaf' || (character === 'late' && this.machine.time < attacker.asked + DEADLINE)) return;
     attacker.owes = 0;
+    if (character === 'replacing') {
+      for (const container of attacker.containers) this.#replace(container);
+      return;
+    }
     this.#giveBack(attacker, character === 'short' ? owes - 1 : owes);
     if (character === 'churning') this.#take(attacker, owes);
+  }
+
+  #replace(container: Container): void {
+    for (const entry of container.entries.toArray()) {
+      const { start, log2 } = this.machine.physmem.table;
+      this.machine.allocate(container, start[entry], 2 ** log2[entry], SQUASH | EXTRA);
+    }
   }
 
   #giveBack(attacker: Attacker, count: number): void {
