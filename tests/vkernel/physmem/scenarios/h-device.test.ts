@@ -117,3 +117,17 @@ test('H7 a list, as one: memory for every page that a device may write, or nothi
   expect([5, 7, 1].map((page) => machine.peek(b, page))).toEqual([10, 12, 13]);
   finish(machine);
 });
+test('H5 where two pages of a pin are one page of memory, with a copy elsewhere, both stay where the first was told', () => {
+  const { machine } = setup({ pages: 64 });
+  const a = filled(machine, 2);
+  const b = machine.create();
+  machine.copy(a, 0, a, 4, 2, COPY_SHARED);
+  machine.copy(a, 0, b, 0, 2);
+  machine.allocate(a, 2, 2);
+  const told: number[] = [];
+  const run = (frame: number, pages: number): void => void told.push(...Array.from({ length: pages }, (_, i) => frame + i));
+  expect(pin(machine.physmem, a, OWN, 0, 6 * P, MAX_HOLD_US, 0, { room: 24, run })).toBe(0);
+  expect(told).toEqual([0, 1, 2, 3, 4, 5].map((page) => machine.guestFrameAt(a, page)));
+  expect([told[4], told[5]]).toEqual([told[0], told[1]]);
+  finish(machine);
+});
