@@ -233,7 +233,7 @@ function takeIn(pm: Physmem, source: Container, id: number, container: Container
     const wanted = placementFor(pm, old);
     const offset = table.offset[old] + page - table.start[old];
     const inOld = wanted === null ? (1 << table.log2[old]) - (page - table.start[old]) : 1;
-    const count = Math.min(pages - done, inOld, restOf(pm, source, id + done));
+    const count = Math.min(pages - done, inOld);
     carve(pm, container, old, page, page + count, false);
     putBack(pm, source, id + done, container, page, count, keep);
     if (wanted !== null) adopt(pm, container, page, wanted, offset);
@@ -248,17 +248,21 @@ function restOf(pm: Physmem, container: Container, page: number): number {
   return pm.table.start[entry] + (1 << pm.table.log2[entry]) - page;
 }
 
-/** Puts a logical copy of what has the ids from `id` on, all on one entry, at free pages. */
-function putBack(pm: Physmem, source: Container, id: number, container: Container, page: number, count: number, keep: boolean): void {
+/** Puts logical copies of what has the ids from `id` on at free pages. */
+function putBack(pm: Physmem, source: Container, id: number, container: Container, page: number, pages: number, keep: boolean): void {
   const { table } = pm;
-  const entry = source.entries.at(id);
-  const frame = table.frame[entry] as FrameId;
-  const offset = table.offset[entry] + id - table.start[entry];
-  cover(pm, container, page, frame, offset, offset + count, table.newGroup());
-  if (keep) normalise(pm, frame);
-  else {
-    carve(pm, source, entry, id, id + count, false);
-    charge(source, -count);
+  for (let done = 0; done < pages; ) {
+    const entry = source.entries.at(id + done);
+    const frame = table.frame[entry] as FrameId;
+    const offset = table.offset[entry] + id + done - table.start[entry];
+    const count = Math.min(pages - done, restOf(pm, source, id + done));
+    cover(pm, container, page + done, frame, offset, offset + count, table.newGroup());
+    if (keep) normalise(pm, frame);
+    else {
+      carve(pm, source, entry, id + done, id + done + count, false);
+      charge(source, -count);
+    }
+    done += count;
   }
 }
 

@@ -222,6 +222,19 @@ test('L6 what swap alone uses of a frame that a task uses in part is written out
   finish();
 });
 
+test('L6 taken in over a part of a copy of itself: the frame is cut while it is read', () => {
+  for (const flags of [0, KEEP]) {
+    const { machine, out, finish } = setup();
+    const [a, b] = [filled(machine, 8), machine.create()];
+    machine.copy(a, 0, b, 0, 8);
+    const id = out(a, 0, 8);
+    expect([machine.swapIn(b, id, 0, 6, flags), machine.physmem.amount]).toEqual([0, 6 * P]);
+    expect(machine.values(b, 0, 8)).toEqual([10, 11, 12, 13, 14, 15, 16, 17]);
+    assertInvariants(machine.physmem);
+    finish();
+  }
+});
+
 test('L6 a sharer of a part puts it away: what it puts away does not change with what the others write', () => {
   const { machine, out, finish } = setup();
   const [a, b] = [filled(machine, 4), machine.create()];
