@@ -35,7 +35,7 @@ import { ask, bootPolicy, Holdings, holdPolicy, join, makeTenant, OPTIONS, retur
 function play(
   policy: ReturnType<typeof bootPolicy> | null,
   program: (seat: Seat, physmem: Physmem) => Generator<L4Wait, void>,
-  { xlen = 64 as 32 | 64, memoryBytes = 4 * 2 ** 20 } = {},
+  { xlen = 64 as 32 | 64, memoryBytes = 2 * 2 ** 20 } = {},
 ): Physmem {
   let core: Physmem | null = null;
   const seen = (physmem: Physmem): void => {
@@ -283,6 +283,39 @@ test('U-09 a contract that would guarantee more than there is, is refused; nobod
   });
 });
 
+test('a contract says whether extra pages are allowed; a quota binds all tasks of a user; the root task says whose a task is', () => {
+  play(bootPolicy({ quotas: new Map([[7, 30]]) }), function* (seat, physmem) {
+    const { l4, data } = seat;
+    const [modest, second] = [yield* makeTenant(seat, 2, 2), yield* makeTenant(seat, 2)];
+    for (const { id } of [modest, second]) yield* ask(l4, data.policyServer, MEMORY_POLICY.assign, id, 7, 0, 1, 32);
+    for (const [task, weight, errno] of [
+      [64, 1, EINVAL],
+      [modest.id, 0, EINVAL],
+      [900, 1, ESRCH],
+    ] as const) {
+      expect(yield* invoke(l4, data.policyServer, MEMORY_POLICY.assign, task, 0, 0, weight, 1)).toBe(errno);
+    }
+    yield* join(
+      seat,
+      start(seat, modest.threads[0] as ThreadId, function* (own) {
+        expect(yield* invoke(own, data.policyServer, MEMORY_POLICY.assign, modest.id, 8, 0, 1, SWAP_AS_BEFORE)).toBe(EPERM);
+        expect((yield* negotiate(own, data.policyServer, 20, { extra: 0 })).slice(0, 2)).toEqual([20, 0]);
+        const holdings = yield* Holdings.of(own, data.physmem, modest.control);
+        expect(yield* holdings.fill(30, EXTRA)).toBe(ENOMEM);
+        expect(holdings.pages).toBe(19);
+        expect((yield* negotiate(own, data.policyServer, 20, { extra: 1 })).slice(0, 2)).toEqual([20, 1]);
+        expect(yield* holdings.fill(11, EXTRA)).toBe(0);
+      }),
+      start(seat, second.threads[0] as ThreadId, function* (own) {
+        yield* own.sleep(1000);
+        expect(yield* negotiate(own, data.policyServer, 11)).toEqual([-ENOMEM]);
+        expect((yield* negotiate(own, data.policyServer, 10))[0]).toBe(10);
+      }),
+    );
+    expect(physmem.accounts.principalOf(modest.id)?.swapQuota).toBe(32);
+  });
+});
+
 test('what physmem cannot put in force, because the root task has these pages, is taken back and said so', () => {
   play(bootPolicy({ reserve: 0 }), function* (seat, physmem) {
     const { l4, data } = seat;
@@ -358,42 +391,56 @@ test('O6 two hungry tasks: under fixed who comes first keeps all, under weight t
   expect(weight.asked).toBeGreaterThan(heavy / 2);
 });
 
-test('J6 who holds extra pages and receives no request for them loses all memory, and nobody else notices', () => {
-  play(
-    bootPolicy({ reserve: 0 }),
-    function* (seat, physmem) {
-      const { data } = seat;
-      const [deaf, owed] = [yield* makeTenant(seat, 2), yield* makeTenant(seat, 2)];
-      const bystander = yield* makeTenant(seat, 20, 2);
-      yield* join(
-        seat,
-        start(seat, bystander.threads[0] as ThreadId, function* (l4) {
-          expect(yield* (yield* Holdings.of(l4, data.physmem, bystander.control)).fill(16)).toBe(0);
-        }),
-      );
-      const { accounts } = physmem;
-      yield* join(
-        seat,
-        start(seat, deaf.threads[0] as ThreadId, function* (l4) {
-          const holdings = yield* Holdings.of(l4, data.physmem, deaf.control);
-          expect(yield* holdings.fill(2 * accounts.pages, EXTRA)).toBe(ENOMEM);
-          expect(accounts.principalOf(deaf.id)?.used).toBe(holdings.pages);
-        }),
-      );
-      yield* join(
-        seat,
-        start(seat, owed.threads[0] as ThreadId, function* (l4) {
-          expect((yield* negotiate(l4, data.policyServer, 100))[0]).toBe(100);
-          expect(yield* (yield* Holdings.of(l4, data.physmem, owed.control)).fill(90)).toBe(0);
-        }),
-      );
-      const victim = accounts.principalOf(deaf.id);
-      expect([victim?.used, victim?.dropped]).toEqual([0, true]);
-      expect(accounts.principalOf(bystander.id)?.used).toBe(16);
-    },
-    { memoryBytes: 2 * 2 ** 20 },
-  );
-});
+test.each([
+  ['fixed', 'all memory', fixedPolicy()],
+  ['weight', 'what it owes', WEIGHT_POLICY],
+] as const)(
+  'J6 under %s who holds extra pages and receives no request for them loses %s, and nobody else notices',
+  (_name, _loss, policy) => {
+    play(
+      bootPolicy({ policy, reserve: 0 }),
+      function* (seat, physmem) {
+        const { data } = seat;
+        const [deaf, owed] = [yield* makeTenant(seat, 2), yield* makeTenant(seat, 2)];
+        const bystander = yield* makeTenant(seat, 20, 2);
+        yield* join(
+          seat,
+          start(seat, bystander.threads[0] as ThreadId, function* (l4) {
+            expect(yield* (yield* Holdings.of(l4, data.physmem, bystander.control)).fill(16)).toBe(0);
+          }),
+        );
+        const { accounts } = physmem;
+        let held = 0;
+        yield* join(
+          seat,
+          start(seat, deaf.threads[0] as ThreadId, function* (l4) {
+            const holdings = yield* Holdings.of(l4, data.physmem, deaf.control);
+            expect(yield* holdings.fill(2 * accounts.pages, EXTRA)).toBe(ENOMEM);
+            held = holdings.pages;
+            expect(accounts.principalOf(deaf.id)?.used).toBe(held);
+          }),
+        );
+        yield* join(
+          seat,
+          start(seat, owed.threads[0] as ThreadId, function* (l4) {
+            expect((yield* negotiate(l4, data.policyServer, 100))[0]).toBe(100);
+            expect(yield* (yield* Holdings.of(l4, data.physmem, owed.control)).fill(90)).toBe(0);
+          }),
+        );
+        const victim = accounts.principalOf(deaf.id);
+        expect(victim?.dropped).toBe(true);
+        const { dropped } = physmem.returns.counters;
+        if (policy.isMild) {
+          expect(victim?.used).toBe(held - dropped);
+          expect(dropped).toBeGreaterThan(0);
+          expect(dropped).toBeLessThanOrEqual(accounts.principalOf(owed.id)?.allocated ?? 0);
+        } else expect([victim?.used, dropped]).toEqual([0, held]);
+        expect(accounts.principalOf(bystander.id)?.used).toBe(16);
+      },
+      { memoryBytes: 1.5 * 2 ** 20 },
+    );
+  },
+);
 
 describe('garbage in the policy buffer', () => {
   const anyWord = fc.oneof(fc.nat(2000), fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.constantFrom(0, 1, 2 ** 31, 2 ** 32 - 1));
