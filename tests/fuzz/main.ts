@@ -7,6 +7,7 @@ import { HOST } from './host.ts';
 import { OWNERS } from './owners.ts';
 import { PHYSMEM_ATTACK } from './physmem-attack.ts';
 import { PHYSMEM_MEMORY } from './physmem-memory.ts';
+import { PHYSMEM_RELATIONS } from './physmem-relations.ts';
 import { PHYSMEM_STATES } from './physmem-states.ts';
 import { PHYSMEM } from './physmem.ts';
 import { STALE } from './stale.ts';
@@ -25,12 +26,13 @@ const TARGETS: Readonly<Record<string, Target>> = {
   'physmem-memory': PHYSMEM_MEMORY,
   'physmem-states': PHYSMEM_STATES,
   'physmem-attack': PHYSMEM_ATTACK,
+  'physmem-relations': PHYSMEM_RELATIONS,
 };
 
 const HELP = `usage: npm run fuzz -- NAME [--cases N] [--seed S] [--from K | --case K]
 
 ${Object.entries(TARGETS)
-  .map(([name, { what }]) => `  ${name.padEnd(15)} ${what}`)
+  .map(([name, { what }]) => `  ${name.padEnd(18)} ${what}`)
   .join('\n')}
 
   --cases N      how many cases; 1000 by default

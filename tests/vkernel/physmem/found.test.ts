@@ -47,6 +47,19 @@ test('an owner does not get a writable mapping of a locked page by providing it'
   twins.tearDown();
 });
 
+test('a page that a device writes is flushed at once when a sharer gives it up lazily', () => {
+  const twins = twinsOf(32);
+  twins.allocate(0, 0, 1, 0);
+  twins.copy(0, 0, 1, 0, 1, COPY_SHARED);
+  twins.holds.pin(1, 0, 1, true, 1000);
+  twins.read(0, 0);
+  twins.deallocate(0, 0, 1, LAZY);
+  twins.holds.deviceWrite(0, 77);
+  twins.check();
+  expect(twins.machine.leftovers).toEqual([]);
+  twins.tearDown();
+});
+
 test('a page that is twice in a range stays where the first half of the pin has put it', () => {
   const twins = twinsOf(32);
   twins.allocate(0, 0, 1, 0);

@@ -9,7 +9,7 @@ import type { MachineOptions, MemoryRun } from './machine.ts';
 import { SWAP_QUOTA } from './swap-twins.ts';
 import { Twins } from './twins.ts';
 
-type Kind =
+export type Kind =
   | 'allocate'
   | 'provide'
   | 'cow'
@@ -206,20 +206,44 @@ export function populate(setting: Setting): Twins {
   return twins;
 }
 
-/** Carries out one step. Most steps look for a page to work on, so that most of them do something. */
-export function take(twins: Twins, step: Step, value: number): void {
+/** What a step means in the state it finds. */
+export interface Moment {
+  readonly a: number; // container
+  readonly b: number; // container
+  readonly control: number;
+  readonly aimed: boolean; // it has looked for pages that are there
+  readonly source: number; // page of a
+  readonly count: number;
+  readonly toPage: number; // page of b
+  readonly both: number; // count that fits from both
+}
+
+/** Most steps look for pages to work on, so that most of them do something. */
+export function place(twins: Twins, step: Step): Moment {
   const { pages } = twins;
   const isNew = step.kind === 'allocate' || step.kind === 'provide';
   const a = someContainer(twins, step.a % twins.containers.length, !isNew);
-  const b = step.b % twins.containers.length;
-  const control = step.b % twins.controls.length;
   const aimed = step.x % 5 !== 0;
   const source = aimed ? nextPage(twins, a, step.page % pages, true) : step.page % pages;
-  const count = aimed
-    ? Math.max(1, twins.run(a, source, Math.min(step.count, pages - source), true))
-    : Math.min(step.count, pages - source);
+  const fits = Math.min(step.count, pages - source);
+  const count = aimed ? Math.max(1, twins.run(a, source, fits, true)) : fits;
   const toPage = step.toPage % pages;
-  const both = Math.min(count, pages - toPage);
+  return {
+    a,
+    b: step.b % twins.containers.length,
+    control: step.b % twins.controls.length,
+    aimed,
+    source,
+    count,
+    toPage,
+    both: Math.min(count, pages - toPage),
+  };
+}
+
+/** Carries out one step. */
+export function take(twins: Twins, step: Step, value: number): void {
+  const { pages } = twins;
+  const { a, b, control, aimed, source, count, toPage, both } = place(twins, step);
   switch (step.kind) {
     case 'allocate':
     case 'provide': {
