@@ -1,7 +1,16 @@
 /** A task that sends the servers of the boot whatever it likes: no server falls, none hands out what it should not, nothing is lost. */
 import { expect, test } from 'vitest';
 import { ACCEPT_ALL, type L4, type L4Wait, NIL, type ThreadId, threadId, timeout, USER_BASE } from '../../../vkernel/l4/user.ts';
-import { COPY_SHARED, FORCE_WRITE, MAP_READ, MAP_WRITE, PHYSMEM, SQUASH } from '../../../vkernel/physmem/interface.ts';
+import {
+  COPY_IN_PLACE,
+  COPY_SHARED,
+  FORCE_WRITE,
+  MAP_READ,
+  MAP_WRITE,
+  MAX_HOLD_US,
+  PHYSMEM,
+  SQUASH,
+} from '../../../vkernel/physmem/interface.ts';
 import { TASK } from '../../../vkernel/task/interface.ts';
 import { WORTEL_MSG_SHUTDOWN } from '../../../vkernel/wortel/interface.ts';
 import { PAGE, withStack } from '../../userland/libhurd-mm/stack.ts';
@@ -22,8 +31,9 @@ function randomSource(seed: number): (n: number) => number {
 
 /** Whether the message would take the task's own memory away: the test would end with it. */
 function isSuicide(label: number, handles: readonly number[], own: number): boolean {
-  const harmful: readonly number[] = [PHYSMEM.destroy, PHYSMEM.controlDestroy, PHYSMEM.deallocate, PHYSMEM.allocate, PHYSMEM.copy].map(
-    (method) => method.label,
+  const names = ['allocate', 'controlDestroy', 'copy', 'copyVector', 'createFrom', 'deallocate', 'destroy', 'release'] as const;
+  const harmful: readonly number[] = [...names, 'releaseCapability' as const, 'swapIn' as const, 'swapOut' as const].map(
+    (name) => PHYSMEM[name].label,
   );
   return harmful.includes(label) && handles.some((handle) => handle === own || handle === own + 1);
 }
@@ -43,6 +53,8 @@ test.each([
   ];
   const servers = [sigma0, wortel, physmem, taskServer];
   const labels = [...Object.values(PHYSMEM), ...Object.values(TASK)].map((method) => method.label);
+  const { controlSplit, create, createFrom, createWith } = PHYSMEM;
+  const makers: readonly number[] = [controlSplit, create, createFrom, createWith].map((method) => method.label);
   const scale = xlen === 64 ? 2 ** 32 : 2 ** 18; // of the client index in a handle
   const held: number[] = []; // handles of containers and controls the task has made
 
@@ -62,6 +74,23 @@ test.each([
       [PHYSMEM.copy.label, handle(own), pages(32), handle(own), pages(32), pages(32), [0, COPY_SHARED, SQUASH][random(3)] ?? 0],
       [PHYSMEM.map.label, handle(own), rights, 0x2000_0000 + pages(64), pages(32), pages(32)],
       [PHYSMEM.controlSplit.label, handle(own), random(5)],
+      [PHYSMEM.release.label, handle(own), pages(32), pages(32)],
+      [
+        PHYSMEM.copyVector.label,
+        handle(own),
+        handle(own),
+        [0, COPY_SHARED, COPY_IN_PLACE][random(3)] ?? 0,
+        pages(32),
+        pages(32),
+        pages(32),
+        pages(32),
+      ],
+      [PHYSMEM.pin.label, handle(own), pages(32), pages(4), 1 + random(500), random(2) * MAP_WRITE],
+      [PHYSMEM.share.label, handle(own), random(8), random(70), random(1000)],
+      [PHYSMEM.createWith.label, own, pages(8), 0, 3, 1 + random(63), random(1000)],
+      [PHYSMEM.createFrom.label, own, handle(own), pages(32), pages(8), 0, 3, 1 + random(63), 0],
+      [PHYSMEM.copyCapability.label, handle(own), random(8)],
+      [PHYSMEM.revoke.label, handle(own), random(8)],
       [random(2) === 0 ? PHYSMEM.destroy.label : PHYSMEM.controlDestroy.label, handle(own)],
     ];
     const [label = 0, ...words] = requests[random(requests.length)] ?? [];
@@ -106,12 +135,13 @@ test.each([
       if (to === physmem && isSuicide(label, [message.word(1), message.word(3)], own)) continue;
       l4.acceptor = random(3) === 0 ? word() : ACCEPT_ALL;
       if (!(yield* ask(l4, to)) || to !== physmem) continue;
-      if (label !== PHYSMEM.create.label && label !== PHYSMEM.controlSplit.label) continue;
+      if (!makers.includes(label)) continue;
       made.push(message.word(1));
       held.push(message.word(1));
       if (held.length > 8) held.shift();
     }
     l4.propagateAs = NIL;
+    yield* l4.sleep(MAX_HOLD_US); // what is pinned lets go
     for (const each of made) {
       for (const method of [PHYSMEM.destroy, PHYSMEM.controlDestroy]) {
         message.begin(method.label);

@@ -18,6 +18,7 @@ import {
   COPY_IN_PLACE,
   COPY_MOVE,
   COPY_SHARED,
+  LAZY,
   MAP_READ,
   MAP_WRITE,
   MAX_HOLD_US,
@@ -394,6 +395,21 @@ test('H7 a pin for writing separates first; a sharer sees what the device writes
   machine.write(sharer, 1, 66);
   expect([machine.read(a, 1), machine.contents.get(address), machine.read(copied, 1)]).toEqual([66, 66, 55]);
   assertInvariants(machine.physmem);
+  finish(machine);
+});
+
+test('H7 a lazy deallocation of what a device writes is not lazy', () => {
+  const { machine } = setup();
+  const a = filled(machine, 2);
+  const sharer = machine.create();
+  machine.copy(a, 0, sharer, 0, 2, COPY_SHARED);
+  const [address] = pinned(machine, a, 0, 2, MAP_WRITE).frames;
+  expect(machine.map(sharer, MAP_READ, 0, 2).error).toBe(0);
+  machine.flushes = [];
+  machine.physmem.table.granted[machine.frameAt(a, 0)] = MAP_READ; // as if nobody had ever mapped it writable
+  expect(machine.deallocate(sharer, 0, 1, LAZY)).toBe(0);
+  machine.contents.set(address, 99); // who has left must not see this
+  expect([machine.flushes.length, machine.leftovers]).toEqual([1, []]);
   finish(machine);
 });
 
