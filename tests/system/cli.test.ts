@@ -113,6 +113,7 @@ describe('an option that cannot be had', () => {
     [['--trace', 'fault,frob'], "no event 'frob'"],
     [['--host-swap', '/not/there'], "'/not/there' is no size, and no file"],
     [['--host-swap', '4K'], 'too little'],
+    [['--policy', 'lottery'], "'lottery' is none of fixed, weight"],
     [['--swap', '/not/there'], "--swap: '/not/there' is no size, and no file"],
     [['--swap', '0K'], 'a page of 4K is the least\n'],
     [['--image', 'frob'], "'frob' is no size"],

@@ -278,6 +278,13 @@ test('U-09 a contract that would guarantee more than there is, is refused; nobod
       }),
     );
     expect(accounts.guaranteed).toBe(accounts.pages - overhead);
+    yield* ask(seat.l4, data.physmem, PHYSMEM.controlDestroy, first.child); // what it was guaranteed can be had again
+    yield* join(
+      seat,
+      start(seat, third.threads[1] as ThreadId, function* (l4) {
+        expect((yield* negotiate(l4, data.policyServer, part))[0]).toBe(part);
+      }),
+    );
     yield* ask(seat.l4, data.physmem, PHYSMEM.controlDestroy, data.memoryControl);
     expect(yield* negotiate(seat.l4, data.policyServer, 1)).toEqual([-ESRCH]);
   });

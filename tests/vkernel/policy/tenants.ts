@@ -26,6 +26,7 @@ export interface Tenant {
   readonly id: number;
   readonly threads: readonly ThreadId[]; // active, without program
   readonly control: number; // the tenant's own handle of its memory control
+  readonly child: number; //   the root task's
 }
 
 export const OPTIONS: PolicyOptions = { policy: fixedPolicy(), rootTask: ROOT_TASK, tracer: new Tracer(), log: () => undefined };
@@ -61,8 +62,8 @@ export function* makeTenant({ l4, data }: Seat, pages: number, threads = 1): Gen
     yield* ask(l4, taskServer, TASK.threadSet, task, thread, l4.id, first, -1);
     ids.push(thread as ThreadId);
   }
-  const [, control] = yield* ask(l4, physmem, PHYSMEM.controlSplit, masterControl, pages, id);
-  return { task, id, threads: ids, control };
+  const [child, control] = yield* ask(l4, physmem, PHYSMEM.controlSplit, masterControl, pages, id);
+  return { task, id, threads: ids, control, child };
 }
 
 /** Starts a program in a thread of a tenant. What it throws is thrown by `join`. */
