@@ -3,7 +3,7 @@ import { fuzzPhysmem } from '../../fuzz/physmem.ts';
 import { exploreStates } from './every-state.ts';
 
 test('random lives of containers, copies and controls agree with the cell model at every step', () => {
-  const { failures, coverage } = fuzzPhysmem({ seed: 7, from: 0, cases: 40 });
+  const { failures, coverage } = fuzzPhysmem({ seed: 7, from: 0, cases: 44 });
   expect(failures.map(({ error }) => error.message)).toEqual([]);
   expect(coverage.of('copy cow', 'ok')).toBeGreaterThan(500);
   expect(coverage.of('copy shared', 'ok')).toBeGreaterThan(500);
