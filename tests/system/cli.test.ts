@@ -303,6 +303,19 @@ describe('output', () => {
     expect(short.stdout).toMatch(/Every frame is accounted for\.\n$/);
   });
 
+  test('of a program is the same with swap space for physmem, which the counters tell of', async () => {
+    const swap = file('physmem-swap', new Uint8Array(1024 * 1024));
+    const plain = await vkernel('run', '-m', '32M', HELLO, 'x');
+    for (const [flags, pages] of [
+      [['--swap', '64M'], 16384],
+      [['--swap', swap, '--nest', '1'], 256],
+    ] as const) {
+      const { status, stdout, stderr } = await vkernel('run', '-m', '32M', '--stats', '--json', ...flags, HELLO, 'x');
+      expect([status, stdout]).toEqual([plain.status, plain.stdout]);
+      expect(JSON.parse(stderr)).toMatchObject({ swapPages: pages, swappedOut: 0, swappedIn: 0 });
+    }
+  });
+
   test('of a program that pages to a file is the same as without', async () => {
     const swap = file('swap', new Uint8Array(16 * 1024 * 1024));
     const sorter = join(ELF, 'sorter-rv64');

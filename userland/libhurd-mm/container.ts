@@ -13,7 +13,7 @@ import { EIO, ENOMEM } from '../../hostkernel/base/errno.ts';
 import { type Access, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import { invoke, putRequest, replyLabel } from '../../vkernel/cap/rpc.ts';
 import { fpagesCovering, fpageSize, type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../../vkernel/l4/user.ts';
-import { ALL_OR_NONE, COPY_SHARED, FORCE_WRITE, PHYSMEM } from '../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, COPY_SHARED, FORCE_WRITE, KEEP, PHYSMEM } from '../../vkernel/physmem/interface.ts';
 import { ContainerSpace, type PageRun } from './container-space.ts';
 
 /** Most pages moved through the window at once. */
@@ -131,6 +131,28 @@ export class TaskContainer {
     kassert(label === 0 && l4.message.word(1) === pages * PAGE_SIZE, 'container: physmem disowns our pages');
     this.#space.giveBack(at, pages);
     this.counters.pagesReturned += pages;
+  }
+
+  // --- Swap: ids are those of the memory control's principal -----------------------------------------------------
+
+  /**
+   * Puts pages away and gives them back: as many of `pages` from `at` on as physmem takes.
+   * @returns how many; the message registers then hold the id of the first as word 2
+   */
+  *swapOut(l4: L4, at: number, pages: number): Generator<L4Wait, number> {
+    yield* invoke(l4, this.#options.physmem, PHYSMEM.swapOut, this.#handle, at * PAGE_SIZE, pages * PAGE_SIZE);
+    return l4.message.word(1) / PAGE_SIZE; // whatever else it says: there is no more swap space
+  }
+
+  /** Makes what has swap id `id` the contents of page `at`. @param keep the id stays good @returns 0, or physmem's errno */
+  swapIn(l4: L4, id: number, at: number, keep: boolean): Generator<L4Wait, number> {
+    return invoke(l4, this.#options.physmem, PHYSMEM.swapIn, this.#handle, id, at * PAGE_SIZE, PAGE_SIZE, keep ? KEEP : 0);
+  }
+
+  /** Forgets a swap id. */
+  *swapDrop(l4: L4, id: number): Generator<L4Wait, void> {
+    const label = yield* invoke(l4, this.#options.physmem, PHYSMEM.swapDrop, this.#options.control, id, 1);
+    kassert(label === 0, 'container: physmem disowns our swap ids');
   }
 
   /**

@@ -92,7 +92,7 @@ export interface TaskMemory {
   /** Releases all of the program's memory: it ends, or another takes its place. */
   reset(): Generator<L4Wait, void>;
   /** The task is about to be destroyed: files are let go, memory goes with it. */
-  abandon(): void;
+  abandon(): Generator<L4Wait, void>;
 
   /** Whether the program has written to a shared mapping: before others look at files, writeFiles must be called. */
   readonly filesAreDirty: boolean;

@@ -14,7 +14,7 @@
  * Memory comes lazily: binding a region asks nobody, the first touch of a page does. The bytes of all stores lie in one
  * container; a page of it holds one store page. Mappings are a cache that physmem may empty at any time.
  * When memory runs out, clean pages are given up first (files can be read again, unwritten memory is zero), then dirty
- * pages of files are written back and given up.
+ * pages of files are written back and given up, then anonymous pages are put away, if physmem has swap space.
  *
  * Threads: the pager serves faults, one other thread of the task edits the regions; both call with their own `l4`. A
  * call has the manager to itself: another waits until it is done. What waits inside waits for physmem only.
@@ -24,6 +24,7 @@
  * Invariants (assertInvariants):
  *   V4  a page of the container is a page of exactly one store, and no page of it is lost
  *   V5  regions of an anonymous or private store show different pages of it; each of its resident pages is shown
+ *   V7  a page that was put away is of the anonymous store, and not resident
  *   V6  a clean page is never mapped writable, nor is the page below a private store
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
@@ -37,6 +38,7 @@ import type { FileBacking } from './interface.ts';
 import { OffsetRange } from './offset-range.ts';
 import type { PageCache } from './page-cache.ts';
 import { part, type Region, Regions } from './regions.ts';
+import { SwappedPages } from './swapped-pages.ts';
 import { type AnonymousStore, anonymousStore, type FileStore, fileStore, type PrivateStore, privateStore, type Store } from './store.ts';
 
 export interface MemoryOptions extends ContainerOptions {
@@ -55,6 +57,8 @@ export interface MemoryCounters extends ContainerCounters {
   readonly storeReads: number; // reads of files, of one page or more
   readonly storeWrites: number; // pages written back
   readonly evictions: number; // clean pages given up for want of memory
+  readonly swapOuts: number; // anonymous pages put away
+  readonly swapIns: number; // and taken back
 }
 
 /** What beginFault and finishFault answer where it is no errno. */
@@ -77,6 +81,7 @@ interface ForkedMemory {
   readonly offsets: OffsetRange;
   readonly anonymous: AnonymousStore;
   readonly sharedAnonymous: AnonymousStore;
+  readonly swapped: SwappedPages;
 }
 
 type OwnCounters = { -readonly [K in Exclude<keyof MemoryCounters, keyof ContainerCounters>]: number };
@@ -99,6 +104,8 @@ export class MemoryManager {
   readonly #options: MemoryOptions;
   readonly #container: TaskContainer;
   readonly #offsets: OffsetRange; // of both anonymous stores
+  readonly #swapped: SwappedPages; // of `anonymous`
+  #swapHand = 0; // store page where the search for pages to put away begins
   readonly #files = new Map<object, FileStore>(); // by FileStore.key
   #isForked = false; // pages may be shared copy-on-write with other tasks: a write maps the page it is about, and no other
   readonly #buffer = new Uint8Array(WINDOW_PAGES * PAGE_SIZE);
@@ -115,6 +122,8 @@ export class MemoryManager {
     storeReads: 0,
     storeWrites: 0,
     evictions: 0,
+    swapOuts: 0,
+    swapIns: 0,
   };
   #busy = false;
 
@@ -124,6 +133,7 @@ export class MemoryManager {
     this.#offsets = copy?.offsets ?? new OffsetRange();
     this.anonymous = copy?.anonymous ?? anonymousStore(false);
     this.sharedAnonymous = copy?.sharedAnonymous ?? anonymousStore(true);
+    this.#swapped = copy?.swapped ?? new SwappedPages();
     this.regions = new Regions(options.userEnd);
   }
 
@@ -167,6 +177,7 @@ export class MemoryManager {
     let cache: PageCache = store.cache;
     if (cache.find(page) < 0) {
       if (store.kind === 'anonymous') {
+        if (this.#isSwapped(store, page)) return FAULT_UNUSUAL;
         this.#chooseFresh(region, cache, page, vaPage, access);
         window.at = this.#container.askFresh(l4, window.vaPage, window.pages, rightsOf(window.rights));
         if (window.at < 0) return FAULT_UNUSUAL;
@@ -201,6 +212,11 @@ export class MemoryManager {
     this.generation += 1;
     for (let i = 0; i < pages; i += 1) cache.insert(page + i, at + i, (rights & WRITE) !== 0);
     return mapped < needed ? FAULT_UNUSUAL : 0;
+  }
+
+  /** Whether a page of an anonymous store was put away. Hot. */
+  #isSwapped(store: AnonymousStore, page: number): boolean {
+    return store === this.anonymous && this.#swapped.find(page) !== 0;
   }
 
   /** Why `access` to a region is refused: EFAULT, EACCES; 0: it is not. */
@@ -271,7 +287,7 @@ export class MemoryManager {
 
   /** The window of fresh zero pages: `cluster` of them around the page, clipped to the region and to what is resident. Hot. */
   #chooseFresh(region: Region, cache: PageCache, page: number, vaPage: number, access: Access): void {
-    const { cluster } = this.#options;
+    const cluster = this.#swapped.size > 0 ? 1 : this.#options.cluster; // neighbours may have been put away
     const base = Math.floor(vaPage / cluster) * cluster;
     const firstVa = Math.max(base, region.start / PAGE_SIZE);
     const endVa = Math.min(base + cluster, (region.start + region.size) / PAGE_SIZE);
@@ -298,6 +314,7 @@ export class MemoryManager {
     access: Access,
   ): Generator<L4Wait, number> {
     const { cache } = store;
+    if (this.#isSwapped(store, page)) return yield* this.#takeBack(l4, page, vaPage);
     this.#chooseFresh(region, cache, page, vaPage, access);
     let from = this.#window.page;
     let to = from + this.#window.pages;
@@ -404,7 +421,86 @@ export class MemoryManager {
     const evicted = yield* this.#evictClean(l4, wanted, spare, keep);
     if (evicted > 0) return evicted;
     yield* this.#writeFiles(l4);
-    return yield* this.#evictClean(l4, wanted, spare, keep);
+    const written = yield* this.#evictClean(l4, wanted, spare, keep);
+    return written > 0 ? written : yield* this.#putAway(l4, Math.max(wanted, EVICT_PAGES));
+  }
+
+  // --- Swap ------------------------------------------------------------------------------------------------------
+
+  /** Puts up to `wanted` anonymous pages away, round about by store page. @returns how many: 0 without swap space */
+  *#putAway(l4: L4, wanted: number): Generator<L4Wait, number> {
+    const { cache } = this.anonymous;
+    const runs: { page: number; at: number; count: number }[] = [];
+    let chosen = 0;
+    const choose = (page: number, at: number, count: number): void => {
+      const taken = Math.min(count, wanted - chosen);
+      if (taken > 0) runs.push({ page, at, count: taken });
+      chosen += taken;
+    };
+    cache.forEachRun(this.#swapHand, ALL_PAGES, choose);
+    if (chosen < wanted) cache.forEachRun(0, this.#swapHand, choose);
+    let done = 0;
+    for (const { page, at, count } of runs) {
+      const away = yield* this.#container.swapOut(l4, at, count);
+      const id = l4.message.word(2);
+      for (let i = 0; i < away; i += 1) {
+        cache.remove(page + i);
+        this.#swapped.insert(page + i, id + i);
+      }
+      if (away > 0) yield* this.#container.deallocate(l4, at, away);
+      done += away;
+      this.#swapHand = page + away;
+      if (away < count) break;
+    }
+    this.#counters.swapOuts += done;
+    return done;
+  }
+
+  /** Brings a page in that was put away. @returns 0, or ENOMEM or EIO: then it still is */
+  *#takeBack(l4: L4, page: number, vaPage: number): Generator<L4Wait, number> {
+    const at = yield* this.#allocate(l4, 1, vaPage);
+    if (at < 0) return -at;
+    const errno = yield* this.#container.swapIn(l4, this.#swapped.find(page), at, false);
+    if (errno !== 0) {
+      yield* this.#container.deallocate(l4, at, 1);
+      return EIO;
+    }
+    this.#swapped.remove(page);
+    this.anonymous.cache.insert(page, at, true);
+    this.#counters.swapIns += 1;
+    return 0;
+  }
+
+  /** Forgets the pages of [from, to) that were put away. */
+  *#dropSwapped(l4: L4, from: number, to: number): Generator<L4Wait, void> {
+    if (this.#swapped.size === 0) return;
+    for (const page of this.#swapped.pagesIn(from, to)) {
+      yield* this.#container.swapDrop(l4, this.#swapped.find(page));
+      this.#swapped.remove(page);
+    }
+  }
+
+  /** Puts logical copies of all pages away that were put away: no bytes move. @returns them for a copy of the manager, or -ENOMEM */
+  *#copySwapped(l4: L4): Generator<L4Wait, SwappedPages | number> {
+    const copy = new SwappedPages();
+    if (this.#swapped.size === 0) return copy;
+    const at = yield* this.#allocate(l4, 1, 0); // may put more away
+    if (at < 0) return at;
+    for (const page of this.#swapped.pagesIn(0, ALL_PAGES)) {
+      const errno = yield* this.#container.swapIn(l4, this.#swapped.find(page), at, true);
+      if (errno !== 0 || (yield* this.#container.swapOut(l4, at, 1)) === 0) {
+        yield* this.#forget(l4, copy);
+        yield* this.#container.deallocate(l4, at, 1);
+        return -ENOMEM;
+      }
+      copy.insert(page, l4.message.word(2));
+    }
+    yield* this.#container.deallocate(l4, at, 1);
+    return copy;
+  }
+
+  *#forget(l4: L4, swapped: SwappedPages): Generator<L4Wait, void> {
+    for (const page of swapped.pagesIn(0, ALL_PAGES)) yield* this.#container.swapDrop(l4, swapped.find(page));
   }
 
   /** The same for clean pages. The hand goes round all caches, so that every page has its turn. */
@@ -502,7 +598,9 @@ export class MemoryManager {
     const { store } = piece;
     if (store === null || store.kind === 'file') return;
     const first = piece.storeOffset / PAGE_SIZE;
-    yield* this.#drop(l4, store.cache, first, first + piece.size / PAGE_SIZE, null);
+    const end = first + piece.size / PAGE_SIZE;
+    yield* this.#drop(l4, store.cache, first, end, null);
+    if (store === this.anonymous) yield* this.#dropSwapped(l4, first, end);
   }
 
   /** Throws the private contents of a range away: it reads as when it was bound. What others share stays, but for `shared`. */
@@ -570,7 +668,8 @@ export class MemoryManager {
   /**
    * A manager for another task, with the same regions over a logical copy of the container: each map by its kind.
    *
-   *   anonymous, private     copied: each side keeps what it has, and the first write to a side copies a page
+   *   anonymous, private     copied: each side keeps what it has, and the first write to a side copies a page; what
+   *                          was put away is copied as it is
    *   shared anonymous       the same pages for both; those that are absent come into being first
    *   file                   written back first, then copied: both caches hold the file's bytes. A shared mapping that
    *                          is resident stays the same memory until one side has the file read again
@@ -584,12 +683,20 @@ export class MemoryManager {
     yield* this.#enter(l4);
     yield* this.#writeFiles(l4);
     const error = yield* this.#completeShared(l4);
-    let container = error < 0 ? error : yield* this.#container.fork(l4, heir, this.#sharedRuns());
-    if (container === -ENOMEM && (yield* this.#evict(l4, ALL_PAGES, null, 0)) > 0) {
-      container = yield* this.#container.fork(l4, heir, this.#sharedRuns());
-    }
+    let copy = error < 0 ? null : yield* this.#copyContents(l4, heir);
+    if (copy === null && (yield* this.#evict(l4, ALL_PAGES, null, 0)) > 0) copy = yield* this.#copyContents(l4, heir);
     this.#leave();
-    return typeof container === 'number' ? container : this.#copyOver(container, heir);
+    return copy === null ? -ENOMEM : this.#copyOver(copy.container, heir, copy.swapped);
+  }
+
+  /** Copies what was put away, then the container. @returns null: physmem has not the memory, and nothing is left of it */
+  *#copyContents(l4: L4, heir: Heir): Generator<L4Wait, { container: TaskContainer; swapped: SwappedPages } | null> {
+    const swapped = yield* this.#copySwapped(l4); // may put more away, and so comes first
+    if (typeof swapped === 'number') return null;
+    const container = yield* this.#container.fork(l4, heir, this.#sharedRuns());
+    if (typeof container !== 'number') return { container, swapped };
+    yield* this.#forget(l4, swapped);
+    return null;
   }
 
   /** Allocates what is absent of shared anonymous memory, and keeps all of it. @returns 0 or -ENOMEM */
@@ -618,7 +725,7 @@ export class MemoryManager {
     return runs.sort((a, b) => a.start - b.start);
   }
 
-  #copyOver(container: TaskContainer, heir: Heir): MemoryManager {
+  #copyOver(container: TaskContainer, heir: Heir, swapped: SwappedPages): MemoryManager {
     const stores = new Map<Store, Store>([
       [this.anonymous, { ...this.anonymous, cache: this.anonymous.cache.clone() }],
       [this.sharedAnonymous, { ...this.sharedAnonymous, cache: this.sharedAnonymous.cache.clone() }],
@@ -630,6 +737,7 @@ export class MemoryManager {
         offsets: this.#offsets.clone(),
         anonymous: stores.get(this.anonymous) as AnonymousStore,
         sharedAnonymous: stores.get(this.sharedAnonymous) as AnonymousStore,
+        swapped,
       },
     );
     for (const [key, store] of this.#files) {
@@ -646,8 +754,9 @@ export class MemoryManager {
     return copy;
   }
 
-  /** The task ends with all its memory: nothing is given back page by page, and files are let go. */
-  abandon(): void {
+  /** The task ends with all its memory: nothing is given back page by page but what was put away, and files are let go. */
+  *abandon(l4: L4): Generator<L4Wait, void> {
+    yield* this.#dropSwapped(l4, 0, ALL_PAGES);
     for (const { file } of this.#files.values()) file.release?.();
     this.#files.clear();
   }
@@ -792,6 +901,7 @@ export class MemoryManager {
       });
     }
     kassert(seen.size === this.#container.pages, 'memory-manager V4: a page of the container is lost');
+    for (const page of this.#swapped.pagesIn(0, ALL_PAGES)) kassert(this.anonymous.cache.find(page) < 0, 'memory-manager V7');
     for (const store of this.#files.values()) caches.delete(store.cache);
     for (const cache of caches) this.#assertShown(cache);
   }

@@ -280,8 +280,8 @@ class Calls implements TaskMemory {
     this.setBreak(0);
   }
 
-  abandon(): void {
-    this.#memory.abandon();
+  abandon(): Generator<L4Wait, void> {
+    return this.#memory.abandon(this.#l4);
   }
 
   get filesAreDirty(): boolean {

@@ -218,7 +218,7 @@ function* end(p: Process, l4: L4): Generator<L4Wait, void, void> {
   if (task.filesAreDirty) yield* task.writeFiles();
   p.charge();
   p.leave();
-  task.abandon();
+  yield* task.abandon();
   system.flush(l4);
   if (p === system.first) yield* system.options.onExit(ended, l4, system.fs);
   else yield* system.server?.end(l4, p) ?? [];

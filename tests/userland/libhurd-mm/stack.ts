@@ -24,6 +24,7 @@ import {
 } from '../../../vkernel/l4/user.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { PHYSMEM } from '../../../vkernel/physmem/interface.ts';
+import { memoryStore } from '../../../vkernel/physmem/memory-store.ts';
 import { PhysmemServer } from '../../../vkernel/physmem/server.ts';
 import { TASK } from '../../../vkernel/task/interface.ts';
 import { taskServer } from '../../../vkernel/task/server.ts';
@@ -46,6 +47,8 @@ export interface Bench {
   readonly spawn: (body: L4Body) => void;
   /** physmem takes all mappings it has given to anybody away; `rights` fewer than all take only these. */
   readonly revoke: (rights?: number) => void;
+  /** Pages the task has put away, as physmem counts them. */
+  readonly swapped: () => number;
   /** Pages charged to the task's control, as physmem counts them. */
   readonly charged: () => number;
   /** Checks manager, physmem and kernel. */
@@ -59,6 +62,7 @@ export interface StackSetup {
   readonly faultAround?: number; // default 1
   readonly cluster?: number; // default 1
   readonly threads?: number; // further threads; default 0
+  readonly slots?: number; // of swap space, in pages; default none
 }
 
 /** What is left when the program has ended and the task has been destroyed. */
@@ -69,7 +73,7 @@ export interface Left {
 
 /** Boots, runs `program` as the driver, resets the task's memory, destroys the task, shuts down. */
 export function withStack(setup: StackSetup, program: (bench: Bench) => Generator<L4Wait, void>): Left {
-  const { xlen = 64, pages = 256, faultAround = 1, cluster = 1, threads = 0 } = setup;
+  const { xlen = 64, pages = 256, faultAround = 1, cluster = 1, threads = 0, slots } = setup;
   const tracer = new Tracer();
   const failures: unknown[] = [];
   let kernel: L4Kernel | null = null;
@@ -78,7 +82,8 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
 
   const physmem: L4Body = function* (l4) {
     const options = { wortel: threadId(USER_BASE + 2, 1, xlen), capability: 1, tracer };
-    const server = new PhysmemServer(l4, { ...options, descriptorsPerPage: Number.POSITIVE_INFINITY }); // the pages of a setup are all for data
+    const swap = slots === undefined ? {} : { swap: (thread: L4) => memoryStore(thread, slots) };
+    const server = new PhysmemServer(l4, { ...options, ...swap, descriptorsPerPage: Number.POSITIVE_INFINITY }); // the pages of a setup are all for data
     below = { server, l4 };
     const loop = yield* server.run();
     if (loop === undefined) throw new Error('physmem did not come up');
@@ -130,6 +135,7 @@ export function withStack(setup: StackSetup, program: (bench: Bench) => Generato
         revoke: (rights = RIGHTS_ALL) => void physmemThread.unmap(FPAGE_COMPLETE + rights, false),
         charged,
         pager: pagerThread,
+        swapped: () => [...server.physmem.root.children].at(-1)?.principal.swap?.pages ?? 0,
         check: () => {
           memory.assertInvariants();
           assertInvariants(server.physmem);

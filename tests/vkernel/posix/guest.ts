@@ -142,7 +142,7 @@ class FlatTask implements TaskMemory {
   *reset(): Generator<L4Wait, void> {
     this.memory.pages.clear();
   }
-  abandon(): void {}
+  *abandon(): Generator<L4Wait, void> {}
   readonly filesAreDirty = false;
   readonly filesAreStale = false;
   *writeFiles(): Generator<L4Wait, void> {}
