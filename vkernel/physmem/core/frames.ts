@@ -25,6 +25,7 @@ import {
   type FrameId,
   INACTIVE,
   NO_ENTRY,
+  PINNED,
   PLACE,
   SOFT_ONLY,
   STALE,
@@ -94,7 +95,8 @@ export function loseMemory(pm: Physmem, frame: FrameId): void {
 export function flushEntry(pm: Physmem, entry: EntryId, lazy: boolean): void {
   const { table } = pm;
   const frame = table.frame[entry] as FrameId;
-  if (lazy && table.granted[frame] !== 0 && (table.granted[frame] & MAP_WRITE) === 0) {
+  const isWritten = (table.granted[frame] & MAP_WRITE) !== 0 || (table.state[frame] & PINNED) !== 0; // or may be by a device
+  if (lazy && table.granted[frame] !== 0 && !isWritten) {
     table.state[frame] |= STALE;
     return;
   }

@@ -11,6 +11,7 @@ import {
   COPY_IN_PLACE,
   COPY_MOVE,
   COPY_SHARED,
+  LAZY,
   MAP_WRITE,
   MAX_HOLD_US,
   SOFT,
@@ -129,5 +130,15 @@ test('H5 where two pages of a pin are one page of memory, with a copy elsewhere,
   expect(pin(machine.physmem, a, OWN, 0, 6 * P, MAX_HOLD_US, 0, { room: 24, run })).toBe(0);
   expect(told).toEqual([0, 1, 2, 3, 4, 5].map((page) => machine.guestFrameAt(a, page)));
   expect([told[4], told[5]]).toEqual([told[0], told[1]]);
+  finish(machine);
+});
+test('F7 LAZY is a permission only: what a device may write is unmapped at once', () => {
+  const { machine, a, transfer } = withDevice();
+  const b = machine.create();
+  machine.copy(a, 2, b, 0, 2, COPY_SHARED);
+  expect(machine.read(b, 0)).toBe(12);
+  machine.deallocate(b, 0, 2, LAZY);
+  expect(machine.leftovers).toEqual([]);
+  transfer();
   finish(machine);
 });
