@@ -25,7 +25,7 @@ function outputFailed(failure: OutputFailure): number {
 function guestFlags(command: Command): Command {
   return machineFlags(command)
     .option('--image <SIZE>', 'memory of the guest, 7/8 of RAM by default; more than RAM needs --host-swap')
-    .option('--swap <SIZE|FILE>', 'what physmem swaps to, for tasks that ask it to: a disk of this size, kept in memory, or a file')
+    .option('--swap <SIZE|FILE>', 'where physmem puts what does not fit into the guest: a disk of this size, kept in memory, or a file')
     .addOption(new Option('--policy <NAME>', 'how memory is divided among those who negotiate for it: fixed or weight').default('fixed'))
     .addOption(new Option('--fault-around <PAGES>', 'resident pages the pager maps around a fault: 1, 2, 4, 8 or 16').default('16'))
     .addOption(new Option('--cluster <PAGES>', 'fresh pages the pager brings in at a fault: 1, 2, 4, 8 or 16').default('1'));
