@@ -1,6 +1,6 @@
 /**
  * The fuzz target `physmem-memory`: which physical memory there is, and moving it. Each case judges a thousand random free
- * blocks by enumeration, then lives a life against the cell model in which memory is compacted between the steps and pages
+ * blocks by enumeration, lives with every kind of memory, then lives a life against the cell model in which memory is compacted between the steps and pages
  * are claimed by exact address from whoever has them.
  */
 import { allocate } from '../../vkernel/physmem/core/allocate.ts';
@@ -11,6 +11,7 @@ import { compact, openBlock } from '../../vkernel/physmem/core/move.ts';
 import type { Physmem } from '../../vkernel/physmem/core/physmem.ts';
 import { CONSTRAINED, CONTIGUOUS, MAP_READ } from '../../vkernel/physmem/interface.ts';
 import { judgeBlocks } from '../vkernel/physmem/judge.ts';
+import { KINDS, KindsLife } from '../vkernel/physmem/kinds-run.ts';
 import { Items, P } from '../vkernel/physmem/machine.ts';
 import { type BeforeStep, live, randomSetting, randomSteps, type Step, showStep } from '../vkernel/physmem/random-run.ts';
 import { type Campaign, Coverage, type Failure, runSequences, type Sequences, type Target } from './campaign.ts';
@@ -18,6 +19,7 @@ import { Random } from './random.ts';
 
 const STEPS = 200;
 const BLOCKS = 1000; // judged a case
+const KIND_STEPS = 100;
 
 /** Moves what is in a random block elsewhere, as who wants just that block makes it do. @returns whether it could be opened */
 export function shake(physmem: Physmem, random: Random): boolean {
@@ -54,6 +56,18 @@ function claim(physmem: Physmem, random: Random): number {
   return bound;
 }
 
+/** A life with every kind of memory. It is not cut down when it fails: the case tells which it was. */
+function liveWithKinds(random: Random, coverage: Coverage): void {
+  const life = new KindsLife();
+  for (let i = 0; i < KIND_STEPS; i += 1) {
+    const kind = random.oneIn(5) ? random.pick([2, 3, 14, 14]) : random.below(KINDS);
+    const page = random.pick([0, 0, 1, 2, 4, 8, 12]);
+    life.take({ kind, which: random.below(3), page, length: random.below(8), x: random.below(16) }, i + 1);
+    life.check();
+  }
+  coverage.count('pinned page', 'where it is to be', life.met);
+}
+
 function sequences(coverage: Coverage): Sequences<Step> {
   return {
     steps: (random) => randomSteps(random, STEPS),
@@ -61,6 +75,7 @@ function sequences(coverage: Coverage): Sequences<Step> {
       const wrong = judgeBlocks(index + 1, BLOCKS);
       if (wrong !== null) throw new Error(wrong);
       coverage.count('judge', 'agrees', BLOCKS);
+      liveWithKinds(new Random(index, 2), coverage);
       live(randomSetting(new Random(index, 0)), steps, disturb(new Random(index, 1), coverage));
     },
     show: showStep,

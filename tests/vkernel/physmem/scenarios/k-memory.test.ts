@@ -12,7 +12,8 @@ import { map } from '../../../../vkernel/physmem/core/map.ts';
 import { compact } from '../../../../vkernel/physmem/core/move.ts';
 import { type PinSink, pin, unpin } from '../../../../vkernel/physmem/core/pins.ts';
 import { release } from '../../../../vkernel/physmem/core/release.ts';
-import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, COPY_IN_PLACE, COPY_SHARED, DMA, MAP_READ } from '../../../../vkernel/physmem/interface.ts';
+import { CONSTRAINED, CONTIGUOUS, COPY_IN_PLACE, DMA, MAP_READ } from '../../../../vkernel/physmem/interface.ts';
+import { KINDS, KindsLife } from '../kinds-run.ts';
 import { Items, Machine, P } from '../machine.ts';
 import { filled, finish, RW } from './setup.ts';
 
@@ -387,55 +388,23 @@ test('a reply never names the old place of memory that moved while it was made',
   finish(machine);
 });
 
-test('random lives with every kind of memory: constraints hold, contents and conservation too, with and without compacting', () => {
-  const step = fc.tuple(fc.nat(9), fc.nat(2), fc.nat(15), fc.nat(7), fc.nat(15));
+test('random lives with every kind of memory: contents and conservation hold, and what is pinned is where it is to be', () => {
+  const kind = fc.oneof(fc.nat(KINDS - 1), fc.constantFrom(2, 3, 14, 14)); // claims and pins are what it is about
+  const step = fc.record({ kind, which: fc.nat(2), page: fc.constantFrom(0, 0, 1, 2, 4, 8, 12), length: fc.nat(7), x: fc.nat(15) });
+  let met = 0;
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, compacts) => {
-      const machine = new Machine({
-        memory: [
-          [1, 30],
-          [33, 40],
-        ],
-        copyPages: 4,
+    fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
+      const life = new KindsLife();
+      steps.forEach((each, i) => {
+        life.take(each, i + 1);
+        life.check();
       });
-      const containers = [machine.create(), machine.create(), machine.create()];
-      const cells = containers.map(() => new Map<number, { value: number }>());
-      steps.forEach(([kind, which, page, length, x], i) => {
-        const container = containers[which];
-        const model = cells[which];
-        const pages = 1 + length;
-        if (kind < 4) {
-          const flags = [0, DMA, CONSTRAINED, CONSTRAINED | CONTIGUOUS][kind] | ALL_OR_NONE;
-          const size = 2 ** Math.floor(Math.log2(pages));
-          const error = machine.allocate(container, page, pages, flags, (x & -size) * P, (~x & length & -size) * P);
-          if (error === 0) for (let p = page; p < page + pages; p += 1) model.set(p, { value: 0 });
-        } else if (kind < 6 && model.has(page)) {
-          const cell = model.get(page);
-          if (machine.write(container, page, i + 1) === 0 && cell !== undefined) cell.value = i + 1;
-        } else if (kind === 6) {
-          machine.deallocate(container, page, pages);
-          for (let p = page; p < page + pages; p += 1) model.delete(p);
-        } else if (kind === 7) {
-          const to = (which + 1) % 3;
-          const flags = ALL_OR_NONE | (x < 8 ? COPY_SHARED : 0);
-          if (machine.copy(container, page, containers[to], x, pages, flags) === 0) {
-            for (let p = 0; p < pages; p += 1) {
-              const cell = model.get(page + p);
-              if (cell !== undefined) cells[to].set(x + p, x < 8 ? cell : { ...cell });
-            }
-          }
-        } else if (compacts) compact(machine.physmem, 1 + x);
-        assertInvariants(machine.physmem);
-        containers.forEach((each, c) => {
-          const wrong = Array.from({ length: 24 }, (_, p) => p).filter((p) => machine.peek(each, p) !== (cells[c].get(p)?.value ?? null));
-          const stale = [...(machine.translations.get(each) ?? [])].filter(([p, { frame }]) => machine.guestFrameAt(each, p) !== frame);
-          expect([wrong, stale]).toEqual([[], []]);
-        });
-      });
-      finish(machine);
+      finish(life.machine);
+      met += life.met;
     }),
     { numRuns: 25 },
   );
+  expect(met).toBeGreaterThan(0);
 });
 
 function words({ set, clear }: { set: number; clear: number }): [number, number] {
