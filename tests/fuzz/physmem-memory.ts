@@ -1,7 +1,7 @@
 /**
  * The fuzz target `physmem-memory`: which physical memory there is, and moving it. Each case judges a thousand random free
- * blocks by enumeration, lives with every kind of memory, then lives a life against the cell model in which memory is compacted between the steps and pages
- * are claimed by exact address from whoever has them.
+ * blocks by enumeration, lives with every kind of memory, and lives a life against the cell model in which memory is
+ * compacted between the steps and pages are claimed by exact address from whoever has them.
  */
 import { allocate } from '../../vkernel/physmem/core/allocate.ts';
 import { at, constraintOf } from '../../vkernel/physmem/core/constraint.ts';
