@@ -402,7 +402,7 @@ test('random lives with every kind of memory: contents and conservation hold, an
       finish(life.machine);
       met += life.met;
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
   expect(met).toBeGreaterThan(0);
 });
