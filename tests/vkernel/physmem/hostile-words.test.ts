@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Method } from '../../../vkernel/cap/rpc.ts';
-import type { ThreadId } from '../../../vkernel/l4/user.ts';
+import { LABEL_PAGE_FAULT, type ThreadId } from '../../../vkernel/l4/user.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { PHYSMEM } from '../../../vkernel/physmem/interface.ts';
 import { boot, OTHER, P, ROOT_FS, USUAL } from './server-rig.ts';
@@ -25,7 +25,7 @@ const anyHandle = fc.oneof(
   hostileWord.map((word) => ({ word })),
 );
 const anyRequest = fc.record({
-  method: fc.nat(METHODS.length + 3),
+  method: fc.nat(METHODS.length + 4),
   who: fc.boolean(),
   handle: anyHandle,
   second: anyHandle,
@@ -36,6 +36,11 @@ const anyRequest = fc.record({
   typed: fc.constantFrom(0, 0, 0, 0, 2),
   later: fc.constantFrom(0, 0, 5, 1_000_000),
 });
+
+/** Labels that are no method's: one of nobody, and page faults, which anybody can send. */
+function labelOf(index: number): number {
+  return index === 0 ? 250 : LABEL_PAGE_FAULT + index;
+}
 
 function isKnown(handle: { readonly known: number } | { readonly word: number }): handle is { readonly known: number } {
   return 'known' in handle;
@@ -62,7 +67,13 @@ test('A11 hostile words: every request gets an errno or none, and the server sta
         }
         if (request.secondAt > 0 && request.secondAt < words.length) words[request.secondAt] = valueOf(request.second);
         kernel.now += request.later;
-        const reply = kernel.ask(server, from, method?.label ?? 200 + request.method, words.slice(0, MOST_WORDS), request.typed);
+        const reply = kernel.ask(
+          server,
+          from,
+          method?.label ?? labelOf(request.method - METHODS.length),
+          words.slice(0, MOST_WORDS),
+          request.typed,
+        );
         if (reply === null) continue;
         expect(reply.items.length).toBeLessThanOrEqual(MOST_ITEMS);
         expect(reply.words.length + 2 * reply.items.length).toBeLessThanOrEqual(MOST_WORDS);
