@@ -27,6 +27,7 @@ import { fixedPolicy } from '../../../vkernel/policy/fixed.ts';
 import { MEMORY_POLICY, MEMORY_POLICY_NOTICE, SWAP_AS_BEFORE } from '../../../vkernel/policy/interface.ts';
 import { policySuccessor } from '../../../vkernel/policy/server.ts';
 import { WEIGHT_POLICY } from '../../../vkernel/policy/weight.ts';
+import { Random } from '../../fuzz/random.ts';
 import { TASK } from '../../../vkernel/task/interface.ts';
 import { ROOT_TASK, TASK_TASK, withRoot } from '../wortel/system.ts';
 import { ask, bootPolicy, Holdings, holdPolicy, join, makeTenant, OPTIONS, returner, type Seat, start, type Tenant } from './tenants.ts';
@@ -448,6 +449,34 @@ test.each([
     );
   },
 );
+
+test('X-01 random messages break no policy server: every call gets an answer, and guarantees stay within what there is', () => {
+  for (const policy of [fixedPolicy(), WEIGHT_POLICY]) {
+    play(bootPolicy({ policy }), function* (seat, physmem) {
+      const { l4, data } = seat;
+      const random = new Random(1, 0);
+      const edges = [0, 1, 2, 64, 1000, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53, 2 ** 63];
+      const labels = [...Object.values(MEMORY_POLICY).map(({ label }) => label), 570, MEMORY_POLICY_NOTICE.changed.label, 0];
+      const tenants = [yield* makeTenant(seat, 4), yield* makeTenant(seat, 0)];
+      const jobs = tenants.map(({ threads }) =>
+        start(seat, threads[0] as ThreadId, function* (own) {
+          for (let i = 0; i < 150; i += 1) {
+            own.message.begin(labels[random.below(labels.length)] as number);
+            for (let words = random.below(7); words > 0; words -= 1) own.message.append(edges[random.below(edges.length)] as number);
+            expect(yield* own.call(data.policyServer)).toBe(0);
+            if (i % 25 === 0) yield* own.sleep(20_000);
+          }
+        }),
+      );
+      yield* join(seat, ...jobs);
+      expect(physmem.accounts.guaranteed).toBeLessThanOrEqual(physmem.accounts.pages);
+      const [, , , promised] = yield* negotiate(l4, data.policyServer, 20); // less than the root task has
+      expect(promised).toBeLessThanOrEqual(20);
+      yield* l4.sleep(60_000);
+      expect((yield* account(l4, data.physmem, data.memoryControl))[0]).toBe(promised);
+    });
+  }
+});
 
 describe('garbage in the policy buffer', () => {
   const anyWord = fc.oneof(fc.nat(2000), fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.constantFrom(0, 1, 2 ** 31, 2 ** 32 - 1));
