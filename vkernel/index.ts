@@ -291,6 +291,7 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
           terminals: options.terminals ?? [false, false, false],
           faultAround: options.faultAround ?? 16,
           cluster: options.cluster ?? 1,
+          processesMax: () => state.platform?.spacesMax ?? 0,
           log: options.log,
           done: (report) => {
             kassert(state.report === null, 'stack: two reports');

@@ -51,6 +51,22 @@ describe.each([32, 64] as const)('on rv%i', (xlen) => {
   });
 });
 
+test.each(['sv57x4', 'power-radix-4k'])('and where %s makes tables that take more frames', { timeout: 60_000 }, (vpte) => {
+  const result = run({ xlen: 64, vpte, programs: [['fork', 'bomb']], timeLimit: 60e6 });
+  expect([result.output, result.ends]).toEqual(['a bomb: 1\nafterwards: exit 8\n', ['exit 0']]);
+  expectAllBack(result);
+});
+
+test.each([300, 600, 900])(
+  'killed for their time after %i microseconds, processes leave nothing behind',
+  { timeout: 60_000 },
+  (timeLimit) => {
+    const result = run({ xlen: 64, programs: [['fork', 'bomb']], timeLimit, stack: { verify: true } });
+    expect(result.ends).toEqual(['SIGXCPU: its time is up']);
+    expectAllBack(result);
+  },
+);
+
 test('zombies that nobody waits for are bounded, and go when somebody does', { timeout: 60_000 }, () => {
   const result = run({ xlen: 64, programs: [['fork', 'zombies']], timeLimit: 60e6 });
   expect(result.output).toBe('zombies: 1, Resource temporarily unavailable\n0 left, afterwards: exit 8\n');

@@ -38,7 +38,29 @@ function script(name: string, text: string, stdin?: string): void {
   });
 }
 
-// ---- the shell: built-ins only, a fork is more than this system does
+// ---- the shell and its children: built-ins only, since an emulator of system calls finds no program to execute
+// (fork.test.ts has scripts that do)
+
+script(
+  'subshells',
+  'x=1; (x=2; echo $x; (x=3; echo $x); echo $x); echo $x; (exit 4); echo $?; (cd /; pwd); pwd; f() (x=5; echo f $x); f; echo $x',
+);
+script(
+  'command substitution',
+  'a=$(echo one; echo two); echo "$a" $a; echo $(echo $(echo $(echo deep))); b=$(exit 3); echo $? "[$b]"; echo "`echo old`$(printf "%s-" x y)"',
+);
+script(
+  'pipelines',
+  'r() { while read -r l; do echo "$1$l"; done; }; printf "a\\nb\\n" | r 1 | r 2 | r 3; false | true; echo $?; true | (exit 6); echo $?; echo x | { read y; echo "[$y]"; }; echo "[$y]"',
+);
+script(
+  'background jobs',
+  '(exit 3) & a=$!; (exit 5) & b=$!; wait $a; echo $?; wait $b; echo $?; wait; echo $?; for i in 1 2 3; do (exit $i) & done; wait; echo all; wait 99999; echo $?',
+);
+script(
+  'traps of children',
+  'trap "echo parent got USR1" USR1; trap "echo bye" EXIT; (kill -USR1 $$); echo after; (trap "echo child" EXIT; exit 3); echo $?; (exit 0) | (exit 7); echo $?',
+);
 
 script(
   'redirections',

@@ -43,6 +43,9 @@ export { MemoryImage } from './image.ts';
 export { KernelRegion, VEXTFRAME_OFFSET } from './kernel-region.ts';
 export { emptyEntry, LeafRegistry, PageTable, SLOT_BITS, TableNode } from './page-table.ts';
 
+/** Frames that the tables of the servers take. */
+const SERVER_FRAMES = 40;
+
 export interface PlatformOptions {
   /** Format of the virtual page tables: what the host was told to walk. */
   readonly format: PageTableFormat;
@@ -94,6 +97,18 @@ export class Platform {
   /** A new guest space. It takes no frames before something is mapped in it or a hart runs in it. */
   createSpace(): GuestSpace {
     return new GuestSpace(this.#nextSpace++, this.image, this.format, this.leaves, this.counters);
+  }
+
+  /**
+   * Guest spaces whose tables there are frames for, beside those of the servers: each maps pages in four places, with all
+   * the tables on the way to each, and all memory is mapped twice by the boot.
+   */
+  get spacesMax(): number {
+    const { format, image } = this;
+    const framesOf = (level: number): number => Math.ceil(format.tableBytes(level) / PAGE_SIZE);
+    let frames = framesOf(format.levels - 1) + 3; // two more leaves, and what its hart takes
+    for (let level = 0; level < format.levels - 1; level++) frames += 4 * framesOf(level);
+    return Math.floor((image.reserved - 2 * Math.ceil(tableFrames(format, image.frames) / 3) - SERVER_FRAMES) / frames);
   }
 
   /** Opens a disk of the host. @param path at most a page long @returns the disk, or -errno */

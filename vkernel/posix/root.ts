@@ -80,6 +80,8 @@ export interface RootOptions {
   readonly done: (report: RootReport) => void;
   /** Called instead where the guest could not be made, with one line that says why. */
   readonly failed: (why: string) => void;
+  /** How many processes the kernel has frames for; asked at each start. Absent: a handful. */
+  readonly processesMax?: () => number;
   /** A further TypeScript thread in the guest's space, for programs that want a partner there. */
   readonly companion?: L4Body;
   /** Called when the guest has ended, while it still has its memory. */
@@ -90,14 +92,9 @@ export interface RootOptions {
 const AREA_BYTES = 2 ** 21;
 /** Pages of the master control that stay unassigned: physmem's own growth. */
 const RESERVE_PAGES = 64;
-/**
- * Pages of the guest's memory for each process that may live at a time: the kernel keeps one frame in 32 for page tables,
- * and the tables of a process, whose memory lies in four places, take up to 12.
- */
-const PROCESS_PAGES = 32 * 12;
 /** Below the servers, so that no guest runs while it is taken apart, and none keeps the others from their work. */
 const GUEST_PRIORITY = 50;
-const LEAST_PROCESSES = 4;
+const LEAST_PROCESSES = 4; // however small the machine is
 const READY = 0x70; // labels of our own threads towards the root thread
 const ENDED = 0x71;
 const MAKE = 0x73; // a task for a child
@@ -461,7 +458,7 @@ class Root {
         ...options,
         ...place,
         server,
-        processesMax: Math.max(LEAST_PROCESSES, Math.floor(this.#pages / PROCESS_PAGES)),
+        processesMax: Math.max(LEAST_PROCESSES, this.#options.processesMax?.() ?? LEAST_PROCESSES),
         streams: ({ console }) => ({
           read: (max) => console.read(max),
           write: (fd, bytes) => console.write(fd, bytes),

@@ -54,6 +54,7 @@ import {
   SIGTRAP,
   TRAP_BRKPT,
 } from './abi.ts';
+import type { CallArguments } from './arguments.ts';
 import { findProgram, loadProgram, startHart } from './exec.ts';
 import type { Beginning, ProcessOptions } from './interface.ts';
 import { NO_RESULT, type Place, Process, type Turn } from './process.ts';
@@ -201,7 +202,7 @@ function* serve(turn: Turn, l4: L4, begin: Generator<L4Wait, boolean, void>): Ge
         }
         p.keptDeadline = -1;
       }
-      if (p.tracer.syscall !== null) trace(p, table, number, result);
+      if (p.tracer.syscall !== null) trace(p, args, table, { number, result });
       p = turn.process; // vfork and the execve after it change it
       if (looksAtFiles && p.ended === null && p.task.filesAreStale) yield* p.task.refreshFiles();
     } else if (message.label === LABEL_EXCEPTION) {
@@ -251,13 +252,14 @@ function refuse(p: Process, table: CallTable, number: number): number {
   return -ENOSYS;
 }
 
-function trace(p: Process, table: CallTable, number: number, result: number): void {
+/** @param p who made the call; its place, and so `args`, may have changed hands meanwhile */
+function trace(p: Process, args: CallArguments, table: CallTable, { number, result }: { number: number; result: number }): void {
   const known = number >= 0 && number < NUMBERS;
   const count = known ? table.args[number] : 6;
-  const args: number[] = [];
-  for (let i = 0; i < count; i++) args.push(p.args.long(i));
+  const values: number[] = [];
+  for (let i = 0; i < count; i++) values.push(args.long(i));
   const name = (known ? table.names[number] : undefined) ?? `syscall ${number}`;
-  p.tracer.syscall?.({ process: p.pid, name, args, result: result === NO_RESULT ? 0 : result });
+  p.tracer.syscall?.({ process: p.pid, name, args: values, result: result === NO_RESULT ? 0 : result });
 }
 
 function setResult(p: Process, result: number): void {
