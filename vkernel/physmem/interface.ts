@@ -91,10 +91,12 @@ export const PHYSMEM = defineInterface('physmem', {
   share: { label: 131, on: CONTAINER, refuses: WEAK_CONTAINER, request: ['container', 'task', 'rights', 'duration'], reply: ['weak'] },
 
   /**
-   * Puts fresh zero pages at [start, start + size). Flags: ALL_OR_NONE, SQUASH, EXTRA; DMA, CONSTRAINED and CONTIGUOUS
-   * choose the memory.
-   * EINVAL empty range, or memory that cannot exist; EEXIST occupied; ENOMEM beyond the control's limit; EBUSY with
-   * SQUASH, a page to be replaced is pinned or locked.
+   * Puts fresh zero pages at [start, start + size). Flags: ALL_OR_NONE, SQUASH, EXTRA; and which memory it is to be: DMA
+   * below 16 MiB; CONSTRAINED where the address of each piece has all bits of mustSet and none of mustClear; CONTIGUOUS
+   * one physical run, all of it or nothing, which gets its memory at once. Pages keep what they want until they are
+   * removed; they have it whenever they are pinned.
+   * EINVAL empty range, or memory that this machine has not got; EEXIST occupied; ENOMEM beyond the control's limit, or no
+   * memory for a run; EBUSY with SQUASH, a page to be replaced is pinned or locked; the memory for a run is pinned.
    */
   allocate: {
     label: 132,
@@ -127,7 +129,7 @@ export const PHYSMEM = defineInterface('physmem', {
    * Flags: MAP_READ, MAP_WRITE, MAP_EXECUTE, FORCE_WRITE. Look at the rights of the items: WRITE is withheld where
    * the page is shared copy-on-write and FORCE_WRITE is not given.
    * EINVAL no rights; ENOENT a page is absent (items before it are good); ENOMEM no memory to be had; EBUSY the owner
-   * asks for WRITE on a locked page; EPERM a weak right is missing.
+   * asks for WRITE on a locked page, or the memory a page is to have is pinned; EPERM a weak right is missing.
    */
   map: { ...MAP, label: 134 },
 
