@@ -212,8 +212,9 @@ function dropAll(pm: Physmem, principal: Principal): number {
 }
 
 /**
- * Takes `wanted` pages from a principal: those that came last, whatever they hold. Groups are numbered as entries are
- * made, so the highest number came last; pinned pages stay. @returns how many
+ * Takes `wanted` pages from a principal: those that came last, whatever they hold. Groups are numbered in the order in
+ * which they came, so the highest number came last; a shared copy is as old as what it shares. Pinned pages stay.
+ * @returns how many
  */
 function dropRecent(pm: Physmem, principal: Principal, wanted: number): number {
   const { table } = pm;
