@@ -293,6 +293,7 @@ function moveOut(pm: Physmem, start: number, end: number, most: number, mayDispl
       page += 1;
       continue;
     }
+    if ((table.state[frame] & PINNED) !== 0) return false; // since the region was chosen
     const address = table.address[frame];
     const pages = 2 ** table.size[frame];
     if (address < start || address + pages > end) {

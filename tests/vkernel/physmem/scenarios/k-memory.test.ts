@@ -367,6 +367,27 @@ test('compacting leaves pinned memory alone', () => {
   finish(machine);
 });
 
+test('compacting gives a region up where a page of it is pinned half way', () => {
+  const { machine, a } = fragmented();
+  const { physmem } = machine;
+  expect(compact(physmem, 3)).toBe(3);
+  const { start, order } = physmem.compaction;
+  const left = Array.from({ length: 32 }, (_, i) => 2 * i + 1);
+  const inside = left.filter((page) => {
+    const frame = machine.guestFrameAt(a, page);
+    return frame >= start && frame < start + 2 ** order;
+  });
+  expect(inside.length).toBeGreaterThan(0);
+  const ends = inside.slice(0, 12).map((page) => pinned(machine, a, page, 1));
+  const frames = inside.map((page) => machine.guestFrameAt(a, page));
+  for (let i = 0; i < 20; i += 1) compact(physmem, 3);
+  assertInvariants(physmem);
+  expect(inside.map((page) => machine.guestFrameAt(a, page)).slice(0, ends.length)).toEqual(frames.slice(0, ends.length));
+  for (const page of left) expect(machine.peek(a, page)).toBe(page);
+  for (const end of ends) end();
+  finish(machine);
+});
+
 test('a reply never names the old place of memory that moved while it was made', () => {
   const machine = new Machine({ memory: [[64, 16]] });
   const a = machine.create();
