@@ -3,12 +3,14 @@
  * reached in n steps every step is taken; what comes of it is checked, and is a state of n + 1 steps if it is new.
  *
  * Two states are the same if no later step can tell them apart: values and frames are numbered in the order they are met,
- * and the order of entries on a frame does not count. A state is known by 52 bits of hash; how many sequences of steps it
+ * the containers may change places, the order of entries on a frame does not count, nor do hints of where to look for memory. A state is known by 52 bits of hash; how many sequences of steps it
  * stands for is counted.
  */
 
+import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import { BOUND, entriesOf, type FrameId, PLACE } from '../../../vkernel/physmem/core/frame-table.ts';
-import { ALL_OR_NONE, COPY_SHARED, LAZY, SQUASH } from '../../../vkernel/physmem/interface.ts';
+import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, LAZY, SOFT, SQUASH } from '../../../vkernel/physmem/interface.ts';
+import { SWAP_QUOTA } from './swap-twins.ts';
 import { Twins } from './twins.ts';
 
 export interface SmallStep {
@@ -18,8 +20,11 @@ export interface SmallStep {
 
 const PAGES = 2;
 
-/** All steps: whole containers and single pages of them. */
-export function smallSteps(): SmallStep[] {
+/** Which steps are taken: those of copies, or swap, soft references and pins too, which make many more states. */
+export type Alphabet = 'copies' | 'everything';
+
+/** All steps of an alphabet: whole containers and single pages of them. */
+export function smallSteps(alphabet: Alphabet): SmallStep[] {
   const steps: SmallStep[] = [];
   const add = (name: string, take: SmallStep['take']): number => steps.push({ name, take });
   const ranges = [
@@ -32,6 +37,7 @@ export function smallSteps(): SmallStep[] {
     add(`destroy ${a}`, (t) => t.destroy(a, 1));
     add(`all or none ${a}`, (t) => t.allocate(a, 0, 2, ALL_OR_NONE));
     for (const page of [0, 1]) {
+      add(`release ${a}.${page}`, (t) => t.release(a, page, 1, 0));
       add(`write ${a}.${page}`, (t, value) => t.write(a, page, value));
       add(`read ${a}.${page}`, (t) => t.read(a, page));
     }
@@ -45,9 +51,30 @@ export function smallSteps(): SmallStep[] {
           if (a === b && (page === toPage || count === 2)) continue;
           const ends = `${range} to ${b}.${toPage}`;
           add(`copy ${ends}`, (t) => t.copy(a, page, b, toPage, count, 0));
+          add(`move ${ends}`, (t) => t.copy(a, page, b, toPage, count, COPY_MOVE | SQUASH));
+          add(`in place ${ends}`, (t) => t.copy(a, page, b, toPage, count, COPY_IN_PLACE));
           add(`share ${ends}`, (t) => t.copy(a, page, b, toPage, count, COPY_SHARED | SQUASH));
         }
       }
+    }
+  }
+  return alphabet === 'copies' ? steps : [...steps, ...hiddenSteps()];
+}
+
+function hiddenSteps(): SmallStep[] {
+  const steps: SmallStep[] = [
+    { name: 'device', take: (t, value) => t.holds.deviceWrite(0, value) },
+    { name: 'unpin', take: (t) => t.holds.unpin(0) },
+    { name: 'drop', take: (t) => t.swap.swapDrop(1, 1, 1) },
+    { name: 'press', take: (t) => t.press(2) },
+  ];
+  for (const a of [0, 1]) {
+    steps.push({ name: `put away ${a}`, take: (t) => t.swap.swapOut(a, 0, 2) });
+    steps.push({ name: `soften ${a}`, take: (t) => t.deallocate(a, 0, 2, SOFT) });
+    steps.push({ name: `recover ${a}`, take: (t) => t.swap.recover(a, 0, 1, 0) });
+    for (const page of [0, 1]) {
+      steps.push({ name: `take back ${a}.${page}`, take: (t) => t.swap.swapIn(a, page, 1, 1, page === 1) });
+      steps.push({ name: `pin ${a}.${page}`, take: (t) => t.holds.pin(a, page, 1, page === 0, 100) });
     }
   }
   return steps;
@@ -60,8 +87,8 @@ export interface Explored {
 }
 
 /** Takes every step from every state, to lives of `depth` steps. */
-export function exploreStates(depth: number, progress: (states: number) => void = () => undefined): Explored[] {
-  const steps = smallSteps();
+export function exploreStates(alphabet: Alphabet, depth: number, progress: (states: number) => void = () => undefined): Explored[] {
+  const steps = smallSteps(alphabet);
   const explored: Explored[] = [{ states: 1, sequences: 1 }];
   const seen = new Set<number>([keyOf(begin())]);
   let level: Uint8Array[] = [new Uint8Array(0)];
@@ -86,8 +113,8 @@ export function exploreStates(depth: number, progress: (states: number) => void 
 }
 
 function begin(): Twins {
-  const twins = new Twins({ memory: [[1, 3]] }, PAGES);
-  twins.addControl(0, 3);
+  const twins = new Twins({ memory: [[1, 3]], slots: 8, swapQuota: SWAP_QUOTA }, PAGES);
+  twins.addControl(0, 3, 1);
   twins.addContainer(1);
   twins.addContainer(1);
   return twins;
@@ -107,8 +134,12 @@ function follow(steps: readonly SmallStep[], path: Uint8Array, last: number): Tw
   return twins;
 }
 
-/** What distinguishes a state: 52 bits. */
+/** What distinguishes a state: 52 bits. The two containers may change places. */
 function keyOf(twins: Twins): number {
+  return Math.min(keyInOrder(twins, [0, 1]), keyInOrder(twins, [1, 0]));
+}
+
+function keyInOrder(twins: Twins, order: readonly number[]): number {
   const hash = new Hash();
   const { physmem, contents } = twins.machine;
   const { table } = physmem;
@@ -117,23 +148,33 @@ function keyOf(twins: Twins): number {
   const values = new Numbering<number>();
   const cells = new Numbering<object>();
   values.of(0);
-  for (let i = 0; i < twins.containers.length; i += 1) {
-    const { real } = twins.containers[i];
-    for (const entry of real.entries.toArray()) {
+  const addEntries = (container: Container): void => {
+    const from = container.kind === 'swap' ? table.start[container.entries.from(0)] : 0; // ids are told apart by their distance
+    for (const entry of container.entries.toArray()) {
       const frame = table.frame[entry];
-      hash.add(
-        1,
-        table.start[entry],
-        table.log2[entry],
-        frames.of(frame),
-        table.offset[entry],
-        groups.of(`${frame} ${table.group[entry]}`),
-      );
+      const group = groups.of(`${frame} ${table.group[entry]}`);
+      hash.add(1, table.start[entry] - from, table.log2[entry], frames.of(frame), table.offset[entry], group);
+    }
+    for (const { from: first, to, writes } of container.pins) hash.add(5, first, to, writes ? 1 : 0);
+  };
+  for (const i of order) {
+    const { real } = twins.containers[i];
+    addEntries(real);
+    if (real.soft !== null) {
+      hash.add(6);
+      addEntries(real.soft);
     }
     for (const cell of twins.cells.containers[i]) hash.add(cell === null ? -1 : cells.of(cell));
     const translations = [...(twins.machine.translations.get(real) ?? [])].sort(([a], [b]) => a - b);
     for (const [page, { frame, rights }] of translations) hash.add(2, page, frame, rights);
   }
+  const { swap } = twins.controls[1].principal.real;
+  if (swap !== null) {
+    hash.add(7);
+    addEntries(swap);
+  }
+  for (const frame of physmem.swap?.inactive.toArray() ?? []) hash.add(8, frames.of(frame));
+  for (const frame of physmem.soft.toArray()) hash.add(9, frames.of(frame));
   for (const frame of frames.inOrder()) {
     hash.add(3, table.size[frame], table.state[frame], table.granted[frame], entriesOf(table, frame as FrameId).length);
     if ((table.state[frame] & PLACE) !== BOUND) continue;

@@ -60,6 +60,21 @@ test('a page that a device writes is flushed at once when a sharer gives it up l
   twins.tearDown();
 });
 
+test('what is pinned while memory is moved bit by bit stays where it is', () => {
+  for (let pinned = 1; pinned < 32; pinned += 2) {
+    const twins = new Twins({ memory: [[16, 32]] }, 32);
+    twins.addControl(0, 32, 1);
+    twins.addContainer(1);
+    for (let page = 0; page < 32; page += 1) twins.provide(0, page, 1, 0, true);
+    for (let page = 0; page < 32; page += 2) twins.deallocate(0, page, 1, 0);
+    twins.compact(1);
+    twins.holds.pin(0, pinned, 1, false, 1000);
+    for (let i = 0; i < 4; i += 1) twins.compact(4);
+    twins.check();
+    twins.tearDown();
+  }
+});
+
 test('a page that is twice in a range stays where the first half of the pin has put it', () => {
   const twins = twinsOf(32);
   twins.allocate(0, 0, 1, 0);

@@ -158,6 +158,11 @@ export function compact(pm: Physmem, most: number): number {
   }
   const { start, order } = compaction;
   const end = start + 2 ** order;
+  const cost = costOf(pm, start, 2 ** order, IMPOSSIBLE, { constraint: ANYWHERE, mayDisplace: false, largestFrame: most });
+  if (cost === HELD || cost >= IMPOSSIBLE) {
+    compaction.start = -1; // something was pinned there since the last time
+    return 0;
+  }
   const before = pm.counters.movedPages;
   takeFree(pm, start, end);
   const isDone = moveOut(pm, start, end, most, false);
