@@ -1,6 +1,6 @@
 /**
  * How does physmem grow? Life of a container from one page to a gigabyte, logical copies that are written in part, long
- * chains of copies, many containers, the split threshold, a million frames; and the same page by message.
+ * chains of copies, many containers, the split threshold, pages asked back, a million frames; and the same page by message.
  *
  * Counters of each case come first: they repeat exactly. Times are processor time, best of some rounds; what counts is
  * how they grow down a column. The core runs alone, without page contents, but in the last table.
@@ -20,8 +20,12 @@ import type { Container } from '../../vkernel/physmem/core/container.ts';
 import { copy } from '../../vkernel/physmem/core/copy.ts';
 import { deallocate } from '../../vkernel/physmem/core/deallocate.ts';
 import { map, type MapSink } from '../../vkernel/physmem/core/map.ts';
-import { Physmem } from '../../vkernel/physmem/core/physmem.ts';
-import { FORCE_WRITE, MAP_READ, MAP_WRITE, PHYSMEM } from '../../vkernel/physmem/interface.ts';
+import { Physmem, WAIT } from '../../vkernel/physmem/core/physmem.ts';
+import { PolicyBuffer } from '../../vkernel/physmem/core/policy-buffer.ts';
+import type { Principal } from '../../vkernel/physmem/core/principals.ts';
+import { type ReturnsOptions, SENT } from '../../vkernel/physmem/core/returns.ts';
+import { EXTRA, FORCE_WRITE, MAP_READ, MAP_WRITE, PHYSMEM } from '../../vkernel/physmem/interface.ts';
+import { HEADER_COMMITS, policyWord, ROW_GUARANTEED, ROW_POLICY, ROW_WORDS, rowOf } from '../../vkernel/physmem/policy-layout.ts';
 import { physmemBody } from '../../vkernel/physmem/server.ts';
 import { taskServer } from '../../vkernel/task/server.ts';
 import { WORTEL, withCapability } from '../../vkernel/wortel/interface.ts';
@@ -42,8 +46,16 @@ const sink = {
   clear() {},
 } satisfies MapSink & { pages: number };
 
-function core(pages: number, copyPages = COPY_PAGES): Physmem {
-  const physmem = new Physmem({ wordBits: 64, copyPages, memory: { zero() {}, copy() {} }, flush() {}, now: () => 0, retired() {} });
+function core(pages: number, copyPages = COPY_PAGES, returns?: ReturnsOptions): Physmem {
+  const physmem = new Physmem({
+    wordBits: 64,
+    copyPages,
+    memory: { zero() {}, copy() {} },
+    flush() {},
+    now: () => 0,
+    retired() {},
+    ...(returns === undefined ? {} : { returns }),
+  });
   physmem.receive((2 ** 20) as GuestFrame, pages);
   return physmem;
 }
@@ -220,6 +232,44 @@ function thresholds(): void {
   table('split threshold: copy of a frame of 1024 pages, every hundredth written', 'page', cases);
 }
 
+/** Extra pages asked back: a principal within its guarantee maps a page that another holds as extra, and that one returns it. */
+function upcalls(): void {
+  const PAGES = 1024;
+  const cases = [2, 16, 128, 1024].map((principals): Case => {
+    const words = new Uint32Array(ROW_WORDS * 4096);
+    const asked: { from: Principal | null; count: number } = { from: null, count: 0 };
+    const physmem = core(PAGES, COPY_PAGES, {
+      send: (from, count) => {
+        asked.from = from;
+        asked.count = count;
+        return SENT;
+      },
+    });
+    const tasks = Array.from({ length: principals }, (_, i) => 1 + i + Math.floor(i / 63)); // multiples of 64 are no task ids
+    const controls = tasks.map((task, i) => physmem.splitControl(physmem.root, i === 0 ? PAGES : 0, task));
+    const [owner, holder] = controls.map((control) => physmem.create(control as NonNullable<typeof control>));
+    physmem.accounts.introduce(new PolicyBuffer({ load: (i) => words[i], store: (i, value) => void (words[i] = value) }, 12), () => null);
+    for (const task of tasks) {
+      words[rowOf(task) + ROW_GUARANTEED] = task === 1 ? PAGES : 0;
+      words[rowOf(task) + ROW_POLICY] = policyWord(true, 0);
+    }
+    words[HEADER_COMMITS] = 1;
+    done(allocate(physmem, holder, EXTRA, 0, bytes(PAGES)));
+    mapAll(physmem, holder, 0, PAGES);
+    const round = (): void => {
+      done(allocate(physmem, owner, 0, 0, PAGE_SIZE));
+      if (map(physmem, owner, RW, 0, 0, PAGE_SIZE, sink) !== WAIT || asked.count !== 1) throw new Error('nobody was asked');
+      done(deallocate(physmem, holder, 0, PAGE_SIZE, 0));
+      mapAll(physmem, owner, 0, 1);
+      done(deallocate(physmem, owner, 0, PAGE_SIZE, 0));
+      done(allocate(physmem, holder, EXTRA, 0, PAGE_SIZE));
+      mapAll(physmem, holder, 0, 1);
+    };
+    return { title: `one of ${principals} tasks`, units: 1, physmem, round };
+  });
+  table('a page asked back from a task, returned, and mapped by the other', 'page', cases);
+}
+
 /** What a frame costs: a million of one page, each in an entry of its own, all bound. */
 function million(): void {
   const PAGES = 2 ** 20;
@@ -318,6 +368,7 @@ export function run(): void {
   chains();
   manyContainers();
   thresholds();
+  upcalls();
   million();
   messages();
 }
