@@ -12,6 +12,7 @@ import { spanPiece } from '../../../vkernel/physmem/core/dyadic.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { compact } from '../../../vkernel/physmem/core/move.ts';
 import { pin, unpin } from '../../../vkernel/physmem/core/pins.ts';
+import { placementOf } from '../../../vkernel/physmem/core/placement.ts';
 import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, DMA } from '../../../vkernel/physmem/interface.ts';
 import { Machine, P } from './machine.ts';
 
@@ -131,7 +132,9 @@ export class KindsLife {
     const [oldest] = this.#swapped;
     if (x < 8 && oldest !== undefined) {
       if (machine.swapIn(this.containers[which], oldest[0], page, 1) !== 0) return;
-      (model.get(page) as Page).cell = { value: oldest[1] };
+      const taken = model.get(page) as Page;
+      taken.cell = { value: oldest[1] };
+      if (this.#isPlacedForOthers(which, page)) taken.wants = null; // a frame can be at one place only: the first who asked
       this.#swapped.delete(oldest[0]);
       return;
     }
@@ -141,6 +144,13 @@ export class KindsLife {
       this.#swapped.set(physmem.swapId + i, put.cell.value);
       put.cell = { value: 0 };
     }
+  }
+
+  /** Whether a page that was taken in shares a frame that another group wants somewhere. */
+  #isPlacedForOthers(which: number, page: number): boolean {
+    const { table } = this.machine.physmem;
+    const placement = placementOf(table, this.machine.frameAt(this.containers[which], page));
+    return placement !== undefined && placement.group !== table.group[this.containers[which].entries.at(page)];
   }
 
   /** Pins a page that wants something, and those behind it if they are there. */

@@ -8,6 +8,8 @@
  *
  *   split       each half takes over the bits from its parent's size up; halves of a run stay exactly where they are
  *   run         CONTIGUOUS: the frame is a part of consecutive memory, so it is neither cut to be bound nor moved
+ *   shared      a frame has one placement: a page that is taken in from swap onto a frame that another group has placed
+ *               loses its own
  *   displaced   only an exact address drives out a frame that can be nowhere else. It comes back when it is pinned:
  *               an address is of use only as long as it is pinned (settle in move.ts)
  *
