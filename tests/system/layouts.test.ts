@@ -72,3 +72,8 @@ test('a program that takes too long is killed, and the next one runs', () => {
   expect(output).toMatch(/^hello/);
   expect(stats.hostFramesLost).toBe(0);
 });
+
+test('the kernels are sound under virtual page tables that cannot deny to execute', () => {
+  const { failure, ends, stats } = run({ xlen: 32, mmu: 'sv32', vpte: 'm68040-4k', programs: [['hello']], stack: { verify: true } });
+  expect([failure, ends, stats.hostFramesLost]).toEqual([null, ['exit 0'], 0]);
+});

@@ -474,7 +474,7 @@ export class MappingDatabase {
         kassert(this.#place[node] === ((leaf.id << SLOT_BITS) | slot), 'mapping I1');
         kassert(this.#frame[node] === frame, 'mapping I1');
         const access = accessOf(this.#rights[node] as number);
-        kassert(!this.#platform.format.hasPermissions || (attributes & 7) === access, 'mapping I1');
+        kassert(!this.#platform.format.hasPermissions || (attributes & 7) === space.guest.table.permitted(access), 'mapping I1');
         kassert(!space.isReserved(leaf.base + slot), 'mapping: reserved page mapped');
         present++;
       });

@@ -18,7 +18,7 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { type GuestFrame, PAGE_SIZE, WRITE } from '../../hostkernel/base/units.ts';
-import { ENTRY_INVALID, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat, swap32 } from '../../hostkernel/machine/paging/index.ts';
+import { ATTR_USER, ENTRY_INVALID, ENTRY_LEAF, ENTRY_TABLE, type PageTableFormat, swap32 } from '../../hostkernel/machine/paging/index.ts';
 import type { MemoryImage } from './image.ts';
 
 /** log2 of the slots a leaf's place number reserves: places are leaf id << SLOT_BITS | slot. No leaf table has more. */
@@ -344,6 +344,13 @@ export class PageTable {
   /** Frames they take. */
   get frames(): number {
     return this.#root === null ? 0 : countFrames(this.#root);
+  }
+
+  /** What the hart may do through a leaf made for `access`: not every format can deny to read or to execute. For checks. */
+  permitted(access: number): number {
+    const { format } = this;
+    const attributes = access | ATTR_USER;
+    return format.attributes(0, format.leafLo(0, 0 as GuestFrame, attributes), format.leafHi(0, 0 as GuestFrame, attributes)) & 7;
   }
 
   /** Checks the mirror against the image; `visit` sees every mapped page. */
