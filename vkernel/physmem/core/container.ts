@@ -50,7 +50,10 @@ export class Container {
  */
 export function charge(container: Container, pages: number): void {
   container.pages += pages;
-  if (container.kind !== 'user') return;
+  if (container.kind !== 'user') {
+    if (container.kind === 'soft') container.control.principal.softPages += pages;
+    return;
+  }
   const { control, entries } = container;
   const { accounts } = control.principal;
   accounts.charge(control, pages);

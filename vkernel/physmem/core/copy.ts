@@ -110,8 +110,10 @@ export function copyRange(
 
 /** How many of the `pages` present pages can be copied with what is set aside. */
 function pagesWithin(pm: Physmem, source: Container, from: number, pages: number): number {
+  let left = pm.reserved.length;
   for (let count = 0; count < pages; count += 1) {
-    if (deviceWrittenPages(pm, source, from, from + count + 1) > pm.reserved.length) return count;
+    left -= deviceWrittenPages(pm, source, from + count, from + count + 1);
+    if (left < 0) return count;
   }
   return pages;
 }

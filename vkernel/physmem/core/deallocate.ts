@@ -13,7 +13,6 @@ import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, LAZY, SOFT } from '../interface.ts';
 import { type Container, charge } from './container.ts';
 import {
-  baseOf,
   BOUND,
   CLEAN,
   detach,
@@ -30,7 +29,6 @@ import { cover, flushEntry, flushFrame, loseMemory, loseSlots, revokeWrite, spli
 import { forgetHidden, leaveSwap, settle } from './hidden.ts';
 import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
-import { isGroupPinned } from './pinned.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
 import { isDeviceWritten } from './pinned.ts';
 
@@ -61,21 +59,21 @@ export function deallocate(pm: Physmem, container: Container, start: number, siz
 }
 
 /**
- * Before the pages of [from, to) leave their container: makes soft references to them (soft.ts). Not to more than there
- * is memory, or a task could make descriptors without end that nobody is charged for.
+ * Before the pages of [from, to) leave their container: makes soft references to them (soft.ts). A principal has no more
+ * than there is memory, or it could make descriptors without end that nobody is charged for.
  */
 function remember(pm: Physmem, container: Container, from: number, to: number): void {
   const { table } = pm;
   container.soft ??= pm.create(container.control, 'soft');
   const { soft } = container;
+  const { principal } = container.control;
   for (let page = from; page < to; ) {
     const entry = container.entries.from(page);
     if (entry === NO_ENTRY || table.start[entry] >= to) break;
     const first = Math.max(page, table.start[entry]);
     page = Math.min(to, table.start[entry] + (1 << table.log2[entry]));
     if (isDeviceWritten(pm, entry)) continue; // it will not stay what it was
-    if (soft.pages + page - first > pm.receivedPages) break;
-    if (isGroupPinned(pm, baseOf(table, entry), true)) continue; // a device may write there: it cannot be copied on write
+    if (principal.softPages + page - first > pm.receivedPages) break;
     const frame = table.frame[entry] as FrameId;
     const offset = table.offset[entry] + first - table.start[entry];
     revokeWrite(pm, frame);

@@ -17,11 +17,13 @@
  *   H3  the soft list has exactly the frames with contents that only soft references use
  *   H4  slots in use are those of frames on disk and of clean ones; a clean frame is in memory, with a swap entry on it
  *   H5  unbacked is the number of pages of swap entries on frames without a slot; each can be written: used + unbacked <= slots
+ *   H6  softPages of a principal is the number of pages in its soft containers
  */
 
 import { kassert, panic } from '../../../hostkernel/base/assert.ts';
 import { BOUND, CLEAN, type EntryId, type FrameId, INACTIVE, NO_ENTRY, ON_DISK, PLACE, SOFT_ONLY, UNBOUND } from './frame-table.ts';
 import type { Physmem } from './physmem.ts';
+import type { Principal } from './principals.ts';
 import type { Swap } from './swap.ts';
 
 // Who uses a frame.
@@ -142,7 +144,7 @@ export function swapPages(pm: Physmem, frame: FrameId): number {
 
 // --- Checks ------------------------------------------------------------------------------------------------------
 
-/** H1 to H5. @returns the pages in memory that no task uses */
+/** H1 to H6. @returns the pages in memory that no task uses */
 export function assertHidden(pm: Physmem, frames: readonly FrameId[]): number {
   const { swap, table } = pm;
   let used = 0;
@@ -166,6 +168,13 @@ export function assertHidden(pm: Physmem, frames: readonly FrameId[]): number {
     kassert((state & (INACTIVE | SOFT_ONLY)) === listed, 'physmem H2, H3');
   }
   assertList(pm, pm.soft.toArray(), soft, pm.soft.pages);
+  const remembered = new Map<Principal, number>();
+  for (const container of pm.containers) {
+    if (container?.kind !== 'soft') continue;
+    const { principal } = container.control;
+    remembered.set(principal, (remembered.get(principal) ?? 0) + container.pages);
+  }
+  for (const [principal, pages] of remembered) kassert(principal.softPages === pages, 'physmem H6');
   if (swap !== null) {
     assertList(pm, swap.inactive.toArray(), inactive, swap.inactive.pages);
     kassert(swap.slots.used === used, 'physmem H4');

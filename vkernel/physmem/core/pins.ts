@@ -24,6 +24,9 @@ import { isGroupPinned } from './pinned.ts';
 import type { Principal } from './principals.ts';
 import { hasOnly, isRange, presentPages } from './range.ts';
 
+/** Pins one container may carry at a time: each access to a pinned page looks at them. */
+export const MAX_PINS = 256;
+
 /** Where `pin` says what it has pinned: the reply being built. */
 export interface PinSink {
   /** Runs it still takes. */
@@ -48,7 +51,8 @@ export function cappedDuration(duration: number): number {
  * @returns 0, or an errno or WAIT, and then nothing is pinned:
  *   EINVAL  not page aligned, size 0, wraps, no duration, an unknown flag
  *   ENOENT  a page is absent
- *   EDQUOT  more than a quarter of the principal's guarantee would be pinned; a page pinned twice counts twice
+ *   EDQUOT  more than a quarter of the principal's guarantee would be pinned; a page pinned twice counts twice. The
+ *           container carries MAX_PINS already
  *   ENOMEM  no memory for a promise, or for a copy, or where the page must lie
  *   EBUSY   the memory where it must lie is pinned
  */
@@ -70,7 +74,7 @@ export function pin(
   expireHolds(pm);
   if (presentPages(pm, container, first, pages) < pages) return ENOENT;
   const { principal } = container.control;
-  if (principal.pinned + pages > pinQuota(principal)) return EDQUOT;
+  if (principal.pinned + pages > pinQuota(principal) || container.pins.length >= MAX_PINS) return EDQUOT;
   const writes = (flags & MAP_WRITE) !== 0;
   const done = pinPages(pm, container, first, pages, writes, sink);
   if (done === 0) return pm.refusal;

@@ -40,18 +40,19 @@ export interface Placement {
  * @returns null where no memory that was received can ever be that
  */
 export function placementAsked(pm: Physmem, flags: number, pages: number, mustSet: number, mustClear: number): Constraint | null {
+  const most = Math.min(pages, pm.received.end); // a message may name more pages than can be counted below
   const isConstrained = (flags & CONSTRAINED_FLAG) !== 0;
-  const asked = constraintOf(isConstrained ? mustSet : 0, isConstrained ? mustClear : 0, floorPowerOfTwo(pages));
+  const asked = constraintOf(isConstrained ? mustSet : 0, isConstrained ? mustClear : 0, floorPowerOfTwo(most));
   const dma = (flags & DMA) === 0 ? null : constraintOf(DMA16.set, DMA16.clear, 1);
   if (asked === null) return null;
   const constraint = dma === null ? asked : { set: asked.set, clear: asked.clear | dma.clear };
   if ((constraint.set & constraint.clear) !== 0) return null;
   if ((flags & CONTIGUOUS) !== 0) {
-    const start = pm.received.nextRun(pages, constraint, 0);
+    const start = pages > most ? -1 : pm.received.nextRun(pages, constraint, 0);
     return start === -1 || (dma !== null && !accepts(dma, start + pages - 1)) ? null : constraint;
   }
-  for (let done = 0; done < pages; ) {
-    const piece = spanPiece(done, pages);
+  for (let done = 0; done < most; ) {
+    const piece = spanPiece(done, most);
     if (pm.received.nextRun(1, highPart(constraint, log2(piece)), 0) === -1) return null; // page by page, if need be
     done += piece;
   }

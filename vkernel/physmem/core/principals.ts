@@ -60,6 +60,7 @@ export class Principal {
   policy = 0; // its policy word as last read
   request: ReturnRequest | null = null; // pages it has been asked for
   dropped = false; // it has lost memory because it did not return what it was asked for
+  softPages = 0; // pages of soft references
   swap: Container | null = null; // what it has put away; the page number is the swap id
   nextSwapId = 1; // where the search for a free one begins
   barred = NEVER_COMMITTED; // value of the commit counter while which it is not eligible

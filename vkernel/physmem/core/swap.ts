@@ -115,7 +115,7 @@ export function swapQuota(pm: Physmem, principal: Principal): number {
  * Puts the contents of [start, start + size) away under the ids from `pm.swapId` on, and gives the pages back fresh, as
  * release does. `amount` tells how far it came.
  * @returns 0, or an errno: EINVAL (also an empty range); ENOENT a page is absent; EBUSY held, or a device writes there; EDQUOT the principal's
- *   quota; ENOMEM no swap space
+ *   quota; ENOMEM no swap space, or no ids in a row
  */
 export function swapOut(pm: Physmem, container: Container, start: number, size: number): number {
   pm.amount = 0;
@@ -130,12 +130,19 @@ export function swapOut(pm: Physmem, container: Container, start: number, size: 
   const movable = movablePages(pm, container, first, pages);
   const quota = swapQuota(pm, principal) - swapUsed(principal);
   const room = swap?.room ?? 0;
-  const possible = Math.max(0, Math.min(present, movable, quota, room));
+  let possible = Math.max(0, Math.min(present, movable, quota, room));
   if (swap !== null && possible > 0) {
     const into = swapContainerOf(pm, principal);
+    const wanted = possible;
     pm.swapId = takeIds(pm, principal, into, possible);
+    while (pm.swapId === 0 && possible > 1) {
+      possible >>>= 1;
+      pm.swapId = takeIds(pm, principal, into, possible);
+    }
+    if (pm.swapId === 0) return ENOMEM;
     putAway(pm, swap, container, first, into, pm.swapId, possible);
     pm.amount = possible * PAGE_SIZE;
+    if (possible < wanted) return ENOMEM;
   }
   if (possible === pages) return 0;
   if (possible === present) return ENOENT;
@@ -191,17 +198,21 @@ function swapContainerOf(pm: Physmem, principal: Principal): Container {
   return principal.swap;
 }
 
-/** `pages` ids in a row that nobody has. @returns the first */
+/** `pages` ids in a row that nobody has, from the next one on or else from the first. @returns the first; 0: there is no such row */
 function takeIds(pm: Physmem, principal: Principal, into: Container, pages: number): number {
-  let id = principal.nextSwapId;
-  for (;;) {
-    if (id + pages > pm.limitPages) id = 1;
+  const id = freeIds(pm, into, principal.nextSwapId, pages) || freeIds(pm, into, 1, pages);
+  if (id !== 0) principal.nextSwapId = id + pages;
+  return id;
+}
+
+/** The first of `pages` free ids in a row, at or above `from`; 0 where there is no such row. */
+function freeIds(pm: Physmem, into: Container, from: number, pages: number): number {
+  for (let id = from; id + pages <= pm.limitPages; ) {
     const entry = into.entries.from(id);
-    if (entry === NO_ENTRY || pm.table.start[entry] >= id + pages) break;
+    if (entry === NO_ENTRY || pm.table.start[entry] >= id + pages) return id;
     id = pm.table.start[entry] + (1 << pm.table.log2[entry]);
   }
-  principal.nextSwapId = id + pages;
-  return id;
+  return 0;
 }
 
 /** Copies `pages` present pages to the ids from `id` on, and makes them fresh. */
