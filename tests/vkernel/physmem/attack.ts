@@ -176,7 +176,8 @@ class Siege {
       this.result.waits += 1;
       const { returns } = this.machine.physmem;
       const given = this.#attackersTurn();
-      if (!given) this.machine.time = Math.min(returns.nextDue, this.machine.time + this.random.between(1, 4000));
+      const later = this.machine.time + this.random.between(1, 4000);
+      if (!given) this.machine.time = returns.nextDue > this.machine.time ? Math.min(returns.nextDue, later) : later;
       returns.poll();
       const waited = this.machine.time - since;
       if (waited > BOUND) throw new Error(`${what}: not there after ${waited} microseconds`);

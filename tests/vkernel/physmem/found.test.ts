@@ -60,6 +60,21 @@ test('a page that a device writes is flushed at once when a sharer gives it up l
   twins.tearDown();
 });
 
+test('a page given up lazily that swap still has is flushed before it is written out', () => {
+  const twins = twinsOf(32);
+  twins.allocate(0, 0, 1, 0);
+  twins.write(0, 0, 5);
+  twins.copy(0, 0, 1, 0, 1, 0);
+  twins.swap.swapOut(1, 0, 1);
+  twins.read(0, 0);
+  twins.deallocate(0, 0, 1, LAZY);
+  expect(twins.machine.leftovers.length).toBe(1);
+  twins.press(2);
+  expect(twins.machine.leftovers).toEqual([]);
+  twins.check();
+  twins.tearDown();
+});
+
 test('what is pinned while memory is moved bit by bit stays where it is', () => {
   for (let pinned = 1; pinned < 32; pinned += 2) {
     const twins = new Twins({ memory: [[16, 32]] }, 32);

@@ -112,7 +112,7 @@ export function carve(pm: Physmem, container: Container, entry: EntryId, from: n
   const end = start + (1 << table.log2[entry]);
   const offset = table.offset[entry];
   const group = table.group[entry];
-  if (container.kind === 'user') flushEntry(pm, entry, lazy && !isDeviceWritten(pm, entry));
+  if (container.kind === 'user') flushEntry(pm, entry, lazy);
   else if (container.kind === 'swap') leaveSwap(pm, frame, to - from);
   container.entries.remove(entry);
   detach(table, entry);
