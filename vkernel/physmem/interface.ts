@@ -161,7 +161,7 @@ export const PHYSMEM = defineInterface('physmem', {
    * far as one reply reaches, `amount` bytes. Flags: MAP_WRITE, a device will write there: then the pages are the
    * caller's alone from now on. Pins nest; one ends by `unpin` with the same start and the amount, or by itself.
    * EINVAL empty range or no duration; ENOENT a page is absent; ENOMEM no memory to be had; EDQUOT the principal's quota
-   * of pinned pages; EPERM no PIN right.
+   * of pinned pages, or the container carries too many pins; EPERM no PIN right.
    */
   pin: {
     label: 137,

@@ -31,21 +31,23 @@ export function copyVector(pm: Physmem, source: Container, destination: Containe
     if (!isRange(pm, list[2 * pm.position], PAGE_SIZE) || !isRange(pm, list[2 * pm.position + 1], PAGE_SIZE)) return EINVAL;
   }
   pm.position = 0;
-  let error = (flags & ALL_OR_NONE) === 0 ? 0 : prepareAll(pm, source, destination, list, flags);
+  const all = (flags & ALL_OR_NONE) !== 0;
+  let error = all ? prepareAll(pm, source, destination, list, flags) : 0;
   while (error === 0 && pm.position < pages) {
     error = copyOne(pm, source, list[2 * pm.position] / PAGE_SIZE, destination, list[2 * pm.position + 1] / PAGE_SIZE, flags);
     if (error === 0) pm.position += 1;
   }
-  if (pm.position > 0 && error === WAIT) error = 0;
-  pm.amount = (flags & ALL_OR_NONE) !== 0 && error !== 0 ? 0 : pm.position * PAGE_SIZE;
+  if (error === WAIT && pm.position > 0 && !all) error = 0;
+  pm.amount = all && error !== 0 ? 0 : pm.position * PAGE_SIZE;
   unreserve(pm);
   pm.returns.balance();
   return error;
 }
 
+/** One position. With ALL_OR_NONE all have been let in: the descriptors of those before it must not shut it out. */
 function copyOne(pm: Physmem, source: Container, from: number, destination: Container, to: number, flags: number): number {
   if (source === destination && from === to) return (flags & COPY_IN_PLACE) === 0 ? EEXIST : EINVAL;
-  return copyRange(pm, source, from, destination, to, 1, flags);
+  return copyRange(pm, source, from, destination, to, 1, flags, (flags & ALL_OR_NONE) !== 0);
 }
 
 /** Makes sure that every position will succeed. @returns 0, or what the first that does not fails with */

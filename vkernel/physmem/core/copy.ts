@@ -61,7 +61,10 @@ export function areCopyFlags(flags: number): boolean {
   return hasOnly(flags, COPY_FLAGS) && (mode & (mode - 1)) === 0;
 }
 
-/** `copy` in pages, of ranges that do not overlap. What was set aside for it may be left over. */
+/**
+ * `copy` in pages, of ranges that do not overlap. What was set aside for it may be left over.
+ * @param isAdmitted the pages have been let in, with others, by whoever asks
+ */
 export function copyRange(
   pm: Physmem,
   source: Container,
@@ -70,6 +73,7 @@ export function copyRange(
   to: number,
   pages: number,
   flags: number,
+  isAdmitted = false,
 ): number {
   const all = (flags & ALL_OR_NONE) !== 0;
   if ((flags & COPY_IN_PLACE) !== 0) return copyInPlace(pm, source, from, destination, to, pages, all);
@@ -82,7 +86,8 @@ export function copyRange(
     const free = squash ? pages : freePages(pm, destination, to, pages);
     const stays = moves ? firstHeld(pm, source, from, from + pages) - from : pages;
     const loose = Math.min(stays, squash ? firstHeld(pm, destination, to, to + pages) - to : pages);
-    const admitted = moves && source.control === destination.control ? pages : admissiblePages(pm, destination, to, pages, flags);
+    const isFree = isAdmitted || (moves && source.control === destination.control);
+    const admitted = isFree ? pages : admissiblePages(pm, destination, to, pages, flags);
     let possible = Math.min(present, free, loose, admitted);
     let error = 0;
     if (possible === pages) error = 0;

@@ -182,7 +182,7 @@ export function copyBy(
   const allowed = unlockedBytes(pm, into, destinationStart, size);
   if (allowed < size && (allowed === 0 || (flags & ALL_OR_NONE) !== 0)) return EBUSY;
   const error = copy(pm, from, sourceStart, into, destinationStart, allowed, flags);
-  return error === 0 && allowed < size ? EBUSY : error;
+  return error === 0 && pm.amount === allowed && allowed < size ? EBUSY : error;
 }
 
 /**
@@ -198,7 +198,7 @@ export function copyVectorBy(pm: Physmem, source: Party, destination: Party, lis
   if (2 * pages === list.length) return copyVector(pm, containerOf(source), into, list, flags);
   if ((flags & ALL_OR_NONE) === 0) {
     const error = copyVector(pm, containerOf(source), into, list.subarray(0, 2 * pages), flags);
-    if (error !== 0) return error;
+    if (error !== 0 || pm.position < pages) return error;
   }
   pm.position = pages;
   return EBUSY;
