@@ -7,7 +7,7 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { EBUSY, EDQUOT, ENOENT, EPERM } from '../../../hostkernel/base/errno.ts';
+import { EBUSY, EDQUOT, EINVAL, ENOENT, EPERM } from '../../../hostkernel/base/errno.ts';
 import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import { endHoldsOfTask, expireHolds } from '../../../vkernel/physmem/core/holds.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
@@ -183,7 +183,8 @@ class Life {
     if (!mayPin) return; // the right is looked at where the request comes in
     const { principal } = container.control;
     let expected = 0;
-    if (!this.#present(index, from, to)) expected = ENOENT;
+    if (to <= from) expected = EINVAL;
+    else if (!this.#present(index, from, to)) expected = ENOENT;
     else if (principal.pinned + to - from > pinQuota(principal)) expected = EDQUOT;
     const frames: number[] = [];
     const sink = {
