@@ -72,7 +72,7 @@ export function splitControl(host: ControlHost, control: MemoryControl, pages: n
   if (accounts.isInForce()) accounts.consult(control.principal);
   if (!isCount(pages) || pages > control.unused || !admitsDescriptor(accounts, control)) return null;
   const isTop = control.parent === null;
-  if (isTop && !accounts.ensureRow(task)) return null;
+  if (isTop && (!accounts.ensureRow(task) || pages > control.unused)) return null; // a larger buffer takes its pages from the root
   control.limit -= pages;
   const child = new MemoryControl(control, pages, (top) => (isTop ? accounts.open(task, top, pages) : control.principal));
   control.children.add(child);
