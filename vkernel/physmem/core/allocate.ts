@@ -10,11 +10,12 @@ import { forgetSoft, vacate } from './deallocate.ts';
 import { log2, spanPiece } from './dyadic.ts';
 import { type FrameId, NO_ENTRY } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
-import { BUSY, openRun } from './move.ts';
+import { BUSY } from './move.ts';
 import type { Physmem } from './physmem.ts';
 import { firstHeld } from './holds.ts';
 import { constrain, constrainHere, placementAsked } from './placement.ts';
 import { hasOnly, isRange } from './range.ts';
+import { obtainRun } from './reclaim.ts';
 import { NO_BLOCK } from './zone.ts';
 
 const PLACING = DMA | CONSTRAINED | CONTIGUOUS; // which memory it is to be
@@ -103,10 +104,9 @@ export function admissiblePages(pm: Physmem, container: Container, first: number
   return pages;
 }
 
-/** Consecutive memory, opened by moving what is in the way. @returns its first page, or NO_BLOCK or BUSY */
+/** Consecutive memory, cleared. @returns its first page, or NO_BLOCK or BUSY */
 function runFor(pm: Physmem, pages: number, constraint: Constraint): GuestFrame {
-  const found = pm.zones.allocate(pages, constraint);
-  const run = found === NO_BLOCK ? openRun(pm, pages, constraint) : found;
+  const run = obtainRun(pm, pages, constraint);
   if (run >= 0) pm.memory.zero(run, pages);
   return run;
 }

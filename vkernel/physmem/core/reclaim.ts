@@ -4,7 +4,7 @@ import type { GuestFrame } from '../../../hostkernel/base/units.ts';
 import { ANYWHERE, type Constraint } from './constraint.ts';
 import type { MemoryControl } from './control.ts';
 import { writeOut } from './inactive.ts';
-import { openBlock } from './move.ts';
+import { openBlock, openRun } from './move.ts';
 import type { Physmem } from './physmem.ts';
 import { discardSoft } from './soft.ts';
 import { NO_BLOCK } from './zone.ts';
@@ -39,6 +39,19 @@ export function obtain(pm: Physmem, size: number, constraint: Constraint, contro
     if (pm.zones.freePages >= 2 ** size) return NO_BLOCK; // there is memory, but not where it must be
     const answer = askBack(pm, 2 ** size, control);
     if (answer !== AGAIN) return answer;
+  }
+}
+
+/**
+ * The same for a run of consecutive pages, which is had at once or not at all: the rungs 1, 5, 3 and 4.
+ * @returns its first page, which is nobody's; NO_BLOCK, or BUSY
+ */
+export function obtainRun(pm: Physmem, pages: number, constraint: Constraint): GuestFrame {
+  for (;;) {
+    const free = pm.zones.allocate(pages, constraint);
+    const run = free === NO_BLOCK ? openRun(pm, pages, constraint) : free;
+    if (run >= 0 || pm.zones.freePages >= pages) return run;
+    if (discardSoft(pm, pages) === 0 && writeOut(pm, pages) === 0) return run;
   }
 }
 
