@@ -2,7 +2,7 @@
 
 import { EBUSY, EINVAL, ENOENT } from '../../../hostkernel/base/errno.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
-import { ALL_OR_NONE, FORCE_WRITE, MAP_RIGHTS, MAP_WRITE } from '../interface.ts';
+import { ALL_OR_NONE, EXTRA, FORCE_WRITE, MAP_RIGHTS, MAP_WRITE } from '../interface.ts';
 import { bind, breakCopyOnWrite } from './access.ts';
 import { allocate } from './allocate.ts';
 import type { Container } from './container.ts';
@@ -16,7 +16,7 @@ import { hasOnly, isRange } from './range.ts';
 import { WAIT } from './reclaim.ts';
 
 const MAP_FLAGS = MAP_RIGHTS | FORCE_WRITE;
-const PROVIDE_FLAGS = MAP_FLAGS | ALL_OR_NONE;
+const PROVIDE_FLAGS = MAP_FLAGS | ALL_OR_NONE | EXTRA;
 
 /** Where `map` puts its items: the reply being built. */
 export interface MapSink {
@@ -85,7 +85,7 @@ export function provide(
   pm.amount = 0;
   if (!hasOnly(flags, PROVIDE_FLAGS) || (flags & MAP_RIGHTS) === 0 || !isRange(pm, vaddr, size)) return EINVAL;
   if ((flags & MAP_WRITE) !== 0 && isRange(pm, index, size) && isLocked(pm, container, index, size)) return EBUSY;
-  const refused = allocate(pm, container, flags & ALL_OR_NONE, index, size);
+  const refused = allocate(pm, container, flags & (ALL_OR_NONE | EXTRA), index, size);
   if (pm.amount === 0) return refused;
   const error = map(pm, container, flags & MAP_FLAGS, vaddr, index, pm.amount, sink);
   if (error === 0) return 0;

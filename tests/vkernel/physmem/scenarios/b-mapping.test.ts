@@ -158,6 +158,16 @@ describe('provide', () => {
     assertInvariants(machine.physmem);
   });
 
+  test('exceeds the guarantee with EXTRA, as allocate does', () => {
+    const { machine } = setup();
+    const control = machine.physmem.splitControl(machine.physmem.root, 2);
+    if (control === null) throw new Error('no control');
+    const container = machine.create(control);
+    expect(machine.provide(container, RW | ALL_OR_NONE, 0, 4).error).toBe(ENOMEM);
+    expect(machine.provide(container, RW | ALL_OR_NONE | EXTRA, 0, 4).error).toBe(0);
+    expect(container.pages).toBe(4);
+  });
+
   test('refuses what allocate or map refuses, and nothing has changed', () => {
     const { machine } = setup();
     const { physmem } = machine;
@@ -165,7 +175,6 @@ describe('provide', () => {
     const sink = new Items();
     const wrong: readonly [flags: number, vaddr: number, index: number, size: number][] = [
       [RW | SQUASH, 0, 0, P],
-      [RW | EXTRA, 0, 0, P],
       [RW | COPY_SHARED, 0, 0, P],
       [ALL_OR_NONE, 0, 0, P], // no rights
       [RW, 1, 0, P],
