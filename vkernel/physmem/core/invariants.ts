@@ -49,11 +49,6 @@ export function censusOf(physmem: Physmem): Census {
   return { bound, unbound };
 }
 
-/** The containers of a control and its descendants. */
-export function containersOf(control: MemoryControl): Container[] {
-  return subtreeOf(control).flatMap((each) => [...each.containers]);
-}
-
 export function assertInvariants(physmem: Physmem): void {
   const { zones, boundPages, table } = physmem;
   zones.assertInvariants();
@@ -84,6 +79,7 @@ export function assertInvariants(physmem: Physmem): void {
   kassert(bound === boundPages, 'physmem I8');
   kassert(zones.freePages + bound + physmem.fixedPages === physmem.receivedPages, 'physmem I8');
   const containers = physmem.containers.filter((container) => container !== undefined);
+  kassert(containers.filter(({ kind }) => kind === 'user').length === physmem.userContainers, 'physmem I12');
   for (const container of containers) assertContainer(physmem, container);
   kassert(entries === table.entries, 'physmem I5');
   kassert(entries === containers.reduce((sum, container) => sum + container.entries.size, 0), 'physmem I5');

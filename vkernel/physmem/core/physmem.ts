@@ -190,6 +190,11 @@ export class Physmem {
     this.zones.free((frame + kept) as GuestFrame, pages - kept);
   }
 
+  /** Containers that tasks have. */
+  get userContainers(): number {
+    return this.containers.length - 1 - this.#freeIds.length - this.hidden;
+  }
+
   /** The container an entry is in. */
   containerOf(entry: EntryId): Container {
     return this.containers[this.table.container[entry]] ?? panic('physmem: an entry without container');

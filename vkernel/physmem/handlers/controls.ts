@@ -3,8 +3,7 @@
 import { EINVAL, ENOMEM, EPERM, ESRCH } from '../../../hostkernel/base/errno.ts';
 import { capabilityHandlers } from '../../cap/transfer.ts';
 import { isVersion, NIL, taskOf, type ThreadId } from '../../l4/user.ts';
-import { principalAccount, sumOf } from '../core/control.ts';
-import { containersOf } from '../core/invariants.ts';
+import { principalAccount } from '../core/control.ts';
 import { pinQuota } from '../core/pins.ts';
 import { swapQuota, swapUsed } from '../core/swap.ts';
 import { CONTROL, WEAK_CONTAINER } from '../interface.ts';
@@ -25,11 +24,8 @@ export function controlHandlers(server: PhysmemServer): PhysmemHandlers {
       call.result(1, physmem.fixedPages);
       call.result(2, physmem.zones.freePages);
       call.result(3, physmem.boundPages);
-      call.result(
-        4,
-        sumOf(physmem.root, (control) => control.used),
-      );
-      call.result(5, containersOf(physmem.root).length);
+      call.result(4, physmem.accounts.used);
+      call.result(5, physmem.userContainers);
       return 0;
     },
     controlSplit: (call, _control, pages, task) => {
