@@ -9,7 +9,11 @@
  * Here, not in the operations: each asks once, then does what it may.
  */
 
+import { EXTRA, SQUASH } from '../interface.ts';
+import type { Container } from './container.ts';
 import type { MemoryControl } from './control.ts';
+import { NO_ENTRY } from './frame-table.ts';
+import type { Physmem } from './physmem.ts';
 import type { Accounts } from './principals.ts';
 
 /**
@@ -32,4 +36,24 @@ export function allowance(accounts: Accounts, control: MemoryControl, extra: boo
  */
 export function admitsDescriptor(accounts: Accounts, control: MemoryControl): boolean {
   return !accounts.startsPage(control, 1) || allowance(accounts, control, true) >= 1;
+}
+
+/**
+ * How many pages from `first` on may be charged to the container's control, at most `pages`. With SQUASH pages that are
+ * present are replaced, and cost nothing.
+ */
+export function admissiblePages(pm: Physmem, container: Container, first: number, pages: number, flags: number): number {
+  const { table } = pm;
+  let room = allowance(pm.accounts, container.control, (flags & EXTRA) !== 0);
+  if ((flags & SQUASH) === 0) return Math.min(pages, room);
+  const end = first + pages;
+  let page = first;
+  while (page < end) {
+    const entry = container.entries.from(page);
+    const gapEnd = entry === NO_ENTRY ? end : Math.min(end, Math.max(page, table.start[entry]));
+    if (gapEnd - page > room) return page + room - first;
+    room -= gapEnd - page;
+    page = entry === NO_ENTRY ? end : Math.min(end, table.start[entry] + (1 << table.log2[entry]));
+  }
+  return pages;
 }

@@ -3,12 +3,12 @@
 import { EBUSY, EEXIST, EINVAL, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, CONSTRAINED, CONTIGUOUS, DMA, EXTRA, SQUASH } from '../interface.ts';
-import { allowance } from './admission.ts';
+import { admissiblePages } from './admission.ts';
 import { ANYWHERE, type Constraint } from './constraint.ts';
 import { type Container, charge } from './container.ts';
 import { forgetSoft, vacate } from './deallocate.ts';
 import { log2, spanPiece } from './dyadic.ts';
-import { type FrameId, NO_ENTRY } from './frame-table.ts';
+import type { FrameId } from './frame-table.ts';
 import { place, takeMemory } from './frames.ts';
 import { BUSY } from './move.ts';
 import type { Physmem } from './physmem.ts';
@@ -82,26 +82,6 @@ function placePieces(pm: Physmem, container: Container, first: number, pages: nu
     pm.amount = done * PAGE_SIZE;
   }
   return 0;
-}
-
-/**
- * How many pages from `first` on may be charged to the container's control, at most `pages`. With SQUASH pages that are
- * present are replaced, and cost nothing.
- */
-export function admissiblePages(pm: Physmem, container: Container, first: number, pages: number, flags: number): number {
-  const { table } = pm;
-  let room = allowance(pm.accounts, container.control, (flags & EXTRA) !== 0);
-  if ((flags & SQUASH) === 0) return Math.min(pages, room);
-  const end = first + pages;
-  let page = first;
-  while (page < end) {
-    const entry = container.entries.from(page);
-    const gapEnd = entry === NO_ENTRY ? end : Math.min(end, Math.max(page, table.start[entry]));
-    if (gapEnd - page > room) return page + room - first;
-    room -= gapEnd - page;
-    page = entry === NO_ENTRY ? end : Math.min(end, table.start[entry] + (1 << table.log2[entry]));
-  }
-  return pages;
 }
 
 /** Consecutive memory, cleared. @returns its first page, or NO_BLOCK or BUSY */

@@ -3,7 +3,7 @@
 import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ESRCH } from '../../../hostkernel/base/errno.ts';
 import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, COPY_IN_PLACE, COPY_MOVE, COPY_SHARED, EXTRA, SQUASH } from '../interface.ts';
-import { admissiblePages } from './allocate.ts';
+import { admissiblePages } from './admission.ts';
 import type { Container } from './container.ts';
 import { copyPages } from './copy-pages.ts';
 import { vacate } from './deallocate.ts';

@@ -13,7 +13,7 @@
 import { EEXIST, EINVAL, ENOEXIST, ENOMEM } from '../../../hostkernel/base/errno.ts';
 import { PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { ALL_OR_NONE, EXTRA } from '../interface.ts';
-import { admissiblePages } from './allocate.ts';
+import { admissiblePages } from './admission.ts';
 import { type Container, charge } from './container.ts';
 import { carve } from './deallocate.ts';
 import { type EntryId, type FrameId, NO_ENTRY, NO_FRAME } from './frame-table.ts';
