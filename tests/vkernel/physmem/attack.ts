@@ -12,7 +12,7 @@ import type { Container } from '../../../vkernel/physmem/core/container.ts';
 import type { MemoryControl } from '../../../vkernel/physmem/core/control.ts';
 import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { WAIT } from '../../../vkernel/physmem/core/physmem.ts';
-import { PolicyBuffer, type Words } from '../../../vkernel/physmem/core/policy-buffer.ts';
+import { PolicyBuffer } from '../../../vkernel/physmem/core/policy-buffer.ts';
 import { ABSENT, BUSY, SENT } from '../../../vkernel/physmem/core/returns.ts';
 import {
   HEADER_COMMITS,
@@ -22,10 +22,10 @@ import {
   policyWord,
   ROW_GUARANTEED,
   ROW_POLICY,
-  ROW_WORDS,
   rowOf,
 } from '../../../vkernel/physmem/policy-layout.ts';
 import type { Random } from '../../fuzz/random.ts';
+import { ArrayWords } from './array-words.ts';
 import { Machine, P } from './machine.ts';
 
 const DEADLINE = 10_000; // microseconds, as in the server
@@ -70,19 +70,6 @@ export interface Attacked {
   total: number;
   waits: number;
   punishments: number;
-}
-
-/** Rows in plain memory. */
-export class ArrayWords implements Words {
-  readonly words = new Uint32Array(ROW_WORDS * 2 ** MIN_CAPACITY_LOG2);
-
-  load(index: number): number {
-    return this.words[index];
-  }
-
-  store(index: number, value: number): void {
-    this.words[index] = value;
-  }
 }
 
 class Siege {

@@ -10,7 +10,7 @@ import { ABSENT, BUSY, SENT } from '../../../vkernel/physmem/core/returns.ts';
 import { COPY_SHARED, EXTRA, FORCE_WRITE, LAZY, MAP_READ, MAP_WRITE } from '../../../vkernel/physmem/interface.ts';
 import { HEADER_COMMITS, MIN_CAPACITY_LOG2, ROW_WORDS } from '../../../vkernel/physmem/policy-layout.ts';
 import type { Random } from '../../fuzz/random.ts';
-import { ArrayWords } from './attack.ts';
+import { ArrayWords } from './array-words.ts';
 import { Machine } from './machine.ts';
 
 const PAGES = 32; // of a container

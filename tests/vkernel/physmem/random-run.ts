@@ -33,6 +33,7 @@ export type Kind =
   | 'lock'
   | 'unlock'
   | 'time'
+  | 'policy'
   | 'write'
   | 'read'
   | 'map'
@@ -69,6 +70,7 @@ export const WEIGHTS: Weights = [
   [2, 'lock'],
   [1, 'unlock'],
   [1, 'time'],
+  [8, 'policy'],
   [18, 'write'],
   [18, 'read'],
   [6, 'map'],
@@ -100,6 +102,7 @@ export interface Setting {
   readonly pages: number; // of each container
   readonly principals: number;
   readonly limit: number; // pages all principals may hold together
+  readonly policy: boolean; // in force
 }
 
 /** Lengths are skewed to powers of two and their neighbours. */
@@ -146,7 +149,8 @@ export function randomSetting(random: Random): Setting {
   const containers = random.between(4, 7);
   const pages = random.pick([32, 32, 48, 64]);
   const limit = random.between(24, Math.floor((containers * pages) / 2));
-  const received = random.pick([limit, limit, limit + 1, limit * 2, limit * 4]);
+  const policy = random.oneIn(3);
+  const received = policy ? limit + 1 : random.pick([limit, limit, limit + 1, limit * 2, limit * 4]);
   return {
     machine: {
       memory: randomRuns(random, received),
@@ -159,6 +163,7 @@ export function randomSetting(random: Random): Setting {
     pages,
     principals: random.between(1, 4),
     limit,
+    policy,
   };
 }
 
@@ -190,6 +195,7 @@ export function live(setting: Setting, steps: readonly Step[], before = NOTHING,
   }
   for (let i = 0; i < steps.length; i += 1) {
     before(twins, steps[i], i);
+    twins.policy.look();
     take(twins, steps[i], 100 + i);
     twins.check();
   }
@@ -203,6 +209,7 @@ export function populate(setting: Setting): Twins {
   const twins = new Twins(setting.machine, setting.pages);
   for (let i = 0; i < setting.principals; i += 1) twins.addControl(0, Math.floor(setting.limit / setting.principals), 1 + i);
   for (let i = 0; i < setting.containers; i += 1) twins.addContainer(1 + (i % setting.principals));
+  if (setting.policy) twins.policy.introduce();
   return twins;
 }
 
@@ -244,20 +251,21 @@ export function place(twins: Twins, step: Step): Moment {
 export function take(twins: Twins, step: Step, value: number): void {
   const { pages } = twins;
   const { a, b, control, aimed, source, count, toPage, both } = place(twins, step);
+  const flags = step.flags | (twins.policy.inForce && (step.x & 64) !== 0 ? EXTRA : 0);
   switch (step.kind) {
     case 'allocate':
     case 'provide': {
       const page = aimed ? nextPage(twins, a, step.page % pages, false) : step.page % pages;
       const length = Math.min(step.count, pages - page);
-      if (step.kind === 'allocate') return twins.allocate(a, page, length, step.flags & (ALL_OR_NONE | SQUASH | EXTRA));
+      if (step.kind === 'allocate') return twins.allocate(a, page, length, flags & (ALL_OR_NONE | SQUASH | EXTRA));
       return twins.provide(a, page, length, step.flags & ALL_OR_NONE, step.x % 16 < 8);
     }
     case 'cow':
-      return twins.copy(a, source, b, toPage, both, step.flags & (ALL_OR_NONE | SQUASH | EXTRA));
+      return twins.copy(a, source, b, toPage, both, flags & (ALL_OR_NONE | SQUASH | EXTRA));
     case 'share':
-      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH | EXTRA)) | COPY_SHARED);
+      return twins.copy(a, source, b, toPage, both, (flags & (ALL_OR_NONE | SQUASH | EXTRA)) | COPY_SHARED);
     case 'move':
-      return twins.copy(a, source, b, toPage, both, (step.flags & (ALL_OR_NONE | SQUASH | EXTRA)) | COPY_MOVE);
+      return twins.copy(a, source, b, toPage, both, (flags & (ALL_OR_NONE | SQUASH | EXTRA)) | COPY_MOVE);
     case 'in place': {
       const target = aimed ? nextPage(twins, b, (toPage + (a === b ? 8 : 0)) % pages, true) : toPage;
       return twins.copy(a, source, b, target, Math.min(count, pages - target), (step.flags & ALL_OR_NONE) | COPY_IN_PLACE);
@@ -296,6 +304,9 @@ export function take(twins: Twins, step: Step, value: number): void {
       return twins.holds.lock(twins.holds.shared(step.a) ?? a, step.page % pages, both, 1 + (step.b % 1000));
     case 'unlock':
       return twins.holds.unlock(step.b);
+    case 'policy':
+      if (!twins.policy.inForce) return;
+      return twins.policy.set(1 + (step.a % 3), step.x % 8 === 0 ? step.x : twins.policy.share(step.b), (step.x & 48) !== 0);
     case 'time':
       return twins.holds.pass(step.b % 500);
     case 'write':

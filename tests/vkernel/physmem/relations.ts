@@ -82,7 +82,7 @@ export function compareLives(relation: Relation, random: Random): number {
 
 /** Swap space does not run out: when it does depends on what was written. */
 function roomy(setting: Setting): Setting {
-  return { ...setting, machine: { ...setting.machine, slots: 1024 } };
+  return { ...setting, policy: false, machine: { ...setting.machine, slots: 1024 } };
 }
 
 function other(setting: Setting, relation: Relation): Setting {

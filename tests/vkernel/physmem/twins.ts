@@ -28,6 +28,8 @@ import { compact } from '../../../vkernel/physmem/core/move.ts';
 import { discardSoft } from '../../../vkernel/physmem/core/soft.ts';
 import { SwapTwins } from './swap-twins.ts';
 import { Ledger } from './ledger.ts';
+import { PolicyTwins } from './policy-twins.ts';
+import { WAIT } from '../../../vkernel/physmem/core/reclaim.ts';
 import { HoldTwins } from './hold-twins.ts';
 import { Machine, type MachineOptions, P } from './machine.ts';
 import { agree, done, type Outcome, type PrincipalTwin } from './outcome.ts';
@@ -54,10 +56,12 @@ export class Twins {
   failing = false;
   readonly swap: SwapTwins;
   readonly holds: HoldTwins;
+  readonly policy: PolicyTwins;
   readonly #outcomes = new Map<string, number>();
 
   constructor(options: MachineOptions, pages: number) {
-    this.machine = new Machine(options);
+    this.policy = new PolicyTwins(this);
+    this.machine = new Machine({ ...options, returns: { send: (principal, count) => this.policy.send(principal, count) } });
     this.pages = pages;
     const root = this.machine.physmem.root;
     this.controls.push({ real: root, ledger: new Ledger(null, root.limit), principal: { real: root.principal, swapped: new Map() } });
@@ -260,6 +264,7 @@ export class Twins {
     for (let i = 0; i < this.containers.length; i += 1) this.#checkContents(i);
     this.swap.check();
     this.holds.check();
+    this.policy.check();
     for (const { real, ledger } of this.controls) {
       agree(real.limit, ledger.limit, 'limit');
       agree(real.used, ledger.used, 'used');
@@ -298,8 +303,9 @@ export class Twins {
   /** Compares an outcome with the expected one. @returns the pages that were really done */
   judge(what: string, error: number, pages: number, expected: Outcome): number {
     this.observed.push(error, pages);
-    this.#count(what, error === 0 ? (pages > 0 ? 'ok' : 'nothing') : errnoName(error));
+    this.note(what, error === 0 ? (pages > 0 ? 'ok' : 'nothing') : errnoName(error));
     if (this.failing && pages <= expected.done && (error === ENOMEM || error === EIO || (error === 0 && what === 'pin'))) return pages;
+    if (error === WAIT && pages === 0 && this.policy.inForce) return 0; // asked back meanwhile: nothing has changed
     agree(error, expected.error, what);
     agree(pages, expected.done, `${what}: amount`);
     return pages;
@@ -355,7 +361,8 @@ export class Twins {
     return count;
   }
 
-  #count(operation: string, outcome: string): void {
+  /** Counts an event, for the table of what was covered. */
+  note(operation: string, outcome: string): void {
     const key = `${operation}\t${outcome}`;
     this.#outcomes.set(key, (this.#outcomes.get(key) ?? 0) + 1);
   }
@@ -369,9 +376,11 @@ export class Twins {
   }
 
   /** How many more pages may be charged to a control: before a policy is in force first come, first served. */
-  allowance({ ledger }: ControlTwin, extra: boolean): number {
+  allowance(control: ControlTwin, extra: boolean): number {
+    if (this.policy.inForce) return this.policy.allowance(control, extra);
+    const { ledger } = control;
     const { physmem } = this.machine;
-    const free = physmem.receivedPages - physmem.fixedPages - this.controls.reduce((sum, control) => sum + control.ledger.used, 0);
+    const free = physmem.receivedPages - physmem.fixedPages - this.controls.reduce((sum, each) => sum + each.ledger.used, 0);
     return Math.max(0, extra ? free : Math.min(free, ledger.unused));
   }
 
