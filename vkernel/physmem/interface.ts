@@ -180,7 +180,7 @@ export const PHYSMEM = defineInterface('physmem', {
    * Keeps the owner from mapping [start, start + size) writable, from changing or removing its pages, from destroying
    * the container and from revoking, for `duration` at most. For holders of a weak capability with the LOCK right.
    * EINVAL empty range or no duration; EPERM no LOCK right, or the caller is the owner; EBUSY locked by another;
-   * EDQUOT the caller holds too many locks.
+   * EDQUOT the container carries too many locks.
    */
   lock: { label: 139, on: WEAK_CONTAINER, refuses: CONTAINER, request: ['weak', 'start', 'size', 'duration'], reply: [] },
 

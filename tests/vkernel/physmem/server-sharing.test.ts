@@ -192,6 +192,16 @@ test('H5 H6 a pin names the physical runs, which are those mapped, and has a quo
   sound(booted);
 });
 
+test('H5 a weak holder without the right to pin pins nothing', () => {
+  const booted = boot();
+  const { ask, physmem } = booted;
+  const container = filled(booted, 4);
+  const weak = ask(ROOT_FS, PHYSMEM.share, container, HOLDER, WEAK_RIGHTS & ~WEAK_PIN, 0).words[0];
+  expect(ask(OTHER, PHYSMEM.pin, weak, 0, P, 1000)).toEqual({ label: EPERM, words: [0], items: [] });
+  expect(ask(OTHER, PHYSMEM.pin, weak, 0, P, 1000, MAP_WRITE).label).toBe(EPERM);
+  expect(physmem.physmem.holds.all.size).toBe(0);
+});
+
 test('H7 H8 copies of pinned pages, as requests', () => {
   const booted = boot();
   const { ask, handles, kernel } = booted;

@@ -1,11 +1,13 @@
 /** What gets at the physical pages: map, provide, pin, lock. */
 
+import { EPERM } from '../../../hostkernel/base/errno.ts';
 import { type GuestFrame, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import { lock, unlock } from '../core/locks.ts';
 import { type MapSink, provide } from '../core/map.ts';
 import { pin, type PinSink, unpin } from '../core/pins.ts';
-import { containerOf as containerOfParty, mapBy } from '../core/share.ts';
+import { containerOf as containerOfParty, mapBy, WeakContainer } from '../core/share.ts';
 import { MAX_LIST } from '../../cap/rpc.ts';
+import { WEAK_PIN } from '../interface.ts';
 import { blockFpage } from '../frame-memory.ts';
 import type { PhysmemServer } from '../server.ts';
 import { askerOf, containerOf, partyOf, type PhysmemCall, type PhysmemHandlers, weakOf } from './objects.ts';
@@ -61,8 +63,10 @@ export function frameHandlers(server: PhysmemServer): PhysmemHandlers {
       return error;
     },
     pin: (call, _container, start, size, duration, flags) => {
+      const party = partyOf(call);
+      if (party instanceof WeakContainer && (party.rights & WEAK_PIN) === 0) return EPERM;
       runs.begin(call);
-      const error = pin(physmem, containerOfParty(partyOf(call)), askerOf(call), start, size, duration, flags, runs);
+      const error = pin(physmem, containerOfParty(party), askerOf(call), start, size, duration, flags, runs);
       call.result(0, physmem.amount);
       return error;
     },
