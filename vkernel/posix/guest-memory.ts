@@ -5,6 +5,7 @@
  * faults to the task's pager. Structures pass through `scratch`; bulk data through `bulk`.
  */
 import { EFAULT, ENAMETOOLONG, ENOMEM } from '../../hostkernel/base/errno.ts';
+import { WRITE } from '../../hostkernel/base/units.ts';
 import type { L4, L4Wait } from '../l4/user.ts';
 import { latin1 } from './vfs/provider.ts';
 
@@ -56,6 +57,11 @@ export class GuestMemory {
   /** The same for writing. */
   tryWrite(va: number, from: Uint8Array, len: number): number {
     return this.#l4.tryWrite(va, from, 0, len);
+  }
+
+  /** Waits until the page of `va` is there to be written. It may have gone again. @returns 0, -EFAULT or -ENOMEM */
+  *bringIn(va: number): Generator<L4Wait, number, void> {
+    return this.inRange(va, 1) ? refusal(yield* this.#l4.touch(va, WRITE)) : -EFAULT;
   }
 
   /** Reads a structure of `len` bytes into `scratch`. @returns 0 or -EFAULT */

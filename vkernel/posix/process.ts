@@ -104,6 +104,7 @@ export class Process implements ProcSource, Waiter {
   keptDeadline = -1;
 
   parent: Process | null;
+  isAdopted = false; // its own parent has ended
   readonly children = new Set<Process>(); // in order of their making, zombies among them
   readonly childChanged = new WaitQueue();
   exitSignal = SIGCHLD; // sent to the parent at the end; 0: none

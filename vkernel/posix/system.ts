@@ -91,6 +91,7 @@ export class System implements ProcTable {
     const terminal = this.streams.find((_, fd) => console.terminals[fd]) ?? null;
     mountDevices(this.fs, this.random, terminal);
     mountProc(this.fs, this);
+    this.fs.mkdir(this.fs.root, '/tmp', 0o1777); // scripts expect one; where there is anything of that name it stays
     for (const { path, mode, bytes } of options.files ?? []) this.fs.addFile(byteString(path), mode, bytes);
   }
 
@@ -170,9 +171,14 @@ export class System implements ProcTable {
     return [...this.processes.values()].filter((p) => p.processGroup === id && !p.isZombie);
   }
 
-  /** Whether no member of the group has a parent in another group of the same session: nobody could continue it. */
+  /**
+   * Whether no member of the group has a parent in another group of the same session: nobody could continue it. Who has
+   * adopted a process does not count, though it may be of that session: it knows nothing of the job.
+   */
   isOrphaned(group: number): boolean {
-    return !this.group(group).some(({ parent, session }) => parent !== null && parent.processGroup !== group && parent.session === session);
+    return !this.group(group).some(
+      ({ parent, session, isAdopted }) => parent !== null && !isAdopted && parent.processGroup !== group && parent.session === session,
+    );
   }
 
   // --- waking -------------------------------------------------------------------------------------------------
@@ -292,6 +298,7 @@ export class System implements ProcTable {
   #adopt(child: Process): void {
     const heir = this.first;
     child.parent = heir;
+    child.isAdopted = true;
     heir.children.add(child);
     if (!child.isZombie) return;
     if (this.#reapsItself(heir)) this.forget(child);

@@ -169,6 +169,7 @@ interface World {
   isPumping: boolean;
   micros: number;
   refusal: number; // what the next fork or spawn answers, where it is not 0
+  fault?: (va: number) => void; // called where a thread waits for its pager
   process: Process | null; // any of them
 }
 
@@ -503,7 +504,10 @@ export class Guest {
       read: (va, into) => done(tryRead(va, into, 0, into.length) === into.length ? 0 : EFAULT),
       write: (va, from) => done(tryWrite(va, from, 0, from.length) === from.length ? 0 : EFAULT),
       fill: (va, len, byte) => done(tryFill(va, len, byte) === len ? 0 : EFAULT),
-      touch: (va, access) => done(memory.transfer(va, 1, access, () => undefined) === 1 ? 0 : refusal(va, access)),
+      touch: (va, access) => {
+        this.world.fault?.(va);
+        return done(memory.transfer(va, 1, access, () => undefined) === 1 ? 0 : refusal(va, access));
+      },
     };
     Object.defineProperty(partial, 'from', { get: () => this.#from });
     return partial as L4; // what the server uses of it is here; anything else would be a TypeError in the test

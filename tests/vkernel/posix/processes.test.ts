@@ -378,6 +378,18 @@ describe('groups and sessions', () => {
   });
 });
 
+test('a group is orphaned too where the first process, of the same session, has adopted its member', () => {
+  const parent = first();
+  const child = fork(parent);
+  child.syscall(154, 0, 0);
+  const grandchild = fork(child);
+  handle(grandchild, SIGHUP);
+  kill(grandchild, pidOf(grandchild), SIGSTOP);
+  expect(grandchild.isWaiting).toBe(true);
+  exit(child, 0);
+  expect([grandchild.isWaiting, isInHandler(grandchild)]).toEqual([false, true]);
+});
+
 describe('the terminal', () => {
   const ioctl = (guest: Guest, request: number, value = 0): number => {
     guest.write(DATA, new Uint8Array(new Int32Array([value]).buffer));
@@ -466,6 +478,52 @@ describe('pipes', () => {
     expect(parent.isWaiting).toBe(true);
     child.syscall(64, writer, SCRATCH, 1);
     expect([parent.isWaiting, parent.result, parent.view(DATA, 8).getInt16(6, true)]).toEqual([false, 1, 1]);
+  });
+  test('a reader takes nothing while it waits for the page its bytes go to', () => {
+    const parent = first();
+    const [reader, writer] = pipe(parent);
+    exit(fork(parent), 0);
+    parent.map(0x900_0000, 16);
+    expect(parent.syscall(64, writer, 0x900_0000, 65536)).toBe(65536);
+    const seen: number[] = [];
+    parent.world.fault = (va) => {
+      seen.push(va, parent.system.first.files.get(reader)?.pipe?.length ?? -1);
+      parent.map(0xa00_1000, 1);
+    };
+    parent.map(0xa00_0000, 1);
+    expect(parent.syscall(63, reader, 0xa00_0100, 0x1f00)).toBe(0x1f00);
+    expect(seen).toEqual([0xa00_1000, 65536]);
+  });
+  test('nothing can be written to a broken pipe, and a full one is ready when a page fits', () => {
+    const parent = first();
+    const [reader, writer] = pipe(parent);
+    parent.map(0x900_0000, 16);
+    expect(parent.syscall(64, writer, 0x900_0000, 65536)).toBe(65536);
+    const ready = (): number => {
+      const fds = new DataView(new ArrayBuffer(16));
+      fds.setInt32(0, writer, true);
+      fds.setInt16(4, 4, true);
+      parent.write(DATA, new Uint8Array(fds.buffer));
+      return parent.syscall(73, DATA, 1, DATA + 8, 0, 0, 0); // no timeout: the words there are 0
+    };
+    parent.write(DATA + 8, new Uint8Array(16));
+    const counts = [1, 4094, 1].map((n) => [parent.syscall(63, reader, 0x900_0000, n), ready()]);
+    expect(counts).toEqual([
+      [1, 0],
+      [4094, 0],
+      [1, 1],
+    ]);
+    parent.syscall(57, reader);
+    expect(parent.syscall(64, writer, 0x900_0000, 0)).toBe(0);
+  });
+  test('an end of a pipe without a name opens again at once, whoever has the other', () => {
+    const parent = first();
+    const [reader, writer] = pipe(parent);
+    parent.syscall(64, writer, DATA, 2);
+    parent.syscall(57, writer);
+    const again = parent.syscall(56, -100, parent.text(SCRATCH, `/proc/self/fd/${reader}`), 0);
+    expect(parent.isWaiting).toBe(false);
+    expect([parent.syscall(63, again, DATA, 9), parent.syscall(63, again, DATA, 9)]).toEqual([2, 0]);
   });
   test("a fifo's ends wait for each other", () => {
     const parent = first();

@@ -144,6 +144,13 @@ describe('descriptors', () => {
 });
 
 describe('directories', () => {
+  test('there is a /tmp, whatever lies beneath', () => {
+    const files = [{ path: '/bin/prog', mode: 0o755, bytes: tinyElf(64) }];
+    for (const provider of [null, memoryProvider({ d: {} }), memoryProvider({ tmp: { f: bytes('') } })]) {
+      const guest = new Guest({ provider, files });
+      expect(guest.syscall(34, -100, guest.text(SCRATCH, '/tmp/new'), 0o755)).toBe(0);
+    }
+  });
   test('entries come in parts, and again after a rewind', () => {
     const guest = new Guest({
       provider: memoryProvider({ d: { one: bytes(''), two: {} } }),

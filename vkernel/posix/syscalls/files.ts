@@ -68,14 +68,14 @@ function* inodeAt(p: Process, names: { dirfd: number; path: number }, flags: num
   return p.lookup(fd, text, (flags & AT_SYMLINK_NOFOLLOW) === 0);
 }
 
-/** Opens and installs: the work of openat and its relatives. Waits for the other end of a fifo. */
+/** Opens and installs: the work of openat and its relatives. Waits for the other end of a fifo; a pipe without a name has had both. */
 function* open(p: Process, where: At, flags: number, mode: number): Waiting {
   const fd = p.files.free(0);
   if (fd < 0) return fd;
   const file = p.fs.open(where.base, where.path, flags, mode & 0o7777 & ~p.umask);
   if (typeof file === 'number') return file;
   file.flags &= ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
-  const seen = file.pipe === null ? null : { readers: file.pipe.readersEver, writers: file.pipe.writersEver };
+  const seen = file.pipe === null || file.node.nlink === 0 ? null : { readers: file.pipe.readersEver, writers: file.pipe.writersEver };
   const installed = p.files.install(file, 0, (flags & O_CLOEXEC) !== 0);
   const waits = seen !== null && (flags & O_NONBLOCK) === 0 && file.readable !== file.writable;
   return waits ? yield* awaitPartner(p, file, installed, seen) : installed;

@@ -131,9 +131,19 @@ function* readInto(p: Process, file: OpenFile, extent: Extent, position: Positio
       continue;
     }
     if (n < 0) return n;
+    if (file.pipe !== null) {
+      const found = p.memory.tryWrite(extent.va + done, piece, n); // no wait before the rest is back: others use the pipe too
+      const stored = found === n ? n : counted(file, found);
+      const missing = extent.va + done + found;
+      file.giveBack(n - stored);
+      done += stored;
+      if (found === n) break;
+      const error = yield* p.memory.bringIn(missing);
+      if (error < 0) return done > 0 ? done : error;
+      continue;
+    }
     const error = yield* p.memory.write(extent.va + done, piece, 0, n);
     const stored = error === 0 ? n : counted(file, p.memory.tryWrite(extent.va + done, piece, n));
-    if (stored < n) file.giveBack(n - stored);
     if (position === null && file.contents !== null) file.offset += stored;
     done += stored;
     if (stored < n) return done > 0 ? done : error;

@@ -10,7 +10,6 @@ import { ERESTARTNOHAND, POLLIN, POLLNVAL, POLLOUT, POLLHUP, POLLERR, POLLRDNORM
 import { POLLFD_BYTES } from '../layouts.ts';
 import { INTERRUPTED, type Process } from '../process.ts';
 import type { OpenFile } from '../vfs/open-file.ts';
-import { CAPACITY } from '../vfs/pipe.ts';
 import type { WaitQueue } from '../wait-queue.ts';
 import type { Waiting } from './files.ts';
 
@@ -20,7 +19,7 @@ function readiness(file: OpenFile): number {
   if (pipe === null) return (file.readable ? POLLIN | POLLRDNORM : 0) | (file.writable ? POLLOUT | POLLWRNORM : 0);
   let events = 0;
   if (file.readable) events |= (pipe.length > 0 ? POLLIN | POLLRDNORM : 0) | (pipe.writers === 0 ? POLLHUP : 0);
-  if (file.writable) events |= (pipe.length < CAPACITY ? POLLOUT | POLLWRNORM : 0) | (pipe.readers === 0 ? POLLERR : 0);
+  if (file.writable) events |= (pipe.hasRoom ? POLLOUT | POLLWRNORM : 0) | (pipe.readers === 0 ? POLLERR : 0);
   return events;
 }
 

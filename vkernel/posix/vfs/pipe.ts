@@ -51,11 +51,16 @@ export class Pipe {
     kassert(this.length <= CAPACITY, 'pipe: length');
   }
 
-  /** @returns bytes taken; -EPIPE: no reader; -EAGAIN: full, or a short write that does not fit whole */
+  /** Whether a write of PIPE_BUF bytes finds room: what a poll promises. */
+  get hasRoom(): boolean {
+    return CAPACITY - this.length >= PIPE_BUF;
+  }
+
+  /** @returns bytes taken; -EPIPE: no reader, unless nothing is to be written; -EAGAIN: full, or a short write that does not fit whole */
   write(from: Uint8Array): number {
+    if (from.length === 0) return 0;
     if (this.readers === 0) return -EPIPE;
     const room = CAPACITY - this.length;
-    if (from.length === 0) return 0;
     if (room === 0 || (from.length <= PIPE_BUF && from.length > room)) return -EAGAIN;
     this.#ring ??= new Uint8Array(CAPACITY);
     const n = Math.min(from.length, room);
