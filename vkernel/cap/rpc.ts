@@ -182,7 +182,7 @@ function putWords(l4: L4, method: Method, a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0
 }
 
 /** The errno of an IPC error word: how a caller sees a server that cannot be reached. */
-export function ipcErrno(error: number): number {
+function ipcErrno(error: number): number {
   switch (ipcErrorCode(error)) {
     case IPC_TIMEOUT:
       return ETIMEDOUT;

@@ -29,7 +29,7 @@ const ALLOCATE_FLAGS = ALL_OR_NONE | SQUASH | EXTRA | PLACING;
  * @returns 0, or an errno with `amount`:
  *   EINVAL      not page aligned, size 0, wraps; an unknown flag; memory that there is not in this machine
  *   EEXIST      a piece overlaps a present page (without SQUASH)
- *   EBUSY       a piece overlaps a pinned page; the only memory for a run is pinned
+ *   EBUSY       with SQUASH, a piece overlaps a pinned or locked page; the only memory for a run is pinned
  *   ENOMEM      admission.ts does not let all of them in; as many as it does are placed. No memory for a run
  * With ALL_OR_NONE nothing has changed after an error.
  */

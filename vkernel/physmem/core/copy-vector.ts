@@ -10,10 +10,9 @@ import { NO_ENTRY } from './frame-table.ts';
 import { firstHeld } from './holds.ts';
 import { prepareInPlace } from './in-place.ts';
 import type { Physmem } from './physmem.ts';
-import { firstPinned } from './pinned.ts';
+import { deviceWrittenPages, firstPinned } from './pinned.ts';
 import { isRange } from './range.ts';
 import { WAIT } from './reclaim.ts';
-import { deviceWrittenPages } from './pinned.ts';
 import { reserve, unreserve } from './reserve.ts';
 
 /**

@@ -33,7 +33,7 @@ const COPY_FLAGS = COPY_MODES | ALL_OR_NONE | SQUASH | EXTRA;
  *   ENOENT  the first source page is absent; ESRCH  a later one
  *   EEXIST  a destination page is present (without SQUASH), or source and destination overlap
  *   ENOMEM  admission.ts does not let all of them in; in place, a destination page is absent; no memory to be had
- *   EBUSY   a page that would go, or be filled, is pinned
+ *   EBUSY   a page that would go is pinned or locked, or one to be filled is pinned
  *   WAIT    in place, and where a device may write the source: see reclaim.ts
  * With ALL_OR_NONE nothing has changed after an error.
  */
@@ -90,10 +90,11 @@ export function copyRange(
     const admitted = isFree ? pages : admissiblePages(pm, destination, to, pages, flags);
     let possible = Math.min(present, free, loose, admitted);
     let error = 0;
-    if (possible === pages) error = 0;
-    else if (possible === present) error = present === 0 ? ENOENT : ESRCH;
-    else if (possible === free) error = EEXIST;
-    else error = possible === loose ? EBUSY : ENOMEM;
+    if (possible < pages) {
+      if (possible === present) error = present === 0 ? ENOENT : ESRCH;
+      else if (possible === free) error = EEXIST;
+      else error = possible === loose ? EBUSY : ENOMEM;
+    }
     if (error !== 0 && all) return error;
     const atOnce = shared ? 0 : deviceWrittenPages(pm, source, from, from + possible);
     if (atOnce > 0) {

@@ -40,7 +40,7 @@ const HIDDEN = INACTIVE | SOFT_ONLY | CLEAN; // a frame that is more than its me
  * is what was really removed. Flags: ALL_OR_NONE; LAZY: who could only read may do so as long as others use the memory
  * and nobody may write it; SOFT: they are remembered (soft.ts).
  * @returns 0, or EINVAL (alignment, wraps, an unknown flag), ENOENT (a hole, with ALL_OR_NONE),
- *   EBUSY (a pinned page: nothing from there on is removed). With ALL_OR_NONE nothing has changed after an error.
+ *   EBUSY (a page is pinned or locked: nothing from there on is removed). With ALL_OR_NONE nothing has changed after an error.
  */
 export function deallocate(pm: Physmem, container: Container, start: number, size: number, flags: number): number {
   pm.amount = 0;

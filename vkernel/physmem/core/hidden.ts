@@ -122,7 +122,7 @@ export function hasSlot(pm: Physmem, frame: FrameId): boolean {
   return (state & CLEAN) !== 0 || (state & PLACE) === ON_DISK;
 }
 
-export function dropCleanSlot(pm: Physmem, frame: FrameId): void {
+function dropCleanSlot(pm: Physmem, frame: FrameId): void {
   const swap = swapOf(pm);
   swap.slots.free(swap.slotOf(frame), 1 << pm.table.size[frame]);
   pm.table.state[frame] &= ~CLEAN;

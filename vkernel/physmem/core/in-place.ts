@@ -18,11 +18,10 @@ import { carve } from './deallocate.ts';
 import { BOUND, type EntryId, type FrameId, NO_ENTRY, ON_DISK, PLACE } from './frame-table.ts';
 import { flushFrame } from './frames.ts';
 import type { Physmem } from './physmem.ts';
-import { firstPinned } from './pinned.ts';
+import { firstPinned, isDeviceWritten } from './pinned.ts';
 import { isPlacedFor } from './placement.ts';
 import { presentPages } from './range.ts';
 import { WAIT } from './reclaim.ts';
-import { isDeviceWritten } from './pinned.ts';
 
 /**
  * Source pages from `from` on become the contents of destination pages from `to` on. The ranges do not overlap.

@@ -147,7 +147,7 @@ export function yieldCopies(pm: Physmem, entry: EntryId): boolean {
 }
 
 /** Takes the soft references off a frame of one page. */
-export function dropSoft(pm: Physmem, frame: FrameId): void {
+function dropSoft(pm: Physmem, frame: FrameId): void {
   const { table } = pm;
   for (const entry of entriesOf(table, frame)) {
     const container = pm.containerOf(entry);

@@ -44,7 +44,7 @@ export function isGroupPinned(pm: Physmem, base: EntryId, writes: boolean): bool
 }
 
 /** Sets the mark of a frame by the pins there are. To be called when pins of a container it is in have changed. */
-export function refreshPinned(pm: Physmem, frame: FrameId): void {
+function refreshPinned(pm: Physmem, frame: FrameId): void {
   const { table } = pm;
   table.state[frame] &= ~PINNED;
   for (let entry = table.first[frame]; entry !== NO_ENTRY; entry = table.next[entry]) {

@@ -17,8 +17,8 @@ import { hasOnly, isRange, presentPages } from './range.ts';
  * Every page of [start, start + size) leaves its sharers and the copies it was owed, and becomes a fresh zero page: for
  * one whose contents were put away or are not wanted, so that the next write copies nothing. No change of charge.
  * Flags: LAZY, as for deallocate.
- * @returns 0, or EINVAL (alignment, wraps, an unknown flag), ENOENT (a hole), EBUSY (a pinned page): then nothing has
- *   changed
+ * @returns 0, or EINVAL (alignment, wraps, an unknown flag), ENOENT (a hole), EBUSY (a page is pinned or locked): then
+ *   nothing has changed
  */
 export function release(pm: Physmem, container: Container, start: number, size: number, flags: number): number {
   if (!hasOnly(flags, LAZY) || !isRange(pm, start, size)) return EINVAL;

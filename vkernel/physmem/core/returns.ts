@@ -56,7 +56,7 @@ export interface ReturnCounters {
 }
 
 /** Largest E first; of equals, the one whose task id is lower. */
-export const largestExtraFirst: VictimChoice = (candidates) => candidates.toSorted((a, b) => b.extra - a.extra || a.task - b.task);
+const largestExtraFirst: VictimChoice = (candidates) => candidates.toSorted((a, b) => b.extra - a.extra || a.task - b.task);
 
 export class Returns {
   readonly counters: ReturnCounters = { requests: 0, asked: 0, punishments: 0, dropped: 0 };
