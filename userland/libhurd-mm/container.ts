@@ -124,10 +124,13 @@ export class TaskContainer {
     return at;
   }
 
-  /** Gives pages back; their mappings disappear with them. */
-  *deallocate(l4: L4, at: number, pages: number): Generator<L4Wait, void> {
+  /**
+   * Gives pages back; their mappings disappear with them.
+   * @param flags LAZY: the task has unmapped them itself, so other tasks that read the same memory may keep theirs
+   */
+  *deallocate(l4: L4, at: number, pages: number, flags = 0): Generator<L4Wait, void> {
     const { physmem } = this.#options;
-    const label = yield* invoke(l4, physmem, PHYSMEM.deallocate, this.#handle, at * PAGE_SIZE, pages * PAGE_SIZE);
+    const label = yield* invoke(l4, physmem, PHYSMEM.deallocate, this.#handle, at * PAGE_SIZE, pages * PAGE_SIZE, flags);
     kassert(label === 0 && l4.message.word(1) === pages * PAGE_SIZE, 'container: physmem disowns our pages');
     this.#space.giveBack(at, pages);
     this.counters.pagesReturned += pages;

@@ -31,7 +31,7 @@ import { kassert } from '../../hostkernel/base/assert.ts';
 import { EACCES, EFAULT, EIO, ENOMEM } from '../../hostkernel/base/errno.ts';
 import { type Access, EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import { type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../../vkernel/l4/user.ts';
-import { FORCE_WRITE } from '../../vkernel/physmem/interface.ts';
+import { FORCE_WRITE, LAZY } from '../../vkernel/physmem/interface.ts';
 import type { PageRun } from './container-space.ts';
 import { type ContainerCounters, type ContainerOptions, type Heir, TaskContainer, unmapOwn, WINDOW_PAGES } from './container.ts';
 import type { FileBacking } from './interface.ts';
@@ -527,13 +527,14 @@ export class MemoryManager {
     return evicted;
   }
 
-  /** Drops the resident pages [from, to) of a cache but those `stays` names. @returns pages dropped */
+  /** Drops the resident pages [from, to) of a cache but those `stays` names. @param flags of the deallocation @returns pages dropped */
   *#drop(
     l4: L4,
     cache: PageCache,
     from: number,
     to: number,
     stays: ((page: number, dirty: boolean) => boolean) | null,
+    flags = 0,
   ): Generator<L4Wait, number> {
     if (cache.resident === 0) return 0;
     const runs: { page: number; at: number; count: number }[] = [];
@@ -548,7 +549,7 @@ export class MemoryManager {
     let dropped = 0;
     for (const run of runs) {
       for (let i = 0; i < run.count; i += 1) cache.remove(run.page + i);
-      yield* this.#container.deallocate(l4, run.at, run.count);
+      yield* this.#container.deallocate(l4, run.at, run.count, flags);
       dropped += run.count;
     }
     return dropped;
@@ -599,7 +600,7 @@ export class MemoryManager {
     if (store === null || store.kind === 'file') return;
     const first = piece.storeOffset / PAGE_SIZE;
     const end = first + piece.size / PAGE_SIZE;
-    yield* this.#drop(l4, store.cache, first, end, null);
+    yield* this.#drop(l4, store.cache, first, end, null, LAZY);
     if (store === this.anonymous) yield* this.#dropSwapped(l4, first, end);
   }
 
@@ -656,7 +657,7 @@ export class MemoryManager {
       if (map.store !== null) yield* this.release(l4, map.start, map.size);
     yield* this.#enter(l4);
     for (const store of this.#files.values()) {
-      yield* this.#drop(l4, store.cache, 0, ALL_PAGES, null);
+      yield* this.#drop(l4, store.cache, 0, ALL_PAGES, null, LAZY);
       store.file.release?.();
     }
     this.#files.clear();

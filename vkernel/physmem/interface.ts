@@ -357,7 +357,7 @@ export const PHYSMEM = defineInterface('physmem', {
    */
   getPolicyBuffer: { label: 171, request: ['policy', 'vaddr'], reply: ['rows'], maps: true },
 
-  /** A task has died: everything it held is released. EPERM unless the control is the root. */
+  /** A task has died, and its address space has gone: everything it held is released. EPERM unless the control is the root. */
   taskDied: { label: 172, on: CONTROL, request: ['control', 'task'], reply: [] },
 
   ...CAPABILITY_METHODS,

@@ -99,6 +99,7 @@ export class PhysmemServer {
   #ended = 0; //     requests for pages that had ended then
   readonly #kept: Message; // what the message registers held, while an upcall is in them
   readonly #controls = new Map<number, MemoryControl>(); // made at boot, by task id
+  #isBurying = false; // a task that has died releases what it held
 
   constructor(l4: L4, options: PhysmemServerOptions) {
     kassert(WAIT === PARKED, 'physmem: an operation that waits parks its request');
@@ -208,13 +209,19 @@ export class PhysmemServer {
     yield* invoke(this.#l4, this.#wortel, this.#calls.shutdown, 1);
   }
 
-  /** Everything `task` held is released; what only it held is destroyed, its pages freed. */
+  /**
+   * Everything `task` held is released; what only it held is destroyed, its pages freed. What it shared copy-on-write
+   * stays mapped for the others where nobody may write it: its own mappings went with its address space, and a forked
+   * child that ends would take all text from its parent.
+   */
   taskDied(task: number): void {
     this.#controls.delete(task);
     this.parked.removeTask(task);
     this.paging.forget(task);
     endHoldsOfTask(this.physmem, task);
+    this.#isBurying = true;
     this.objects.releaseTask(task);
+    this.#isBurying = false;
   }
 
   /** Ends the outstanding request of a thread: it is told ECANCELED. @returns whether it had one */
@@ -300,7 +307,7 @@ export class PhysmemServer {
   /** The last capability to an object has gone. What hangs on a control and is held by somebody else stays. */
   #unreferenced(object: PhysmemObject): void {
     if (object instanceof MemoryControl) abandonControl(this.physmem, object);
-    else this.destroy(object);
+    else this.destroy(object, this.#isBurying);
   }
 
   /** Why a holder may not end an object now: EBUSY, a page of a container is pinned or locked; 0: he may. */
@@ -310,10 +317,10 @@ export class PhysmemServer {
     return firstHeld(physmem, object, 0, physmem.limitPages) < physmem.limitPages ? EBUSY : 0;
   }
 
-  /** The owner of an object ends it. The root stays. */
-  destroy(object: PhysmemObject): void {
+  /** The owner of an object ends it. The root stays. @param lazy as Physmem.destroy has it */
+  destroy(object: PhysmemObject, lazy = false): void {
     if (!object.alive) return;
-    if (object instanceof Container) this.physmem.destroy(object);
+    if (object instanceof Container) this.physmem.destroy(object, lazy);
     else if (object instanceof WeakContainer) endShare(this.physmem, object);
     else if (object instanceof MemoryControl && object.parent !== null) this.physmem.destroyControl(object);
   }

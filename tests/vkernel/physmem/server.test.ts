@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { EBADF, ECAP_DIED, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, EPERM } from '../../../hostkernel/base/errno.ts';
-import { fpage } from '../../../vkernel/l4/user.ts';
+import { fpage, fpageBase } from '../../../vkernel/l4/user.ts';
+import { assertInvariants } from '../../../vkernel/physmem/core/invariants.ts';
 import { COPY_SHARED, FORCE_WRITE, MAP_READ, MAP_WRITE, PHYSMEM } from '../../../vkernel/physmem/interface.ts';
 import { WORTEL } from '../../../vkernel/wortel/interface.ts';
 import { boot, OTHER, P, ROOT_FS, WORTEL_THREAD } from './server-rig.ts';
@@ -155,4 +156,26 @@ test('a guarantee that cannot be given ends the boot with a line, and the shutdo
   const { kernel, labels } = boot({ memory: [fpage(0x100000, 16, 7)], requests: [{ task: 5, pages: 'control', frames: 17 }] });
   expect(kernel.printed).toEqual(['physmem: cannot make the capability for task 5\n']);
   expect(labels.at(-1)).toBe(WORTEL.shutdown.label);
+});
+
+test('a task dies: what it shared copy-on-write stays mapped for the others until it may be written, its own goes at once', () => {
+  const { ask, handles, kernel, physmem } = boot();
+  const [control, otherControl, , root] = handles;
+  const source = ask(ROOT_FS, PHYSMEM.create, control).words[0];
+  const copy = ask(OTHER, PHYSMEM.create, otherControl).words[0];
+  const shared = ask(OTHER, PHYSMEM.copyCapability, copy, 5).words[0];
+  ask(ROOT_FS, PHYSMEM.allocate, source, 0, 0, P);
+  ask(ROOT_FS, PHYSMEM.allocate, source, 0, P, P);
+  const [text] = ask(ROOT_FS, PHYSMEM.map, source, MAP_READ, 0, 0, P).items;
+  ask(ROOT_FS, PHYSMEM.copy, source, 0, shared, 0, 2 * P, 0);
+  ask(ROOT_FS, PHYSMEM.releaseCapability, shared);
+  ask(OTHER, PHYSMEM.map, copy, MAP_READ, 0, 0, P);
+  ask(OTHER, PHYSMEM.map, copy, MAP_READ | MAP_WRITE | FORCE_WRITE, P, P, P);
+  kernel.unmapped.length = 0;
+  expect(ask(ROOT_FS, PHYSMEM.taskDied, root, 6).label).toBe(0);
+  expect(kernel.unmapped.length).toBe(1);
+  expect(fpageBase(kernel.unmapped[0])).not.toBe(fpageBase(text.fpage));
+  assertInvariants(physmem.physmem);
+  expect(ask(ROOT_FS, PHYSMEM.map, source, MAP_READ | MAP_WRITE, 0, 0, P).items.length).toBe(1);
+  expect(kernel.unmapped.map(fpageBase).at(-1)).toBe(fpageBase(text.fpage));
 });

@@ -236,11 +236,14 @@ export class Physmem {
     return container;
   }
 
-  /** Removes a container with all its pages, pinned or not. */
-  destroy(container: Container): void {
+  /**
+   * Removes a container with all its pages, pinned or not.
+   * @param lazy who could only read may do so as long as others use the memory and nobody may write it
+   */
+  destroy(container: Container, lazy = false): void {
     endSharesOf(this, container);
     breakHolds(this, container, 0, this.limitPages);
-    vacate(this, container, 0, this.limitPages);
+    vacate(this, container, 0, this.limitPages, lazy);
     if (container.soft !== null) this.destroy(container.soft);
     container.alive = false;
     this.containers[container.id] = undefined;
