@@ -36,6 +36,29 @@ export function emptyEntry(format: PageTableFormat, level: number): { readonly l
   return [{ lo: 0, hi: 0 }, ...single].find(({ lo, hi }) => format.kind(level, lo, hi) === ENTRY_INVALID) ?? null;
 }
 
+/** What tables of a level begin with: the same for all page tables of a format. */
+interface EmptyTable {
+  readonly lo: number; // an entry that is not valid
+  readonly hi: number;
+  readonly children: (TableNode | null)[]; // of a directory: to be copied, which costs a thirtieth of making them
+}
+
+const emptyTables = new WeakMap<PageTableFormat, readonly EmptyTable[]>(); // by format, then by level
+
+function emptyTablesOf(format: PageTableFormat): readonly EmptyTable[] {
+  let tables = emptyTables.get(format);
+  if (tables === undefined) {
+    tables = Array.from({ length: format.levels }, (_, level) => {
+      const entry = emptyEntry(format, level);
+      kassert(entry !== null, 'page-table: no invalid entry');
+      const entries = format.tableBytes(level) / format.entryBytes;
+      return { ...entry, children: level === 0 ? NO_CHILDREN : Array.from<null>({ length: entries }).fill(null) };
+    });
+    emptyTables.set(format, tables);
+  }
+  return tables;
+}
+
 /** One table. */
 export class TableNode {
   readonly table: PageTable;
@@ -53,7 +76,16 @@ export class TableNode {
   word = 0;
   epoch = 0;
 
-  constructor(table: PageTable, frame: GuestFrame, level: number, base: number, parent: TableNode | null, slot: number, id: number) {
+  constructor(
+    table: PageTable,
+    frame: GuestFrame,
+    level: number,
+    base: number,
+    parent: TableNode | null,
+    slot: number,
+    id: number,
+    children: (TableNode | null)[],
+  ) {
     this.table = table;
     this.frame = frame;
     this.frames = table.framesOf(level);
@@ -62,7 +94,7 @@ export class TableNode {
     this.parent = parent;
     this.slot = slot;
     this.id = id;
-    this.children = level === 0 ? NO_CHILDREN : Array.from<TableNode | null>({ length: table.entriesOf(level) }).fill(null);
+    this.children = children;
     this.tags = level === 0 ? new Int32Array(table.entriesOf(level)) : NO_TAGS;
   }
 }
@@ -101,7 +133,7 @@ export class PageTable {
   readonly #wordsPerEntry: 1 | 2;
   readonly #swaps: boolean; // entries are big-endian
   readonly #mask: number; // entries of a leaf table - 1
-  readonly #empty: readonly { readonly lo: number; readonly hi: number }[]; // by level: an entry that is not valid
+  readonly #empty: readonly EmptyTable[]; // by level
   #root: TableNode | null = null;
   #last: TableNode | null = null; // the leaf found last
 
@@ -115,11 +147,7 @@ export class PageTable {
     this.#swaps = format.bigEndian;
     this.#mask = this.entriesOf(0) - 1;
     kassert(format.basePages === 1 && this.#mask < 1 << SLOT_BITS, 'page-table: leaf tables of the format');
-    this.#empty = Array.from({ length: format.levels }, (_, level) => {
-      const empty = emptyEntry(format, level);
-      kassert(empty !== null, 'page-table: no invalid entry');
-      return empty;
-    });
+    this.#empty = emptyTablesOf(format);
   }
 
   /** Slots of a table of `level`. */
@@ -295,12 +323,12 @@ export class PageTable {
     const frames = this.framesOf(level);
     const frame = this.image.allocateTableRun(frames);
     if (frame < 0) return null;
-    const { lo, hi } = this.#empty[level];
+    const { lo, hi, children } = this.#empty[level];
     const [first, second] = this.#wordsPerEntry === 1 ? [lo, lo] : this.#swaps ? [hi, lo] : [lo, hi];
     for (let i = 0; i < frames; i++)
       this.image.fillFrame(frame + i, this.#swaps ? swap32(first) : first, this.#swaps ? swap32(second) : second);
     const id = level === 0 ? this.leaves.take() : 0;
-    const node = new TableNode(this, frame as GuestFrame, level, base, parent, slot, id);
+    const node = new TableNode(this, frame as GuestFrame, level, base, parent, slot, id, level === 0 ? NO_CHILDREN : children.slice());
     if (id !== 0) this.leaves.leaves[id] = node;
     return node;
   }
