@@ -366,7 +366,7 @@ export function* serve<M extends Readonly<Record<string, MethodDefinition>>, O>(
     let replies = isRequest;
     if (waiting !== null) waiting.client = isRequest ? client : NIL;
     if (isRequest) {
-      if (waiting !== null) waiting.due(); // what should have happened before the request came
+      if (waiting !== null && waiting.isTimed()) waiting.due(); // what should have happened before the request came
       const answer = dispatcher.dispatch(client, message);
       const label = typeof answer === 'number' ? answer : yield* answer;
       replies = dispatcher.finish(client, message, label);

@@ -33,7 +33,8 @@ export class Compactor {
 
   /** Makes a step if it is due. No reply that names memory may be on its way. */
   poll(): void {
-    if (this.#physmem.now() < this.next) return;
+    const { next } = this;
+    if (next === Number.POSITIVE_INFINITY || this.#physmem.now() < next) return; // the clock is read only where it matters
     const moved = compact(this.#physmem, PAGES);
     this.#next = moved > 0 ? this.#physmem.now() + PAUSE : Number.POSITIVE_INFINITY;
   }
