@@ -50,6 +50,11 @@ export const PROCESSES_MAX = 4096;
 const FIRST_PID = 2;
 const DEFAULT_EPOCH = 1767225600; // 2026-01-01 00:00:00 UTC
 
+/** Whether a process ties its group to another one of its session, that of its parent: while one does, the group is no orphan. */
+function isTie({ parent, processGroup, session, isAdopted }: Process): boolean {
+  return parent !== null && !isAdopted && parent.processGroup !== processGroup && parent.session === session;
+}
+
 export class System implements ProcTable {
   readonly fs: FileSystem;
   readonly random: RandomSource;
@@ -176,9 +181,7 @@ export class System implements ProcTable {
    * adopted a process does not count, though it may be of that session: it knows nothing of the job.
    */
   isOrphaned(group: number): boolean {
-    return !this.group(group).some(
-      ({ parent, session, isAdopted }) => parent !== null && !isAdopted && parent.processGroup !== group && parent.session === session,
-    );
+    return !this.group(group).some(isTie);
   }
 
   // --- waking -------------------------------------------------------------------------------------------------
@@ -271,9 +274,9 @@ export class System implements ProcTable {
     this.live--;
     p.isZombie = true;
     p.stopSignal = 0;
-    const groups = new Set([p.processGroup]);
+    const groups = new Set(isTie(p) ? [p.processGroup] : []);
     for (const child of p.children) {
-      groups.add(child.processGroup);
+      if (isTie(child)) groups.add(child.processGroup);
       this.#adopt(child);
     }
     p.children.clear();
@@ -310,7 +313,7 @@ export class System implements ProcTable {
       );
   }
 
-  /** A group that has just been orphaned, with a member that is stopped: all of it hangs up, and goes on. */
+  /** A group has lost a tie: if it is an orphan now, with a member that is stopped, all of it hangs up and goes on. */
   #orphan(id: number): void {
     const members = this.group(id);
     if (!members.some(({ stopSignal }) => stopSignal !== 0) || !this.isOrphaned(id)) return;

@@ -390,6 +390,14 @@ test('a group is orphaned too where the first process, of the same session, has 
   expect([grandchild.isWaiting, isInHandler(grandchild)]).toEqual([false, true]);
 });
 
+test('a group that has always been orphaned goes on when a member ends while another is stopped', () => {
+  const parent = first();
+  const child = fork(parent);
+  kill(child, pidOf(child), SIGSTOP);
+  exit(fork(parent), 0);
+  expect([child.isWaiting, parent.exit, wait(parent)[0] > 0]).toEqual([true, null, true]);
+});
+
 describe('the terminal', () => {
   const ioctl = (guest: Guest, request: number, value = 0): number => {
     guest.write(DATA, new Uint8Array(new Int32Array([value]).buffer));
