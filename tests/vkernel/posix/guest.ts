@@ -169,6 +169,7 @@ interface World {
   isPumping: boolean;
   micros: number;
   refusal: number; // what the next fork or spawn answers, where it is not 0
+  harts?: 'none'; // the kernel has no memory for the registers of one that begins
   fault?: (va: number) => void; // called where a thread waits for its pager
   process: Process | null; // any of them
 }
@@ -443,9 +444,12 @@ export class Guest {
     }
     /** Inside a call time passes by itself: nobody else is there to send anything. */
     const received = (source: ThreadId, limit: Timeout = NEVER): L4Operation => {
-      if (source === this.hart) this.world.pending.push(() => this.trap(12, this.userEnd));
+      const isBegun = source === this.hart && this.world.harts !== 'none';
+      if (isBegun) this.world.pending.push(() => this.trap(12, this.userEnd));
       this.#takesAny = source === ANY;
-      if (!this.#inCall || source !== ANY || limit === NEVER) return this.#received();
+      const isLost = source === this.hart && !isBegun;
+      if (!isLost && (!this.#inCall || source !== ANY)) return this.#received();
+      if (limit === NEVER) return this.#received();
       this.micros += timeoutMicroseconds(limit);
       return done((IPC_TIMEOUT << 1) | PHASE_RECEIVE);
     };

@@ -106,6 +106,13 @@ describe('clone', () => {
     parent.syscall(57, writer);
     expect(parent.syscall(63, reader, DATA, 1)).toBe(0); // nobody else holds the end
   });
+  test('a child whose hart cannot begin ends, and its parent hears of it', () => {
+    const parent = first();
+    parent.world.harts = 'none';
+    const pid = parent.syscall(220, SIGCHLD);
+    expect(pid).toBeGreaterThan(0);
+    expect(wait(parent)).toEqual([pid, SIGKILL]);
+  });
   test('RLIMIT_NPROC counts zombies too', () => {
     const parent = first();
     const limit = new BigUint64Array([3n, 3n]);

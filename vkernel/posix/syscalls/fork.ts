@@ -10,7 +10,7 @@
  * Source: clone(2), vfork(2), credentials(7); the order of riscv's arguments is that of CONFIG_CLONE_BACKWARDS.
  */
 import { E2BIG, EAGAIN, EINVAL, ENOSYS, EPERM } from '../../../hostkernel/base/errno.ts';
-import type { L4Wait } from '../../l4/user.ts';
+import { type L4Wait, timeout } from '../../l4/user.ts';
 import {
   CLONE_CHILD_CLEARTID,
   CLONE_CHILD_SETTID,
@@ -59,6 +59,8 @@ const SUPPORTED =
   CLONE_DETACHED |
   CLONE_UNTRACED |
   CLONE_IO;
+/** Microseconds until the trap of a hart that begins is given up: the kernel had no frame for its registers, and nobody else says so. */
+const START_LIMIT = 10e6;
 const NAMESPACES = 0x7e02_0000; // CLONE_NEW*
 
 const SP = 2 * 2; // words of the register array
@@ -169,11 +171,10 @@ function* fork(p: Process, child: Process, wanted: Wanted): Generator<L4Wait, nu
   /** The hart begins beyond its address space: that trap comes here, where it gets the registers of the parent. */
   function* begin(self: Process, place: Place): Generator<L4Wait, boolean, void> {
     const { l4 } = self;
-    if ((yield* startHart(self, place, l4.userEnd, 0)) !== 0)
-      self.end({ kind: 'signal', signal: 9, text: 'SIGKILL: the thread cannot be started', fault: null });
+    let error = yield* startHart(self, place, l4.userEnd, 0);
+    if (error === 0) error = yield* l4.receive(self.hart, timeout(START_LIMIT));
+    if (error !== 0) self.end({ kind: 'signal', signal: 9, text: 'SIGKILL: the thread cannot be started', fault: null });
     else {
-      do yield* l4.receive(self.hart);
-      while (l4.error !== 0);
       self.registers().set(registers);
       if (floats !== null) self.floatRegisters()?.set(floats);
       yield* storeTid(self, wanted);
