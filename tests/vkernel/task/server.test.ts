@@ -133,7 +133,7 @@ describe.each([32, 64] as const)('on %i bits', (xlen) => {
         free.push(message.word(3));
         const { handle, id, thread } = yield* create(l4, data);
         yield* invoke(l4, data.taskServer, TASK.threadSet, handle, thread, l4.id, l4.id, UTCB);
-        yield* invoke(l4, data.physmem, PHYSMEM.controlSplit, data.masterControl, 20, id);
+        yield* invoke(l4, data.physmem, PHYSMEM.controlSplit, data.masterControl, 21, id); // one for descriptors
         const [control, granted] = [message.word(1), message.word(2)];
         l4.startBody(thread, function* (own) {
           yield* invoke(own, data.physmem, PHYSMEM.create, granted);
