@@ -99,7 +99,7 @@ export const HISTORICAL: readonly Defect[] = [
     patches: [
       patch(
         'physmem',
-        '    vacate(this, container, 0, this.limitPages);\n',
+        '    vacate(this, container, 0, this.limitPages, lazy);\n',
         `    for (const entry of container.entries.toArray()) {
       const frame = this.table.frame[entry];
       const size = 1 << this.table.log2[entry];
