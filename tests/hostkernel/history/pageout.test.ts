@@ -192,7 +192,7 @@ describe('M is cleared without INVAL, and a later write is lost, under heavy pag
       fc.property(fc.array(step, { minLength: 60, maxLength: 120, size: 'max' }), (steps) => {
         expect(live(steps, keepsRw, true)).toBe(0);
       }),
-      { numRuns: 25 },
+      { numRuns: 12 },
     );
   });
 

@@ -176,7 +176,7 @@ test('a TypeScript program with random system calls and addresses', () => {
       };
       finish(machine, machine.kernel.spawnBody('hostile', body, xlen));
     }),
-    { numRuns: 100 },
+    { numRuns: 50 },
   );
 });
 
@@ -220,7 +220,7 @@ test('a RISC-V program with random system calls', () => {
       if ('reason' in process) throw new Error(process.reason);
       finish(machine, process);
     }),
-    { numRuns: 100 },
+    { numRuns: 50 },
   );
 });
 
@@ -242,6 +242,6 @@ test('a damaged program file is refused or becomes a process that ends', () => {
       const process = machine.kernel.spawnElf(file, ['damaged'], []);
       if (!('reason' in process)) finish(machine, process);
     }),
-    { numRuns: 200 },
+    { numRuns: 80 },
   );
 });

@@ -63,7 +63,7 @@ test('agrees with a plain array for every sequence of accesses', () => {
         expect(all).toEqual(model);
       });
     }),
-    { numRuns: 50 },
+    { numRuns: 25 },
   );
 });
 

@@ -174,7 +174,7 @@ perm.entry = [{ grant = "ur" }]
         rolesOf(read);
         for (const vector of makeVectors(read, 1, 5)) expect(vector.expect.result).toMatch(/hit|fault/);
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 });

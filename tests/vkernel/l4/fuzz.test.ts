@@ -196,6 +196,6 @@ test.each([32, 64] as const)('random threads with hostile messages leave a consi
       expect(result).toEqual({ reason: 'shutdown', report: ['end'] });
       expect(tables - first).toBeLessThanOrEqual(8); // what the root server itself uses
     }),
-    { numRuns: 40 },
+    { numRuns: 15 },
   );
 });

@@ -182,7 +182,7 @@ describe.each(['vpte-64-nx', 'vpte-32-nx', 'sv39', 'vpte-2006v', 'vpte-2006'])('
           bench.destroy();
           expect(platform.image.tableFramesUsed).toBe(used);
         }),
-        { numRuns: 40 },
+        { numRuns: 15 },
       );
     });
   });

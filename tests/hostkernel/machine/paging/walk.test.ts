@@ -76,7 +76,7 @@ describe.each(LAYOUT_NAMES)('%s', (name) => {
       fc.property(fc.integer({ min: 1 }), options(layout), (seed, chosen) => {
         compareWalks(layout, chosen, seed, 300);
       }),
-      { numRuns: 2 },
+      { numRuns: 1 },
     );
   });
 

@@ -94,7 +94,7 @@ function others(rig: Rig, mapped: readonly HostFrame[]): string {
 
 for (const xlen of [64, 32] as const) {
   test(`random bytes as code, RV${xlen}`, () => {
-    for (let seed = 0; seed < 60; seed++) {
+    for (let seed = 0; seed < 30; seed++) {
       const atOnce = hostileRig(seed, xlen);
       const before = others(atOnce.rig, atOnce.mapped);
       const result = play(atOnce.rig, Infinity);

@@ -391,7 +391,7 @@ test.each([
       for (const op of operations) expect([op, onOverlay(fs, op)]).toEqual([op, onModel(model, op)]);
       fs.tree.assertInvariants();
     }),
-    { numRuns: 400 },
+    { numRuns: 200 },
   );
 });
 
