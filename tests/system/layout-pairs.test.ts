@@ -36,7 +36,7 @@ function sort(
     ...(mmu === undefined ? {} : { mmu }),
     ...(vpte === undefined ? {} : { vpte }),
     tracer,
-    ramBytes: 20 * 2 ** 20,
+    ramBytes: 32 * 2 ** 20,
     programs: [['sorter', '50']],
     stack: { verify: true },
   });
