@@ -96,3 +96,8 @@ describe('pairs', () => {
     expect(sort(64, 'x86-64-5l', 'power-radix-4k').counts).toEqual(sort(64, 'x86-64-5l', 'power-radix-4k').counts);
   });
 });
+
+test('tables too large for the memory there is end the boot with a reason', () => {
+  const { failure } = run({ xlen: 64, vpte: 'power-radix-4k', ramBytes: 20 * 2 ** 20, programs: [['hello']] });
+  expect(failure).toMatch(/^boot failure: .* no memory for the page tables of its startup page$/);
+});

@@ -102,6 +102,9 @@ export interface BootModules {
 /** A line of the boot log: who says what. */
 export type BootLog = (who: string, text: string) => void;
 
+/** A startup page that is mapped this often and still faults cannot be: the kernel has no frames for its page tables. */
+const STARTUP_FAULTS = 16;
+
 interface CapabilityRequest {
   readonly task: number;
   readonly pages: number; // a memory control with this guarantee, where `memory` is nil
@@ -134,6 +137,8 @@ class Wortel {
   #memoryShift: number; // log2 of the size GET_MEM asks sigma0 for next
   #memoryGiven = 0; // bytes
   #step = 'physmem asks for its memory'; // what the boot waits for
+  #faulting: ThreadId = NIL; // who faulted last, and how often in a row
+  #startupFaults = 0;
   #booting = true;
 
   constructor(l4: L4, sigma0: ThreadId, modules: BootModules, log: BootLog) {
@@ -259,6 +264,12 @@ class Wortel {
     const isFault = label >= LABEL_PAGE_FAULT && label < LABEL_PAGE_FAULT + 8 && message.untyped === 2;
     if (!isFault || request === undefined || at < STARTUP_BASE || at >= STARTUP_BASE + STARTUP_BYTES) {
       this.#fail(`thread ${threadName(from, wordBits)} faults at 0x${at.toString(16)}, pc 0x${message.word(2).toString(16)}`);
+      return NIL;
+    }
+    this.#startupFaults = this.#faulting === from ? this.#startupFaults + 1 : 1;
+    this.#faulting = from;
+    if (this.#startupFaults > STARTUP_FAULTS) {
+      this.#fail(`thread ${threadName(from, wordBits)}: no memory for the page tables of its startup page`);
       return NIL;
     }
     message.begin(0);
