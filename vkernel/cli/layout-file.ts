@@ -8,8 +8,8 @@ import {
   type LayoutDescriptor,
   type LayoutProblem,
   layoutByName,
+  readDescriptor,
 } from '../../hostkernel/machine/paging/index.ts';
-import { readDescriptor } from './layout-schema.ts';
 
 /** A file larger than this describes no page table. */
 const MAX_FILE = 1024 * 1024;

@@ -8,7 +8,7 @@ import { readHostFile } from '../posix/node/provider.ts';
 import { errnoText } from '../../hostkernel/base/errno.ts';
 import type { LayoutProblem } from '../../hostkernel/machine/paging/index.ts';
 import { fileText, problemLine } from './layout-file.ts';
-import { hex, isTable, listOf } from './shape.ts';
+import { hex, isTable, listOf } from '../../hostkernel/base/shape.ts';
 
 /** Memory that tables lie in. */
 export interface TableMemory {

@@ -8,7 +8,20 @@
  */
 import type { Hex, LayoutDescriptor, LayoutProblem, Options } from '../../hostkernel/machine/paging/index.ts';
 import { fileText, problemLine } from './layout-file.ts';
-import { hex, integer, listOf, type Reader, maybe, normally, oneOf, options, record, required, say, text } from './shape.ts';
+import {
+  hex,
+  integer,
+  listOf,
+  type Reader,
+  maybe,
+  normally,
+  oneOf,
+  options,
+  record,
+  required,
+  say,
+  text,
+} from '../../hostkernel/base/shape.ts';
 
 const VECTOR_FORMAT = 'page-table-vectors/1';
 

@@ -11,6 +11,7 @@
  * The shape (which fields there are, of which types) is settled before. An error means that a walk would do what nobody
  * can have meant; a warning, that something is superfluous. Not for hot paths.
  */
+import type { Problem } from '../../base/shape.ts';
 import {
   type AddressPart,
   type ClassPattern,
@@ -24,12 +25,7 @@ import {
 } from './descriptor.ts';
 import { bitsOf, type Condition, type Cube, type EntryPattern, findEntries, firstMatch, noMatch, patternMatches } from './witness.ts';
 
-export interface LayoutProblem {
-  /** The field: `levels[1].bits`, `classify.L0[3].mask`. */
-  readonly path: string;
-  readonly text: string;
-  readonly severity: 'error' | 'warning';
-}
+export type LayoutProblem = Problem;
 
 /** What is wrong or odd with `layout`, errors first. Empty: nothing. */
 export function checkLayout(layout: LayoutDescriptor): readonly LayoutProblem[] {

@@ -59,6 +59,7 @@ export {
 } from './walk-tables.ts';
 export { type TableCost, tableCost } from './tables.ts';
 export { type Condition, type Cube, findEntries, patternMatches } from './witness.ts';
+export { readDescriptor } from './schema.ts';
 export {
   type EntryReference,
   type ReferenceFault,

@@ -4,11 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checkLayout, LAYOUT_NAMES, type LayoutDescriptor, layoutByName } from '../../../hostkernel/machine/paging/index.ts';
+import {
+  checkLayout,
+  LAYOUT_NAMES,
+  type LayoutDescriptor,
+  layoutByName,
+  readDescriptor,
+} from '../../../hostkernel/machine/paging/index.ts';
 import { byReference, CompiledJudge } from '../../../vkernel/cli/judge.ts';
 import { drawLayout } from '../../../vkernel/cli/layout-drawing.ts';
 import { namedLayout } from '../../../vkernel/cli/layout-file.ts';
-import { readDescriptor } from '../../../vkernel/cli/layout-schema.ts';
 import { chooseFormats, rolesOf } from '../../../vkernel/cli/layouts.ts';
 import { makeVectors } from '../../../vkernel/cli/vector-maker.ts';
 import { differences, readVectors, type Vector, vectorFileText } from '../../../vkernel/cli/vectors.ts';

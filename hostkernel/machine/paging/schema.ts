@@ -1,8 +1,7 @@
 /**
  * The shape of a layout file: which fields a description has, of which types, and what they are if left out. What the
- * values mean together is judged elsewhere (machine/paging/check.ts).
+ * values mean together is judged elsewhere (check.ts).
  */
-import type { LayoutDescriptor, LayoutProblem } from '../../hostkernel/machine/paging/index.ts';
 import {
   either,
   type Hex,
@@ -18,7 +17,9 @@ import {
   record,
   required,
   text,
-} from './shape.ts';
+} from '../../base/shape.ts';
+import type { LayoutProblem } from './check.ts';
+import type { LayoutDescriptor } from './descriptor.ts';
 
 /** Reads a description. @returns it, or what is wrong with it, the first problem first */
 export function readDescriptor(value: unknown): LayoutDescriptor | readonly LayoutProblem[] {

@@ -3,9 +3,16 @@
  * its type. What is wrong goes into a list, with the path, and the reader goes on: one look tells everything. Only what
  * a reader asks for is looked at, to the depth it has, so no file can make this run long.
  */
-import type { LayoutProblem } from '../../hostkernel/machine/paging/index.ts';
 
-export type Reader<T> = (value: unknown, path: string, problems: LayoutProblem[]) => T;
+/** What is wrong with a value, or odd. */
+export interface Problem {
+  /** The field: `levels[1].bits`, `tlb.l2.entries`. */
+  readonly path: string;
+  readonly text: string;
+  readonly severity: 'error' | 'warning';
+}
+
+export type Reader<T> = (value: unknown, path: string, problems: Problem[]) => T;
 export type Shape<T> = { readonly [K in keyof T]-?: Field<T[K]> };
 export interface Field<T> {
   readonly read: Reader<T>;
@@ -18,7 +25,7 @@ export type Hex = `0x${string}`;
 
 const MAX_LIST = 256;
 
-export const say = (problems: LayoutProblem[], path: string, text: string): void => {
+export const say = (problems: Problem[], path: string, text: string): void => {
   problems.push({ path, text, severity: 'error' });
 };
 
