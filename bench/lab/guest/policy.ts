@@ -1,0 +1,69 @@
+/**
+ * What a modelled kernel decides about memory: how large its pages are, where they lie, when they are filled. A guest has
+ * a policy, and so has each host below it. Policies are plain JSON.
+ */
+import { PAGE_SHIFT, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
+import type { PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
+import { LabError } from './lab-error.ts';
+
+/** Where frames are taken from: see frame-pool.ts. */
+export type Placement = 'linear' | 'first-touch' | 'scattered';
+
+export interface MemoryPolicy {
+  /**
+   * Page sizes that may be used, joined by `+`: `4K`, `2M`, `4K+64K+2M`. A page is as large as one of them that its
+   * region, its alignment and free memory have room for; where none fits, base pages serve. `base` is the size of the
+   * layout's base pages, `thp` that of the leaves one level above.
+   */
+  readonly pageSizes: string;
+  /** Share of the places for a page larger than a base page that get one, 0..1: memory is fragmented, as a rule. */
+  readonly largeShare: number;
+  readonly placement: Placement;
+  /** Filled when it is mapped, not when it is touched. Of a host: its guest's memory, as the guest takes it into use. */
+  readonly populate: boolean;
+  /** Physical memory: tables in [tableBase, dataBase), all else in [dataBase, dataBase + memoryBytes). Bytes. */
+  readonly tableBase: number;
+  readonly dataBase: number;
+  readonly memoryBytes: number;
+}
+
+export interface GuestPolicy extends MemoryPolicy {
+  /** An access outside all regions makes one: traces do not tell what was mapped. */
+  readonly implicitRegions: boolean;
+}
+
+/** The widest choice, which needs no larger memory than the layouts can name: what differs is given in `over`. */
+export function guestPolicy(guest: PageTableFormat, hosts: readonly PageTableFormat[], over: Partial<GuestPolicy> = {}): GuestPolicy {
+  return { ...memoryPolicy(guest, hosts[0] ?? null, over), implicitRegions: over.implicitRegions ?? false };
+}
+
+/**
+ * The policy of a kernel whose tables have the format `own`, and whose physical memory is what `below` translates (null:
+ * memory itself).
+ */
+export function memoryPolicy(own: PageTableFormat, below: PageTableFormat | null, over: Partial<MemoryPolicy> = {}): MemoryPolicy {
+  const limit = Math.min(2 ** (own.frameBits + PAGE_SHIFT), below?.userEnd ?? Infinity, LARGEST_SPACE);
+  const isSmall = limit < SMALL_SPACE; //         e.g. 4 GiB: tables from 256 MiB on, data from 1 GiB on
+  const tableBase = isSmall ? limit / 16 : 2 ** 28;
+  const dataBase = isSmall ? limit / 4 : 2 ** 32;
+  const defaults: MemoryPolicy = {
+    pageSizes: 'base',
+    largeShare: 1,
+    placement: 'first-touch',
+    populate: false,
+    tableBase,
+    dataBase,
+    memoryBytes: Math.min(limit - dataBase, LARGEST_MEMORY),
+  };
+  return { ...defaults, ...over };
+}
+
+const LARGEST_SPACE = 2 ** 46; // bytes
+const SMALL_SPACE = 2 ** 34;
+const LARGEST_MEMORY = 2 ** 38;
+
+/** Sizes of the leaves that `format` has, as shifts, the smallest first: without runs of entries. */
+export function leafShifts(format: PageTableFormat): readonly number[] {
+  const levels = Array.from({ length: format.levels }, (_, level) => level);
+  return levels.filter((level) => format.hasLeaf(level)).map((level) => PAGE_SHIFT + Math.log2(format.span(level)));
+}

@@ -1,0 +1,71 @@
+/**
+ * What methods of translation have in common: how they are made, and what they count. A method is one way to run one
+ * guest: native, nested, shadow, vpagetable, agile. What happens to a record is told in access-loop.ts.
+ */
+import type { PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
+import type { EventCosts, EventCounts } from '../events.ts';
+import type { GuestPolicy, MemoryPolicy } from '../guest/policy.ts';
+import type { Batch } from '../stream.ts';
+
+export interface Method {
+  readonly name: string;
+  /**
+   * Takes the records of `batch`. Hot.
+   * @throws LabError if a record makes no sense; those before it have been taken, it and those after it have not
+   */
+  consume(batch: Batch): void;
+  /** What was counted so far. */
+  finish(): MethodCounts;
+}
+
+export type MethodFactory = (setup: MethodSetup) => Method;
+
+export interface MethodSetup {
+  readonly machine: { readonly events: EventCosts };
+  readonly guest: PageTableFormat;
+  /** Formats of the tables below the guest's, the guest's own host first: none, one, or two where a host is a guest itself. */
+  readonly hosts: readonly PageTableFormat[];
+  readonly guestPolicy: GuestPolicy;
+  readonly hostPolicies: readonly MemoryPolicy[]; // one for each of `hosts`
+  readonly seed: number;
+}
+
+// -------------------------------------------------------------------------------------------------------------- counts
+
+/** What a method counted. Numbers only, the same for the same records. */
+export interface MethodCounts {
+  readonly records: number;
+  readonly accesses: number; // those to two pages count once
+  readonly reads: number;
+  readonly writes: number; // read-modify-writes among them
+  readonly fetches: number;
+  readonly instructions: number;
+  /** Counters of TLBs, walk caches and data caches, by the structure's name. */
+  readonly structures: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly walks: WalkCounts;
+  readonly events: EventCounts;
+  readonly cycles: CycleCounts;
+}
+
+export interface WalkCounts {
+  readonly count: number;
+  readonly references: number;
+  readonly perWalk: readonly number[]; // [r]: walks of r references
+  readonly byStage: readonly StageCounts[];
+}
+
+/** References to the entries of one level of one table. */
+export interface StageCounts {
+  readonly stage: string; // `guest`, `host-table` for a guest's entry, `host-data`
+  readonly level: number;
+  readonly servedBy: Readonly<Record<'l1' | 'l2' | 'llc' | 'memory', number>>;
+}
+
+export interface CycleCounts {
+  readonly work: number; // a cycle for an instruction
+  readonly tlb: number;
+  readonly walk: number;
+  readonly data: number;
+  readonly traps: number;
+  readonly total: number;
+}
