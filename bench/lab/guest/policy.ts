@@ -2,9 +2,8 @@
  * What a modelled kernel decides about memory: how large its pages are, where they lie, when they are filled. A guest has
  * a policy, and so has each host below it. Policies are plain JSON.
  */
-import { PAGE_SHIFT, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
+import { PAGE_SHIFT } from '../../../hostkernel/base/units.ts';
 import type { PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
-import { LabError } from './lab-error.ts';
 
 /** Where frames are taken from: see frame-pool.ts. */
 export type Placement = 'linear' | 'first-touch' | 'scattered';
@@ -61,9 +60,3 @@ export function memoryPolicy(own: PageTableFormat, below: PageTableFormat | null
 const LARGEST_SPACE = 2 ** 46; // bytes
 const SMALL_SPACE = 2 ** 34;
 const LARGEST_MEMORY = 2 ** 38;
-
-/** Sizes of the leaves that `format` has, as shifts, the smallest first: without runs of entries. */
-export function leafShifts(format: PageTableFormat): readonly number[] {
-  const levels = Array.from({ length: format.levels }, (_, level) => level);
-  return levels.filter((level) => format.hasLeaf(level)).map((level) => PAGE_SHIFT + Math.log2(format.span(level)));
-}
