@@ -78,5 +78,5 @@ export class Batch {
 /** What makes records. */
 export interface RecordSource {
   /** Appends records until the batch is full or there are no more. @returns whether there may be more */
-  fill(batch: Batch): boolean;
+  append(batch: Batch): boolean;
 }

@@ -50,7 +50,7 @@ export function workload(spec: WorkloadSpec, programs: ProgramSpace): Workload {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) throw new WorkloadError(`seed: a whole number from 0 to ${2 ** 32 - 1}`);
   if (!Number.isSafeInteger(accesses) || accesses < 1) throw new WorkloadError('accesses: a whole number, at least 1');
   const made = name === 'mix' ? makeMix(spec, programs) : makeOne(spec, programs);
-  return { name, footprint: made.footprint, params: made.params, fill: filler(made, accesses, spec.populate === true) };
+  return { name, footprint: made.footprint, params: made.params, append: appender(made, accesses, spec.populate === true) };
 }
 
 interface Made {
@@ -111,7 +111,7 @@ function checked(workloadName: string, name: string, value: number | string, kin
 }
 
 /** Maps the arrays, then runs the pattern until exactly `accesses` have been made. */
-function filler(made: Made, accesses: number, populate: boolean): RecordSource['fill'] {
+function appender(made: Made, accesses: number, populate: boolean): RecordSource['append'] {
   const { pattern, programs } = made;
   let left = accesses;
   let isDeclared = false;

@@ -22,7 +22,7 @@ function recordsOf(source: Workload): Seen[] {
   const seen: Seen[] = [];
   for (let more = true; more; ) {
     batch.count = 0;
-    more = source.fill(batch);
+    more = source.append(batch);
     expect(batch.count).toBeGreaterThan(0);
     for (let i = 0; i < batch.count; i++) {
       const address = batch.page[i] * 4096 + batch.offset[i];
