@@ -1,5 +1,5 @@
 /** Layouts as a person reads them: the list of all, and one of them drawn bit by bit. Text only; the facts are found elsewhere. */
-import { type ClassPattern, frameParts, type LayoutDescriptor, pageShiftOf, tableCost } from '../../hostkernel/machine/paging/index.ts';
+import { type ClassPattern, type LayoutDescriptor, pageShiftOf, pageSizes, tableCost } from '../../hostkernel/machine/paging/index.ts';
 import { type EntryField, type EntryKind, entryKinds } from './layout-anatomy.ts';
 
 /** Columns that a drawing may take; a wider one goes on in a further row. */
@@ -15,17 +15,6 @@ export function bytesText(bytes: number): string {
     unit++;
   }
   return `${Number(value.toFixed(value >= 100 ? 0 : 2))} ${units[unit]}`;
-}
-
-/** Sizes of the pages a layout maps, the smallest first, as bytes. */
-export function pageSizes(layout: LayoutDescriptor): readonly number[] {
-  const shifts = new Set<number>();
-  for (const level of layout.levels) {
-    for (const pattern of layout.classify[level.name]) {
-      if (pattern.as === 'leaf' && frameParts(layout, level.name, pattern).length > 0) shifts.add(pattern.pageShift ?? level.lo);
-    }
-  }
-  return [...shifts].toSorted((a, b) => a - b).map((shift) => 2 ** shift);
 }
 
 /** Index widths from the root: 9-9-9; a fixed first entry is named by itself. */

@@ -1,7 +1,7 @@
 /** `vkernel layouts`: what page-table layouts there are, and what is to be known of one. Each command returns an exit status. */
-import { LAYOUT_NAMES, type LayoutDescriptor, layoutByName, tableCost } from '../../hostkernel/machine/paging/index.ts';
+import { LAYOUT_NAMES, type LayoutDescriptor, layoutByName, pageSizes, tableCost } from '../../hostkernel/machine/paging/index.ts';
 import { entryKinds } from './layout-anatomy.ts';
-import { bytesText, drawLayout, levelsText, pageSizes, table } from './layout-drawing.ts';
+import { bytesText, drawLayout, levelsText, table } from './layout-drawing.ts';
 import { layoutFromFile, namedLayout, problemLine } from './layout-file.ts';
 import { rolesOf } from './layouts.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE, print } from './report.ts';

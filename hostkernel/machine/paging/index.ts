@@ -57,7 +57,7 @@ export {
   WALK_PROTECTION,
   WALK_RESERVED,
 } from './walk-tables.ts';
-export { type TableCost, tableCost } from './tables.ts';
+export { pageSizes, type TableCost, tableCost } from './tables.ts';
 export { type Condition, type Cube, findEntries, patternMatches } from './witness.ts';
 export { readDescriptor } from './schema.ts';
 export {

@@ -1,5 +1,17 @@
-/** What the tables of a layout cost in memory, by its description alone. */
+/** What the tables of a layout map and cost in memory, by its description alone. */
+import { frameParts } from './check.ts';
 import type { LayoutDescriptor } from './descriptor.ts';
+
+/** Sizes of the pages a layout maps, the smallest first, as bytes. */
+export function pageSizes(layout: LayoutDescriptor): readonly number[] {
+  const shifts = new Set<number>();
+  for (const level of layout.levels) {
+    for (const pattern of layout.classify[level.name]) {
+      if (pattern.as === 'leaf' && frameParts(layout, level.name, pattern).length > 0) shifts.add(pattern.pageShift ?? level.lo);
+    }
+  }
+  return [...shifts].toSorted((a, b) => a - b).map((shift) => 2 ** shift);
+}
 
 export interface TableCost {
   /** Bytes of one table, by level, root first; a root register has none. */
