@@ -1,6 +1,6 @@
 /**
- * The command line as a person uses it: spawned from dist/, which is built first. Whatever a user or a guest does wrong
- * is one line and an exit status, never a stack trace.
+ * The command line as a person uses it. Whatever a user or a guest does wrong is one line and an exit status, never a stack
+ * trace. What is about processes, streams and pipes is spawned from dist/, bundled first; the rest runs in this process.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildElf, code } from '../hostkernel/base/elf-builder.ts';
+import { type Spoken, vkernel } from '../vkernel/cli/in-process.ts';
 import { A0, A7, addi, ECALL, j, li, lw, sw } from '../hostkernel/kern/assembler.ts';
 
 const MAIN = resolve('dist/vkernel/cli/main.js');
@@ -15,19 +16,14 @@ const ELF = resolve('userland/programs/elf');
 const HELLO = join(ELF, 'hello-rv64');
 const HELLO_32 = join(ELF, 'hello-rv32');
 
-interface Outcome {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function vkernel(...args: string[]): Promise<Outcome> {
+/** The command as a process of its own. */
+function spawned(...args: string[]): Promise<Spoken> {
   return new Promise((settle) => {
     const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    child.on('close', (status) => settle({ status, stdout, stderr }));
+    child.on('close', (status) => settle({ status: status as number, stdout, stderr }));
   });
 }
 
@@ -59,7 +55,7 @@ function guest(name: string, words: readonly number[], xlen: 32 | 64 = 64): stri
 }
 
 beforeAll(() => {
-  spawnSync('npm', ['run', 'build', '--silent'], { stdio: 'ignore' });
+  spawnSync('npm', ['run', 'bundle', '--silent'], { stdio: 'ignore' });
   folder = mkdtempSync(join(tmpdir(), 'vkernel-cli-'));
 }, 120_000);
 
@@ -182,6 +178,28 @@ describe('host', () => {
   });
 });
 
+describe('a process', () => {
+  test.each([
+    ['a guest', ['run', HELLO, 'a', 'b c']],
+    ['a program of the host kernel', ['host', '--stats', '--json', HELLO_32, 'x']],
+    ['a program that is missing', ['run', '/nonexistent/program']],
+    ['a look into a server', ['info', 'physmem', '--run', HELLO]],
+    ['a drawing', ['layouts', 'show', 'sv39']],
+    ['help', ['--help']],
+  ] as const)('of %s says what it says in this process, and ends as it does', async (_, args) => {
+    const outcome = await vkernel(...args);
+    expect(outcome.stdout + outcome.stderr).not.toBe('');
+    expect(await spawned(...args)).toEqual(outcome);
+  });
+
+  test('of a guest that dies does too', async () => {
+    const path = guest('null', [...li(A0, 0x123), lw(A0, 0, A0)]);
+    const outcome = await spawned('run', path);
+    expect(outcome.status).toBe(139);
+    expect(outcome).toEqual(await vkernel('run', path));
+  });
+});
+
 describe('output', () => {
   test('is the program’s, and so is the exit status', async () => {
     expect(await vkernel('run', HELLO, 'a', 'b c')).toEqual({
@@ -296,7 +314,7 @@ describe('output', () => {
     const plenty = await vkernel('demo', '-m', '128M', '--image', '60M');
     const short = await vkernel('demo', '-m', '1M', '--host-swap', '80M', '--image', '60M');
     expect([short.status, short.stderr]).toEqual([0, '']);
-    const guestPart = ({ stdout }: Outcome) => stdout.split('\n').filter((line) => /^(sorted|kept|root|posix|task)/.test(line));
+    const guestPart = ({ stdout }: Spoken) => stdout.split('\n').filter((line) => /^(sorted|kept|root|posix|task)/.test(line));
     expect(guestPart(short)).toEqual(guestPart(plenty));
     expect(short.stdout).toMatch(/ [1-9][\d,]+ {4}pages it read back\n/);
     expect(short.stdout).toMatch(/Every frame is accounted for\.\n$/);

@@ -1,5 +1,4 @@
 /** The whole system in a host kernel that is a guest of a host kernel: nothing inside can tell, and nothing is lost. */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -16,6 +15,7 @@ import {
 } from '../../hostkernel/kern/index.ts';
 import { buildElf, code } from '../hostkernel/base/elf-builder.ts';
 import { A0, addi, bne, ECALL, exitA0, j, li, lw, S0, sw, syscall, T0, T1, ZERO } from '../hostkernel/kern/assembler.ts';
+import { type Spoken, vkernel } from '../vkernel/cli/in-process.ts';
 import { run, type RunResult } from './stack-run.ts';
 
 /** A vkernel in RISC-V code whose guest makes that many system calls and counts them; it exits with the count. */
@@ -70,45 +70,40 @@ describe.each([
 });
 
 describe('--nest and --harts', () => {
-  const main = resolve('vkernel/cli/main.ts');
-  const host = (...args: string[]): { status: number | null; stdout: string; stderr: string } => {
-    const tsx = resolve('node_modules/tsx/dist/cli.mjs');
-    const { status, stdout, stderr } = spawnSync(process.execPath, [tsx, main, 'host', ...args], { encoding: 'utf8' });
-    return { status, stdout, stderr };
-  };
+  const host = (...args: string[]): Promise<Spoken> => vkernel('host', ...args);
   const seed = resolve('userland/programs/elf/seed-modern-rv64');
 
-  test('a program prints and ends the same at every depth and with any number of harts', () => {
-    const direct = host(seed);
+  test('a program prints and ends the same at every depth and with any number of harts', async () => {
+    const direct = await host(seed);
     expect(direct.stdout).not.toBe('');
-    expect(host('--nest', '2', '--harts', '3', seed)).toEqual(direct);
+    expect(await host('--nest', '2', '--harts', '3', seed)).toEqual(direct);
   });
 
-  test('a signal at depth 1 is told as one at depth 0', () => {
-    const inner = host('--nest', '1', seed, 'hole');
+  test('a signal at depth 1 is told as one at depth 0', async () => {
+    const inner = await host('--nest', '1', seed, 'hole');
     expect(inner.status).toBe(128 + 11);
     expect(inner.stderr).toContain('not-valid at level 0');
   });
 
-  test('counts the entries into each kernel', () => {
-    const { stderr } = host('--nest', '2', '--stats', '--json', seed);
+  test('counts the entries into each kernel', async () => {
+    const { stderr } = await host('--nest', '2', '--stats', '--json', seed);
     const { entriesByDepth } = JSON.parse(stderr) as { entriesByDepth: number[] };
     expect(entriesByDepth).toHaveLength(3);
     expect(entriesByDepth[0]).toBeGreaterThan(entriesByDepth[1]);
     expect(entriesByDepth[1]).toBeGreaterThan(entriesByDepth[2]);
   });
 
-  test('--delegate changes nothing but the number of entries, which falls in every kernel below', () => {
+  test('--delegate changes nothing but the number of entries, which falls in every kernel below', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'delegate-'));
     const program = join(folder, 'vkernel');
     writeFileSync(program, loopingVkernel(200));
-    const entries = (...args: string[]): number[] => {
-      const { status, stderr } = host('--nest', '2', ...args, '--stats', '--json', program);
+    const entries = async (...args: string[]): Promise<number[]> => {
+      const { status, stderr } = await host('--nest', '2', ...args, '--stats', '--json', program);
       expect(status).toBe(200);
       return (JSON.parse(stderr) as { entriesByDepth: number[] }).entriesByDepth;
     };
-    const [outermost, middle, own] = entries();
-    const [fewest, fewer, last] = entries('--delegate');
+    const [outermost, middle, own] = await entries();
+    const [fewest, fewer, last] = await entries('--delegate');
     rmSync(folder, { recursive: true });
     expect(outermost - fewest).toBeGreaterThan(200 * 5); // 8 entries a call become 2
     expect(middle - fewer).toBeGreaterThan(200 * 3);
