@@ -14,43 +14,13 @@
  * laboratory's: from root registers, through a second stage if there is one, noting every reference if asked to.
  */
 import { kassert } from '../../base/assert.ts';
-import { type Access, EXEC, READ, WRITE } from '../../base/units.ts';
+import { type Access, READ, WRITE } from '../../base/units.ts';
 import type { LayoutDescriptor, Options } from './descriptor.ts';
-import {
-  addressIn,
-  ALL_GRANTS,
-  classificationFor,
-  geometryOf,
-  grantsOf,
-  grantsOfEntry,
-  type Part,
-  PERMISSIONS,
-  postOf,
-  signed,
-} from './entries.ts';
-import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_GLOBAL, ATTR_USER, ENTRY_LEAF, ENTRY_RESERVED, type PageTableFormat, swap32 } from './format.ts';
-import { LayoutError } from './layout-error.ts';
+import { geometryOf, PERMISSIONS, signed } from './entries.ts';
+import { type PageTableFormat, swap32 } from './format.ts';
+import { EntryJudge, MAX_LEVELS, STEP_INDIRECT, STEP_TABLE } from './judge.ts';
 import { compilePlainWalk } from './plain-walk.ts';
-import { classify, classifySlowly, ENTRY_INDIRECT, ruleMatches } from './rules.ts';
-import {
-  domainOf,
-  faultsOf,
-  type Flag,
-  flagsOf,
-  leafFieldsOf,
-  PATTERN_SHIFT,
-  pointersOf,
-  statusOf,
-  tableFieldsOf,
-  updateSlotsOf,
-  upperBitsOf,
-  WALK_BUS,
-  WALK_DOMAIN,
-  WALK_HIT,
-  WALK_NONCANONICAL,
-  WALK_NOT_PRESENT,
-  WALK_PROTECTION,
-} from './walk-tables.ts';
+import { upperBitsOf, WALK_BUS, WALK_HIT, WALK_NONCANONICAL, WALK_NOT_PRESENT } from './walk-tables.ts';
 
 /** The memory a walk reads and writes. Byte a of physical memory is byte base + a of `i32`. */
 export interface WalkMemory {
@@ -211,7 +181,6 @@ function rootMaskOf(layout: LayoutDescriptor): { readonly maskLo: number; readon
 
 // --------------------------------------------------------------------------------------------------------- one stage
 
-const MAX_LEVELS = 16;
 const MAX_REFERENCES = (MAX_LEVELS + 2) ** 2; // each entry of stage 1, one of them indirect, and the data through all of stage 2
 
 interface SecondStage {
@@ -265,7 +234,6 @@ function compileStage(setup: StageSetup): Stage {
 
   const geometry = geometryOf(layout);
   const { levels } = geometry;
-  if (levels > MAX_LEVELS) throw new LayoutError(layout.id, 'levels', `more than ${MAX_LEVELS}`);
   const lows = Int32Array.from(geometry.lows);
   const masks = Int32Array.from([...geometry.bits.map((bits) => 2 ** bits - 1), 0]);
   const wide = layout.entryBytes === 8;
@@ -275,26 +243,7 @@ function compileStage(setup: StageSetup): Stage {
   const hiWord = 1 - loWord;
   const fixedValue = layout.root.kind === 'value' ? levels : -1; // the level of a root entry that is in no table
 
-  const classification = classificationFor(layout, options, geometry);
-  const { outcomes, doubtLo, doubtHi } = classification;
-  const faults = faultsOf(layout, classification);
-  const tables = tableFieldsOf(layout, geometry, classification);
-  const leaves = leafFieldsOf(layout, geometry, classification);
-  const pointers = pointersOf(layout, classification);
-
-  const grants = grantsOf(layout, options, geometry);
-  const post = postOf(layout, options);
-  const modeShift = mode === 'user' ? 0 : 3;
-  const combines = layout.perm.combine === 'and';
-  const checksEach = layout.perm.check === 'each';
-  const domain = domainOf(layout, options, geometry);
-  const pre = updateSlotsOf(layout, options, geometry, true);
-  const late = updateSlotsOf(layout, options, geometry, false);
-  const hasPre = pre.some((list) => list.length > 0);
-  const hasLate = late.some((list) => list.length > 0);
-  const flagsBefore = flagsOf(layout, options, true);
-  const flagsAfter = flagsOf(layout, options, false);
-  const status = statusOf(layout, options);
+  const judge = new EntryJudge(layout, options, mode);
   const { upperLo, upperHi, onesAllowed, isSplit } = upperBitsOf(layout, options);
 
   const log = second?.stage.log ?? newLog(setup.keepsReferences);
@@ -373,14 +322,6 @@ function compileStage(setup: StageSetup): Stage {
     if (wide) i32[word + hiWord] = swaps ? swap32(hi) : hi;
   }
 
-  /** Whether a leaf matches one of the flags that `access` is refused for: its code, or 0. */
-  function flagged(flags: readonly Flag[], access: Access, lo: number, hi: number): number {
-    for (let i = 0; i < flags.length; i++) {
-      if ((flags[i].on & access) !== 0 && ruleMatches(flags[i].rule, lo, hi)) return flags[i].code;
-    }
-    return 0;
-  }
-
   function walk(from: number, rootLo: number, rootHi: number, vaLo: number, vaHi: number, access: Access): number {
     const beyondLo = vaLo & upperLo;
     const beyondHi = vaHi & upperHi;
@@ -388,16 +329,13 @@ function compileStage(setup: StageSetup): Stage {
       return refuse(WALK_NONCANONICAL, from, 0);
     }
     if (isOutermost) log.pending = 0;
-    const letter = (access & WRITE) !== 0 ? 1 : (access & EXEC) !== 0 ? 2 : 0;
+    judge.begin();
     let tableLo = rootLo;
     let tableHi = rootHi;
-    let granted = ALL_GRANTS;
-    let everything = false; // a domain needs no permissions
-    let noDomain = false;
     let references = 0;
     let owned = 0;
     for (let level = from; ; level--) {
-      // Read the entry. The value of a root register is in no table.
+      // Read the entry, and the one it names if it only does that. The value of a root register is in no table.
       let word = -1;
       let lo = tableLo;
       let hi = tableHi;
@@ -406,154 +344,64 @@ function compileStage(setup: StageSetup): Stage {
       if (level !== fixedValue) {
         const low = lows[level];
         const index = (low < 32 ? (vaLo >>> low) | (vaHi << (32 - low)) : vaHi >>> (low - 32)) & masks[level];
-        let at = (tableLo >>> 0) + (index << entryShift);
-        if (second !== null) {
-          atLo = at | 0;
-          atHi = at >= 4294967296 ? tableHi + 1 : tableHi;
-          log.before = references;
-          const fault = translate(atLo, atHi, second.entryAccess);
-          references += second.stage.result.references;
-          if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
-          at = second.stage.result.frame * 4096 + (atLo & 4095);
-        } else if (tableHi !== 0) return refuse(WALK_BUS, level, references);
-        if (at >= limit) return refuse(WALK_BUS, level, references);
-        if (log.isNoting) note(at, references);
-        word = baseWord + (at >>> 2);
-        lo = i32[word + loWord];
-        hi = wide ? i32[word + hiWord] : 0;
-        if (swaps) {
-          lo = swap32(lo);
-          hi = swap32(hi);
-        }
-        references++;
+        const sum = (tableLo >>> 0) + (index << entryShift);
+        atLo = sum | 0;
+        atHi = sum >= 4294967296 ? tableHi + 1 : tableHi;
       }
-
-      // What is it?
-      const row = (level << 8) | (lo & 0xff);
-      let outcome = outcomes[row];
-      if (((lo & doubtLo[row]) | (hi & doubtHi[row])) !== 0) outcome = classifySlowly(classification, level, lo, hi);
-      let kind = outcome & 7;
-      if (kind === ENTRY_INDIRECT) {
-        let at = addressIn(pointers[(level << PATTERN_SHIFT) | (outcome >> 3)], lo, hi, 0);
-        if (second !== null) {
-          atLo = at | 0;
-          atHi = Math.floor(at / 4294967296) | 0;
-          log.before = references;
-          const fault = translate(atLo, atHi, second.entryAccess);
-          references += second.stage.result.references;
-          if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
-          at = second.stage.result.frame * 4096 + (atLo & 4095);
+      let step = STEP_INDIRECT;
+      for (let reads = 0; step === STEP_INDIRECT; reads++) {
+        if (level !== fixedValue) {
+          let at = (atLo >>> 0) + (atHi >>> 0) * 4294967296;
+          if (second !== null) {
+            log.before = references;
+            const fault = translate(atLo, atHi, second.entryAccess);
+            references += second.stage.result.references;
+            if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
+            at = second.stage.result.frame * 4096 + (atLo & 4095);
+          }
+          if (at >= limit) return refuse(WALK_BUS, level, references);
+          if (log.isNoting) note(at, references);
+          word = baseWord + (at >>> 2);
+          lo = i32[word + loWord];
+          hi = wide ? i32[word + hiWord] : 0;
+          if (swaps) {
+            lo = swap32(lo);
+            hi = swap32(hi);
+          }
+          references++;
         }
-        if (at >= limit) return refuse(WALK_BUS, level, references);
-        if (log.isNoting) note(at, references);
-        word = baseWord + (at >>> 2);
-        lo = i32[word + loWord];
-        hi = wide ? i32[word + hiWord] : 0;
-        if (swaps) {
-          lo = swap32(lo);
-          hi = swap32(hi);
-        }
-        references++;
-        outcome = classify(classification, level, lo, hi);
-        kind = outcome & 7;
-        if (kind === ENTRY_INDIRECT) return refuseEntry(WALK_NOT_PRESENT, level, references, lo, hi);
+        step = judge.step(level, lo, hi, vaLo, vaHi, access, word >= 0);
+        if (step !== STEP_INDIRECT) break;
+        if (reads === 1) return refuseEntry(WALK_NOT_PRESENT, level, references, lo, hi);
+        atLo = judge.tableLo;
+        atHi = judge.tableHi;
       }
-      if (kind <= ENTRY_RESERVED) return refuseEntry(faults[(level << PATTERN_SHIFT) | (outcome >> 3)], level, references, lo, hi);
-      const isLeaf = kind === ENTRY_LEAF;
-      const slot = isLeaf ? (level << 1) | 1 : level << 1;
 
       // What the hardware changes on its way down.
-      let newLo = lo;
-      let newHi = hi;
-      if (hasPre && word >= 0) {
-        const list = pre[slot * 3 + letter];
-        for (let i = 0; i < list.length; i++) {
-          const update = list[i];
-          if ((lo & update.maskLo) !== update.valueLo || (hi & update.maskHi) !== update.valueHi) continue;
-          newLo = (newLo | update.setLo) & ~update.clearLo;
-          newHi = (newHi | update.setHi) & ~update.clearHi;
+      const onWayLo = judge.onWayLo;
+      const onWayHi = judge.onWayHi;
+      if (onWayLo !== lo || onWayHi !== hi) {
+        if (second !== null) {
+          const fault = mayWrite(atLo, atHi);
+          if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
         }
-        if (newLo !== lo || newHi !== hi) {
-          if (second !== null) {
-            const fault = mayWrite(atLo, atHi);
-            if (fault !== WALK_HIT) return refuseSecond(fault, atLo, atHi, references, true);
-          }
-          store(word, newLo, newHi);
-        }
+        store(word, onWayLo, onWayHi);
       }
-      if (hasLate && word >= 0) {
-        const seenLo = newLo;
-        const seenHi = newHi;
-        const list = late[slot * 3 + letter];
-        for (let i = 0; i < list.length; i++) {
-          const update = list[i];
-          if ((lo & update.maskLo) !== update.valueLo || (hi & update.maskHi) !== update.valueHi) continue;
-          newLo = (newLo | update.setLo) & ~update.clearLo;
-          newHi = (newHi | update.setHi) & ~update.clearHi;
+      if (step > 0) return refuseEntry(step, level, references, onWayLo, onWayHi);
+      const newLo = judge.newLo;
+      const newHi = judge.newHi;
+      if (step === STEP_TABLE) {
+        if (newLo !== onWayLo || newHi !== onWayHi) {
+          if (second === null) defer(word, newLo & ~onWayLo, onWayLo & ~newLo, newHi & ~onWayHi, onWayHi & ~newHi);
+          else owned = keep(owned, word, atLo, atHi, newLo ^ onWayLo, newHi ^ onWayHi, newLo, newHi);
         }
-        lo = seenLo;
-        hi = seenHi;
-      } else {
-        lo = newLo;
-        hi = newHi;
-      }
-
-      // May the access go through it?
-      if (isLeaf || combines) granted &= grantsOfEntry(grants, slot, lo, hi);
-      if (domain !== null && level === domain.level) {
-        const number = (lo & domain.skipMask) === domain.skipValue ? domain.skipDomain : (lo & domain.mask) >>> domain.shift;
-        const says = (domain.register >>> (2 * number)) & 3;
-        everything = says === 3;
-        noDomain = (says & 1) === 0;
-      }
-      if (!isLeaf) {
-        if (checksEach && ((granted >> modeShift) & access) !== access) return refuseEntry(WALK_PROTECTION, level, references, lo, hi);
-        if (newLo !== lo || newHi !== hi) {
-          if (second === null) defer(word, newLo & ~lo, lo & ~newLo, newHi & ~hi, hi & ~newHi);
-          else owned = keep(owned, word, atLo, atHi, newLo ^ lo, newHi ^ hi, newLo, newHi);
-        }
-        const shl = tables.shls[level];
-        if (shl >= 0) {
-          const field = lo & tables.loMasks[level];
-          tableLo = field << shl;
-          tableHi = ((hi & tables.hiMasks[level]) << shl) | ((field >>> 1) >>> (31 - shl));
-        } else {
-          const address = addressIn(tables.parts[level], lo, hi, 12);
-          tableLo = (address * 4096) | 0;
-          tableHi = (address / 1048576) | 0;
-        }
+        tableLo = judge.tableLo;
+        tableHi = judge.tableHi;
         continue;
       }
-
-      // It is the leaf: software's flags, domain, permissions, and more flags.
-      if (flagsBefore.length > 0) {
-        const fault = flagged(flagsBefore, access, lo, hi);
-        if (fault !== 0) return refuseEntry(fault, level, references, lo, hi);
-      }
-      if (noDomain) return refuseEntry(WALK_DOMAIN, level, references, lo, hi);
-      const set = everything ? ALL_GRANTS : post[granted];
-      if (((set >> modeShift) & access) !== access) return refuseEntry(WALK_PROTECTION, level, references, lo, hi);
-      if (flagsAfter.length > 0) {
-        const fault = flagged(flagsAfter, access, lo, hi);
-        if (fault !== 0) return refuseEntry(fault, level, references, lo, hi);
-      }
-
-      // Its address.
-      const field = (level << PATTERN_SHIFT) | (outcome >> 3);
-      let frame =
-        leaves.parts[field] === null
-          ? ((lo & leaves.loMasks[field]) >>> 0) * leaves.loScales[field] + ((hi & leaves.hiMasks[field]) >>> 0) * leaves.hiScales[field]
-          : addressIn(leaves.parts[field] as readonly Part[], lo, hi, 12);
-      if (leaves.offsetLo[field] !== 0) frame += (((vaLo >>> 12) | (vaHi << 20)) & leaves.offsetLo[field]) >>> 0;
-      if (leaves.offsetHi[field] !== 0) frame += ((vaHi >>> 12) & leaves.offsetHi[field]) * 4294967296;
-      let pageShift = leaves.pageShifts[field];
-
-      let attributes = ((set >> modeShift) & PERMISSIONS) | ((set & PERMISSIONS) === 0 ? 0 : ATTR_USER);
-      if ((newLo & status.accessedLo) === status.accessedValueLo && (newHi & status.accessedHi) === status.accessedValueHi) {
-        attributes |= ATTR_ACCESSED;
-      }
-      if ((newLo & status.dirtyLo) === status.dirtyValueLo && (newHi & status.dirtyHi) === status.dirtyValueHi) attributes |= ATTR_DIRTY;
-      if (((newLo & status.globalLo) | (newHi & status.globalHi)) !== 0) attributes |= ATTR_GLOBAL;
+      lo = onWayLo;
+      hi = onWayHi;
+      let { frame, pageShift, attributes } = judge;
 
       // It may: accessed and dirty bits, everywhere or nowhere.
       if (second === null) {
