@@ -10,3 +10,25 @@ export {
   type TranslationModel,
   type WalkRecorder,
 } from './translation.ts';
+export {
+  type CacheConfig,
+  CacheHierarchy,
+  type CacheLevelConfig,
+  SERVED_L1,
+  SERVED_L2,
+  SERVED_LLC,
+  SERVED_MEMORY,
+  SERVED_NAMES,
+} from './data-cache.ts';
+export { NestedTlb, type NestedTlbConfig } from './nested-tlb.ts';
+export { type Replacement, type Shape, type StructureCounters } from './tag-store.ts';
+export { sizeName, Tlb, type TlbArrayConfig, type TlbConfig, type TlbLevelCounters } from './tlb.ts';
+export { SPACES, VM_SHIFT } from './tlb-array.ts';
+export {
+  WALK_CACHE_KINDS,
+  WalkCache,
+  type WalkCacheConfig,
+  type WalkCacheKind,
+  type WalkCacheLevelCounters,
+  type WalkedFormat,
+} from './walk-cache.ts';

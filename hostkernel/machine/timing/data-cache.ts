@@ -1,0 +1,118 @@
+/**
+ * The data caches that table entries and data are fetched through: up to three levels and memory. Lines only; no
+ * instruction cache, no prefetching, no write-back traffic: a write costs what a read costs.
+ *
+ *   data   ->  L1  ->  L2  ->  LLC  ->  memory        a line that is found nowhere is filled into every level
+ *   walker ----^ or ---^ or ---^                      that was looked at on the way
+ *
+ * The latency of a level is that of an access which it serves, not what it adds. A data access that misses L1 is divided
+ * by `mlp` (rounded up, never below L1's latency): a crude model of misses that overlap. Walks are serial: never divided.
+ */
+import { kassert } from '../../base/assert.ts';
+import { type Shape, type StructureCounters, TagStore } from './tag-store.ts';
+
+export interface CacheLevelConfig extends Shape {
+  readonly latency: number; // cycles of an access that it serves
+}
+
+export interface CacheConfig {
+  readonly lineBytes: number; // a power of two
+  readonly l1: CacheLevelConfig | null;
+  readonly l2: CacheLevelConfig | null;
+  readonly llc: CacheLevelConfig | null;
+  readonly memoryLatency: number; // cycles
+  readonly walkerEnters: 'l1' | 'l2' | 'llc'; // or the next below that exists
+  readonly mlp: number; // data misses that overlap, at least 1
+}
+
+/** Who served an access. */
+export const SERVED_L1 = 0;
+export const SERVED_L2 = 1;
+export const SERVED_LLC = 2;
+export const SERVED_MEMORY = 3;
+export const SERVED_NAMES = ['l1', 'l2', 'llc', 'memory'] as const;
+
+export class CacheHierarchy {
+  /** SERVED_* of the last access. */
+  servedBy = SERVED_MEMORY;
+  readonly #lineInverse: number; // 1 / bytes of a line
+  readonly #l1: TagStore | null;
+  readonly #l2: TagStore | null;
+  readonly #llc: TagStore | null;
+  readonly #walkerEnters: number; // SERVED_*
+  readonly #latency = new Float64Array(8); // by who served it: walker 0 .. 3, data 4 .. 7
+  readonly #counts = new Float64Array(8); //  alike
+
+  constructor(config: CacheConfig, seed: number) {
+    kassert(config.lineBytes > 0 && Number.isInteger(Math.log2(config.lineBytes)), 'data cache: bytes of a line');
+    this.#lineInverse = 1 / config.lineBytes;
+    const store = (name: string, shape: Shape | null, nth: number) => (shape === null ? null : new TagStore(name, shape, seed + nth));
+    this.#l1 = store('cache.l1', config.l1, 0);
+    this.#l2 = store('cache.l2', config.l2, 1);
+    this.#llc = store('cache.llc', config.llc, 2);
+    this.#walkerEnters = ['l1', 'l2', 'llc'].indexOf(config.walkerEnters);
+    const latencies = [config.l1, config.l2, config.llc].map((level) => level?.latency ?? 0);
+    latencies.push(config.memoryLatency);
+    latencies.forEach((latency, level) => {
+      this.#latency[level] = latency;
+      this.#latency[4 + level] = level === SERVED_L1 ? latency : Math.max(latencies[SERVED_L1], Math.ceil(latency / config.mlp));
+    });
+  }
+
+  /**
+   * Fetches the line of a byte address. Hot.
+   * @param byteAddress 0 <= byteAddress < 2^53
+   * @returns cycles
+   */
+  read(byteAddress: number, fromWalker: boolean): number {
+    const line = Math.floor(byteAddress * this.#lineInverse);
+    const servedBy = this.#fetch(line, fromWalker ? this.#walkerEnters : SERVED_L1);
+    this.servedBy = servedBy;
+    const slot = fromWalker ? servedBy : 4 + servedBy;
+    this.#counts[slot]++;
+    return this.#latency[slot];
+  }
+
+  #fetch(line: number, enters: number): number {
+    const l1 = enters === SERVED_L1 ? this.#l1 : null;
+    if (l1 !== null && l1.lookup(line, 0) >= 0) return SERVED_L1;
+    const servedBy = this.#fetchBelow(line, enters);
+    if (l1 !== null) l1.fill(line, 0);
+    return servedBy;
+  }
+
+  #fetchBelow(line: number, enters: number): number {
+    const l2 = enters <= SERVED_L2 ? this.#l2 : null;
+    if (l2 !== null && l2.lookup(line, 0) >= 0) return SERVED_L2;
+    const llc = this.#llc;
+    let servedBy = SERVED_MEMORY;
+    if (llc !== null) {
+      if (llc.lookup(line, 0) >= 0) servedBy = SERVED_LLC;
+      else llc.fill(line, 0);
+    }
+    if (l2 !== null) l2.fill(line, 0);
+    return servedBy;
+  }
+
+  /** Accesses by who served them: l1, l2, llc, memory. */
+  get servedWalker(): readonly number[] {
+    return [...this.#counts.subarray(0, 4)];
+  }
+
+  get servedData(): readonly number[] {
+    return [...this.#counts.subarray(4)];
+  }
+
+  /** By level: cache.l1, cache.l2, cache.llc, as far as they exist. */
+  get counters(): Readonly<Record<string, StructureCounters>> {
+    const all: Record<string, StructureCounters> = {};
+    for (const store of [this.#l1, this.#l2, this.#llc]) {
+      if (store !== null) all[store.name] = store.counters;
+    }
+    return all;
+  }
+
+  assertInvariants(): void {
+    for (const store of [this.#l1, this.#l2, this.#llc]) store?.assertInvariants();
+  }
+}

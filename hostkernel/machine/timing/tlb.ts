@@ -1,0 +1,292 @@
+/**
+ * The TLBs of one hart: first level for data and for instructions, second level, each made of arrays that take some page
+ * sizes each. What a nested TLB is: nested-tlb.ts. Who walks on a miss: translation.ts.
+ *
+ *   l1d  [4K 64 x 4]  [2M 32 x 4]  [1G 4]        looked at together; a hit in any is a hit of the level
+ *   l1i  [4K 2M ...]                             null: instructions use l1d
+ *   l2   [4K and 2M 1536 x 12]                   looked at after a miss in the first; a hit is copied there
+ *   l2i                                          null: instructions use l2
+ *
+ * A page goes into the array of its level that takes the largest size not above its own, as an entry of that size for the
+ * part that was asked for: a 1G page in a level of 4K and 2M is split into 2M entries, unless the array is said not to hold
+ * larger pages at all (`splits` false). Translations of two dimensions come with the smaller of their two sizes.
+ *
+ * An array for a size below the base pages of the tables in use takes base pages: a "4K" array holds 16K entries under
+ * tables of 16K pages. Runs of adjacent pages in one entry (Arm's contiguous ranges, RISC-V's 64 KiB NAPOT) are sizes like
+ * any other: an array that takes "64K" holds them whole, all others split them.
+ *
+ * A hit must permit the access: an entry without the right, or without ATTR_DIRTY for a write, is a miss, and counted in
+ * `denied` too. What such a walk finds is filled over it.
+ */
+import { kassert } from '../../base/assert.ts';
+import { type Access, EXEC, PAGE_SHIFT, WRITE } from '../../base/units.ts';
+import { ATTR_DIRTY } from '../paging/format.ts';
+import type { Shape, StructureCounters, TagStore } from './tag-store.ts';
+import { TlbArray, VM_SHIFT } from './tlb-array.ts';
+
+/** One array of a level. */
+export interface TlbArrayConfig extends Shape {
+  readonly sizes: readonly number[]; // log2 of the bytes of the pages it takes: 12, 21, 30 ...
+  readonly splits: boolean; //          whether pages larger than `sizes` are held in parts, or not at all
+  readonly latency: number; //          cycles that a look at it adds
+  readonly directories: boolean; //     whether a walk cache of kind 'l2-tlb' keeps its entries here
+}
+
+export interface TlbConfig {
+  readonly l1d: readonly TlbArrayConfig[];
+  readonly l1i: readonly TlbArrayConfig[] | null;
+  readonly l2: readonly TlbArrayConfig[]; // empty: there is none
+  readonly l2i: readonly TlbArrayConfig[] | null;
+}
+
+/** Of a level: accesses, hits, and misses that met an entry which did not permit the access. */
+export interface TlbLevelCounters {
+  readonly accesses: number;
+  readonly hits: number;
+  readonly denied: number;
+}
+
+/** Slots of a level's counts. */
+const ACCESSES = 0;
+const HITS = 1;
+const DENIED = 2;
+
+class TlbLevel {
+  readonly name: string;
+  readonly arrays: readonly TlbArray[];
+  readonly missLatency: number; // cycles: the slowest array
+  readonly #latencies: Float64Array; // per array
+  readonly #routes = new Int8Array(64).fill(-1); // by log2 of a page's size: the array it goes to, or -1
+  readonly #stored = new Uint8Array(64); //         and the size it has there
+  readonly counts = new Float64Array(3);
+
+  constructor(name: string, configs: readonly TlbArrayConfig[], baseShift: number, seed: number) {
+    this.name = name;
+    this.arrays = configs.map(
+      (config, i) => new TlbArray(configs.length === 1 ? name : `${name}.${sizesName(config.sizes)}`, config, seed + i),
+    );
+    this.#latencies = Float64Array.from(configs, (config) => config.latency);
+    this.missLatency = Math.max(0, ...this.#latencies);
+    for (let shift = PAGE_SHIFT; shift < 64; shift++) {
+      configs.forEach((config, i) => {
+        const taken = config.sizes.map((size) => Math.max(size, baseShift));
+        if (!config.splits && shift > Math.max(...taken)) return;
+        for (const size of taken) {
+          if (size > shift || size <= this.#stored[shift]) continue;
+          this.#routes[shift] = i;
+          this.#stored[shift] = size;
+        }
+      });
+    }
+  }
+
+  /** The array that has the page, or null; its slot is `slot`, what the look costs `latency`. Counts. Hot. */
+  find(space: number, page: number, needed: number): TlbArray | null {
+    const arrays = this.arrays;
+    this.counts[ACCESSES]++;
+    let denied = false;
+    for (let i = 0; i < arrays.length; i++) {
+      const array = arrays[i];
+      const slot = array.find(space, page, needed);
+      if (slot >= 0) {
+        array.store.hit(slot);
+        array.denied = false;
+        this.counts[HITS]++;
+        this.slot = slot;
+        this.latency = this.#latencies[i];
+        return array;
+      }
+      if (array.denied) {
+        array.denied = false;
+        denied = true;
+      }
+    }
+    if (denied) this.counts[DENIED]++;
+    return null;
+  }
+
+  slot = -1;
+  latency = 0;
+
+  fill(space: number, page: number, frame: number, shift: number, attributes: number): void {
+    const route = this.#routes[shift];
+    if (route >= 0) this.arrays[route].fill(space, page, frame, this.#stored[shift], attributes);
+  }
+}
+
+export class Tlb {
+  // What the last lookup found; the latency also where it found nothing.
+  frame = 0; //      of the page that was asked for
+  shift = PAGE_SHIFT; // log2 of the bytes of the entry
+  attributes = 0;
+  latency = 0; //    cycles
+  readonly #l1d: TlbLevel;
+  readonly #l1i: TlbLevel;
+  readonly #l2: TlbLevel | null;
+  readonly #l2i: TlbLevel | null;
+  readonly #levels: readonly TlbLevel[]; // each once
+  readonly #arrays: readonly TlbArray[];
+
+  /**
+   * @param options.baseShift log2 of the smallest page that the tables in use can map
+   * @param options.seed      of random replacement
+   */
+  constructor(config: TlbConfig, options: { readonly baseShift: number; readonly seed: number }) {
+    const level = (name: string, arrays: readonly TlbArrayConfig[], nth: number): TlbLevel =>
+      new TlbLevel(name, arrays, options.baseShift, options.seed + 16 * nth);
+    this.#l1d = level(config.l1i === null ? 'l1' : 'l1d', config.l1d, 0);
+    this.#l1i = config.l1i === null ? this.#l1d : level('l1i', config.l1i, 1);
+    this.#l2 = config.l2.length === 0 ? null : level(config.l2i === null ? 'l2' : 'l2d', config.l2, 2);
+    this.#l2i = config.l2i === null ? this.#l2 : level('l2i', config.l2i, 3);
+    this.#levels = [...new Set([this.#l1d, this.#l1i, this.#l2, this.#l2i])].filter((one) => one !== null);
+    this.#arrays = this.#levels.flatMap((one) => one.arrays);
+    kassert(config.l1d.length > 0, 'tlb: no first level');
+  }
+
+  /**
+   * Looks for the translation of an access. Hot.
+   * @param space 0 .. SPACES - 1: (vm << VM_SHIFT) | asid
+   * @param kind  READ, WRITE, EXEC, or READ | WRITE; EXEC looks into the instruction side
+   * @returns whether it was found and permits the access: then frame, shift and attributes are its
+   */
+  lookup(space: number, page: number, kind: Access): boolean {
+    const needed = (kind & WRITE) !== 0 ? kind | ATTR_DIRTY : kind;
+    const isFetch = (kind & EXEC) !== 0;
+    const first = isFetch ? this.#l1i : this.#l1d;
+    const found = first.find(space, page, needed);
+    if (found !== null) {
+      this.latency = first.latency;
+      this.#take(found, first.slot, page);
+      return true;
+    }
+    this.latency = first.missLatency;
+    const second = isFetch ? this.#l2i : this.#l2;
+    return second !== null && this.#lookupSecond(first, second, space, page, needed);
+  }
+
+  #lookupSecond(first: TlbLevel, second: TlbLevel, space: number, page: number, needed: number): boolean {
+    const found = second.find(space, page, needed);
+    if (found === null) {
+      this.latency += second.missLatency;
+      return false;
+    }
+    this.latency += second.latency;
+    this.#take(found, second.slot, page);
+    first.fill(space, page, this.frame, this.shift, this.attributes);
+    return true;
+  }
+
+  #take(array: TlbArray, slot: number, page: number): void {
+    this.frame = array.frameOf(slot, page);
+    this.shift = array.shiftOf(slot);
+    this.attributes = array.attributesOf(slot);
+  }
+
+  /**
+   * Enters what a walk for an access of `kind` has found, into the second level, then the first. Hot.
+   * @param frame of `page` itself
+   * @param shift log2 of the bytes mapped alike around `page`: by a leaf, by the smaller of two leaves, or by a run of leaves
+   */
+  fill(space: number, page: number, kind: Access, frame: number, shift: number, attributes: number): void {
+    const isFetch = (kind & EXEC) !== 0;
+    const second = isFetch ? this.#l2i : this.#l2;
+    if (second !== null) second.fill(space, page, frame, shift, attributes);
+    const first = isFetch ? this.#l1i : this.#l1d;
+    first.fill(space, page, frame, shift, attributes);
+  }
+
+  /** Drops what translates `page` in `space`, of all sizes, and global entries too. @returns entries dropped, here and below */
+  invalidatePage(space: number, page: number): number {
+    let dropped = 0;
+    for (const array of this.#arrays) dropped += array.removePage(space, page);
+    return dropped;
+  }
+
+  /** As invalidatePage, but global entries stay. */
+  invalidateOwnPage(space: number, page: number): number {
+    let dropped = 0;
+    for (const array of this.#arrays) dropped += array.removeOwnPage(space, page);
+    return dropped;
+  }
+
+  /** Drops what translates `page` in any space of the VM. */
+  invalidatePageOfVm(vm: number, page: number): number {
+    return this.#removeIf((owner, start, pages) => vmOf(owner) === vm && start <= page && page < start + pages);
+  }
+
+  /** Drops what translates any page of [page, page + pages) in `space`, of all sizes, and global entries too. */
+  invalidateRange(space: number, page: number, pages: number): number {
+    if (pages === 1) return this.invalidatePage(space, page);
+    const ofAll = -1 - (space >>> VM_SHIFT);
+    return this.#removeIf((owner, start, size) => (owner === space || owner === ofAll) && start < page + pages && page < start + size);
+  }
+
+  /** Drops what belongs to `space`. Global entries stay. */
+  invalidateSpace(space: number): number {
+    return this.#removeIf((owner) => owner === space);
+  }
+
+  /** Drops what belongs to the VM, global entries too. */
+  invalidateVm(vm: number): number {
+    return this.#removeIf((owner) => vmOf(owner) === vm);
+  }
+
+  /** Drops everything but global entries. */
+  invalidateAllButGlobal(): number {
+    return this.#removeIf((owner) => owner >= 0);
+  }
+
+  invalidateAll(): number {
+    return this.#removeIf(() => true);
+  }
+
+  /** Drops what leads to any frame of [frame, frame + frames). */
+  invalidateFrames(frame: number, frames: number): number {
+    return this.#removeIf((_owner, _start, pages, first) => first < frame + frames && frame < first + pages);
+  }
+
+  #removeIf(visit: (owner: number, page: number, pages: number, frame: number) => boolean): number {
+    let dropped = 0;
+    for (const array of this.#arrays) dropped += array.removeIf(visit);
+    return dropped;
+  }
+
+  /** The store in which a walk cache of kind 'l2-tlb' keeps its entries: that of the first array with `directories`, or null. */
+  directoryStore(config: TlbConfig): TagStore | null {
+    const at = config.l2.findIndex((array) => array.directories);
+    return at < 0 || this.#l2 === null ? null : this.#l2.arrays[at].store;
+  }
+
+  /** By level: l1d, l1i (or l1), l2d, l2i (or l2). */
+  get levelCounters(): Readonly<Record<string, TlbLevelCounters>> {
+    const counters = ({ name, counts }: TlbLevel) => [name, { accesses: counts[ACCESSES], hits: counts[HITS], denied: counts[DENIED] }];
+    return Object.fromEntries(this.#levels.map(counters)) as Record<string, TlbLevelCounters>;
+  }
+
+  /** By array: l2, or l1d.4K, l1d.2M where a level has several. Each is looked at whenever its level is. */
+  get counters(): Readonly<Record<string, StructureCounters>> {
+    const all: Record<string, StructureCounters> = {};
+    for (const level of this.#levels) {
+      for (const array of level.arrays) all[array.store.name] = { ...array.store.counters, accesses: level.counts[ACCESSES] };
+    }
+    return all;
+  }
+
+  assertInvariants(): void {
+    for (const array of this.#arrays) array.assertInvariants();
+  }
+}
+
+function vmOf(owner: number): number {
+  return owner < 0 ? -1 - owner : owner >>> VM_SHIFT;
+}
+
+/** "4K" for 12, "2M" for 21. */
+export function sizeName(shift: number): string {
+  const unit = Math.min(6, Math.floor(shift / 10));
+  return `${2 ** (shift - 10 * unit)}${['B', 'K', 'M', 'G', 'T', 'P', 'E'][unit]}`;
+}
+
+function sizesName(sizes: readonly number[]): string {
+  return sizes.map(sizeName).join('+');
+}
