@@ -6,7 +6,7 @@
  *   holds 'all'      and for data pages
  */
 import { type Access, WRITE } from '../../base/units.ts';
-import { ATTR_DIRTY } from '../paging/format.ts';
+import { ATTR_DIRTY } from '../paging/index.ts';
 import type { Shape, StructureCounters } from './tag-store.ts';
 import { TlbArray } from './tlb-array.ts';
 

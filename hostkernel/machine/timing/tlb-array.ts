@@ -11,7 +11,7 @@
  */
 import { kassert } from '../../base/assert.ts';
 import { PAGE_SHIFT } from '../../base/units.ts';
-import { ATTR_GLOBAL } from '../paging/format.ts';
+import { ATTR_GLOBAL } from '../paging/index.ts';
 import { type Shape, TagStore } from './tag-store.ts';
 
 /** Address spaces are numbers below this: a VM in the upper 8 bits, an address-space id in the lower 16. */

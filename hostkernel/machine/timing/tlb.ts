@@ -20,7 +20,7 @@
  */
 import { kassert } from '../../base/assert.ts';
 import { type Access, EXEC, PAGE_SHIFT, WRITE } from '../../base/units.ts';
-import { ATTR_DIRTY } from '../paging/format.ts';
+import { ATTR_DIRTY } from '../paging/index.ts';
 import type { Shape, StructureCounters, TagStore } from './tag-store.ts';
 import { TlbArray, VM_SHIFT } from './tlb-array.ts';
 
