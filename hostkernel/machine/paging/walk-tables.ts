@@ -319,3 +319,10 @@ export function upperBitsOf(
     isSplit,
   };
 }
+
+/** The bits of a root register that are the root. */
+export function rootMaskOf(layout: LayoutDescriptor): { readonly maskLo: number; readonly maskHi: number } {
+  if (layout.root.kind === 'value') return { maskLo: -1, maskHi: -1 };
+  const { lo, hi } = signed(layout.root.mask);
+  return { maskLo: lo, maskHi: hi };
+}

@@ -16,11 +16,11 @@
 import { kassert } from '../../base/assert.ts';
 import { type Access, READ, WRITE } from '../../base/units.ts';
 import type { LayoutDescriptor, Options } from './descriptor.ts';
-import { geometryOf, PERMISSIONS, signed } from './entries.ts';
+import { geometryOf, PERMISSIONS } from './entries.ts';
 import { type PageTableFormat, swap32 } from './format.ts';
 import { EntryJudge, MAX_LEVELS, STEP_INDIRECT, STEP_TABLE } from './judge.ts';
 import { compilePlainWalk } from './plain-walk.ts';
-import { upperBitsOf, WALK_BUS, WALK_HIT, WALK_NONCANONICAL, WALK_NOT_PRESENT } from './walk-tables.ts';
+import { rootMaskOf, upperBitsOf, WALK_BUS, WALK_HIT, WALK_NONCANONICAL, WALK_NOT_PRESENT } from './walk-tables.ts';
 
 /** The memory a walk reads and writes. Byte a of physical memory is byte base + a of `i32`. */
 export interface WalkMemory {
@@ -171,12 +171,6 @@ export function compileWalker(setup: WalkerSetup): Walker {
     return walkTables(top, registers.rootLo & maskLo, registers.rootHi & maskHi, vaLo, vaHi, access);
   };
   return { registers, walk, result };
-}
-
-function rootMaskOf(layout: LayoutDescriptor): { readonly maskLo: number; readonly maskHi: number } {
-  if (layout.root.kind === 'value') return { maskLo: -1, maskHi: -1 };
-  const { lo, hi } = signed(layout.root.mask);
-  return { maskLo: lo, maskHi: hi };
 }
 
 // --------------------------------------------------------------------------------------------------------- one stage

@@ -18,8 +18,8 @@
  *
  *   level = cache.begin(space, page)      the level to read first; its table is cache.tableAddress, or the root if that is -1
  *   on each level from there on           cache.holdsEntry(level, address): the entry costs no reference
- *     it is a pointer                     cache.insert(space, page, level, address, table, hostTable)
- *     it is a leaf                        cache.insertLeaf(space, page, level, address, table it lies in)
+ *     it is a pointer                     cache.insert(space, page, level, address, table, hostTable, carried)
+ *     it is a leaf                        cache.insertLeaf(space, page, level, address, table it lies in, carried)
  *   cache.end(space)                      the walk is over, however it ended
  *
  * The translation kinds are asked deepest level first; the levels above a hit are not asked, nor used. A guest's cache holds
@@ -86,12 +86,14 @@ interface Payload {
   readonly table: Float64Array; //     byte address of the table it points to, or of the one it lies in if it is a leaf
   readonly hostTable: Float64Array; // the same translated, or UNKNOWN
   readonly isLeaf: Uint8Array;
+  readonly carried: Uint8Array;
 }
 
 export class WalkCache {
   // What the last begin() has found.
   tableAddress = UNKNOWN; //     byte address of the table to go on in, in the physical space of this dimension
   hostTableAddress = UNKNOWN; // the same translated; UNKNOWN unless guestHolds is 'hpa'
+  carried = 0; //                what insert() was given with it: the rights that the pointers above granted
   readonly latency: number;
   readonly isPageTableKind: boolean;
   readonly #name: string;
@@ -153,9 +155,10 @@ export class WalkCache {
       const slot = store.probe(Math.floor(page * this.#inverse[level]), (space << ID_LEVEL_BITS) | level);
       if (slot < 0) continue;
       this.#found(store, slot, level);
-      const { table, hostTable, isLeaf } = this.#payloads[level];
+      const { table, hostTable, isLeaf, carried } = this.#payloads[level];
       this.tableAddress = table[slot];
       this.hostTableAddress = hostTable[slot];
+      this.carried = carried[slot];
       this.#leafKnown = isLeaf[slot] === 1;
       return this.#leafKnown ? level : level - 1;
     }
@@ -169,6 +172,7 @@ export class WalkCache {
     this.#hits[found]++;
     this.tableAddress = path.tableAddress;
     if (this.#holdsTranslated) this.hostTableAddress = path.hostTableAddress;
+    this.carried = path.carried;
     return found - 1;
   }
 
@@ -202,21 +206,32 @@ export class WalkCache {
    * @param address   of the entry in bytes, as for holdsEntry
    * @param table     byte address of the table it points to, in the physical space of this dimension
    * @param hostTable the same translated, or UNKNOWN
+   * @param carried   what a walk that begins in that table must know of the pointers above: 0 .. 255
    */
-  insert(space: number, page: number, level: number, address: number, table: number, hostTable: number): void {
-    if (this.#path !== null) this.#path.add(page, level, table, hostTable);
-    else this.#enter(space, page, level, address, table, this.#holdsTranslated ? hostTable : UNKNOWN, 0);
+  insert(space: number, page: number, level: number, address: number, table: number, hostTable: number, carried: number): void {
+    if (this.#path !== null) this.#path.add(page, level, table, hostTable, carried);
+    else this.#enter(space, page, level, address, table, this.#holdsTranslated ? hostTable : UNKNOWN, 0, carried);
   }
 
   /**
    * A leaf was read: held if leaves may be, and it is above level 0. Hot.
-   * @param table byte address of the table it lies in
+   * @param table   byte address of the table it lies in
+   * @param carried as for insert: of the pointers above that table
    */
-  insertLeaf(space: number, page: number, level: number, address: number, table: number): void {
-    if (this.#holdsLeaves) this.#enter(space, page, level, address, table, UNKNOWN, 1);
+  insertLeaf(space: number, page: number, level: number, address: number, table: number, carried: number): void {
+    if (this.#holdsLeaves) this.#enter(space, page, level, address, table, UNKNOWN, 1, carried);
   }
 
-  #enter(space: number, page: number, level: number, address: number, table: number, hostTable: number, isLeaf: number): void {
+  #enter(
+    space: number,
+    page: number,
+    level: number,
+    address: number,
+    table: number,
+    hostTable: number,
+    isLeaf: number,
+    carried: number,
+  ): void {
     const store = level < this.#levels ? this.#stores[level] : null;
     if (store === null) return;
     const slot = this.isPageTableKind
@@ -226,6 +241,7 @@ export class WalkCache {
     payload.table[slot] = table;
     payload.hostTable[slot] = hostTable;
     payload.isLeaf[slot] = isLeaf;
+    payload.carried[slot] = carried;
   }
 
   /** The walk that began last is over, however it ended. Hot. */
@@ -333,5 +349,10 @@ export class WalkCache {
 }
 
 function payloadOf(slots: number): Payload {
-  return { table: new Float64Array(slots), hostTable: new Float64Array(slots), isLeaf: new Uint8Array(slots) };
+  return {
+    table: new Float64Array(slots),
+    hostTable: new Float64Array(slots),
+    isLeaf: new Uint8Array(slots),
+    carried: new Uint8Array(slots),
+  };
 }

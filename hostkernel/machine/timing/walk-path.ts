@@ -21,15 +21,18 @@ export class WalkPath {
   // What the last find has found.
   tableAddress = -1;
   hostTableAddress = -1;
+  carried = 0;
   readonly #store: TagStore; // tag: prefix on the deepest level of the path; id: space and that level
   readonly #levels: number;
   readonly #inverse: Float64Array; //             by level: 1 / span
   readonly #prefixes: readonly Float64Array[]; // by level, per slot
   readonly #tables: readonly Float64Array[];
   readonly #hostTables: readonly Float64Array[];
+  readonly #carried: readonly Float64Array[];
   // The path of the walk under way, by level.
   readonly #walkTable: Float64Array;
   readonly #walkHostTable: Float64Array;
+  readonly #walkCarried: Float64Array;
   #walkPage = 0;
   #walkDeepest = 0; // the lowest level whose pointer is known
   #hasNew = false; //  a pointer was read
@@ -42,8 +45,10 @@ export class WalkPath {
     this.#prefixes = perLevel();
     this.#tables = perLevel();
     this.#hostTables = perLevel();
+    this.#carried = perLevel();
     this.#walkTable = new Float64Array(format.levels);
     this.#walkHostTable = new Float64Array(format.levels);
+    this.#walkCarried = new Float64Array(format.levels);
   }
 
   /**
@@ -61,10 +66,12 @@ export class WalkPath {
       for (let shared = level; shared < this.#levels; shared++) {
         this.#walkTable[shared] = this.#tables[shared][slot];
         this.#walkHostTable[shared] = this.#hostTables[shared][slot];
+        this.#walkCarried[shared] = this.#carried[shared][slot];
       }
       this.#walkDeepest = level;
       this.tableAddress = this.#walkTable[level];
       this.hostTableAddress = this.#walkHostTable[level];
+      this.carried = this.#walkCarried[level];
       return level;
     }
     return -1;
@@ -87,11 +94,12 @@ export class WalkPath {
   }
 
   /** The walk has read a pointer. One that does not continue the path, as of a walk that began elsewhere, is not kept. Hot. */
-  add(page: number, level: number, table: number, hostTable: number): void {
+  add(page: number, level: number, table: number, hostTable: number, carried: number): void {
     if (level < 1 || level !== this.#walkDeepest - 1) return;
     this.#walkPage = page;
     this.#walkTable[level] = table;
     this.#walkHostTable[level] = hostTable;
+    this.#walkCarried[level] = carried;
     this.#walkDeepest = level;
     this.#hasNew = true;
   }
@@ -107,6 +115,7 @@ export class WalkPath {
       this.#prefixes[level][slot] = Math.floor(page * this.#inverse[level]);
       this.#tables[level][slot] = this.#walkTable[level];
       this.#hostTables[level][slot] = this.#walkHostTable[level];
+      this.#carried[level][slot] = this.#walkCarried[level];
     }
   }
 
