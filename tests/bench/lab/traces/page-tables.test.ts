@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Batch, MAP } from '../../../../bench/lab/stream.ts';
+import { type Batch, MAP } from '../../../../bench/lab/stream.ts';
 import { readPageTables, RecordOutput, recordsOfTables, TraceError } from '../../../../bench/lab/traces/index.ts';
 import { READ, WRITE } from '../../../../hostkernel/base/units.ts';
 import {
