@@ -10,6 +10,7 @@ import {
   integer,
   isTable,
   listOf,
+  mapOf,
   maybe,
   normally,
   oneOf,
@@ -38,6 +39,7 @@ import {
 } from '../../hostkernel/machine/paging/index.ts';
 import { canonicalText, type Json, type JsonTable } from './canonical.ts';
 import { type MemoryPolicy, memoryPolicy } from './guest/policy.ts';
+import { WorkloadError, workloadParams } from './workloads/index.ts';
 
 export const JOB_SCHEMA = 'vkernel-lab-job/1';
 
@@ -54,7 +56,8 @@ export interface Side extends MemoryPolicy {
 
 export interface WorkloadChoice {
   readonly name: string;
-  readonly params: JsonTable;
+  /** All of them. */
+  readonly params: Readonly<Record<string, number | string>>;
 }
 
 export interface TraceChoice {
@@ -239,9 +242,27 @@ const orNull = <T>(read: Reader<T>): Reader<T | null> =>
     (value) => value === null,
   );
 
-const WORKLOAD = record<WorkloadChoice>({ name: required(name), params: normally(table, {}) });
-const workload: Reader<WorkloadChoice> = (value, path, problems) =>
-  WORKLOAD(typeof value === 'string' ? { name: value } : value, path, problems);
+const parameter: Reader<number | string> = (value, path, problems) => {
+  if ((typeof value === 'number' && Number.isFinite(value)) || (typeof value === 'string' && value.length <= 1000)) return value;
+  say(problems, path, 'neither a number nor a short text');
+  return 0;
+};
+
+const WORKLOAD = record<WorkloadChoice>({ name: required(name), params: normally(mapOf(parameter), {}) });
+
+/** A workload is a table, or its name. */
+const workload: Reader<WorkloadChoice> = (value, path, problems) => {
+  const before = problems.length;
+  const read = WORKLOAD(typeof value === 'string' ? { name: value } : value, path, problems);
+  if (problems.length > before) return read;
+  try {
+    return { name: read.name, params: workloadParams(read.name, read.params) };
+  } catch (error) {
+    if (!(error instanceof WorkloadError)) throw error;
+    say(problems, path, error.message);
+    return read;
+  }
+};
 
 const TRACE = record<TraceChoice>({
   file: required(text(/^[^\0]{1,4096}$/s, 'path')),

@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { DEFAULT_MEMORY, type MachineOptions, machineOptions, type RawOptions } from './options.ts';
+import { labCommands } from './lab-command.ts';
 import type { RawInfoOptions } from './info-command.ts';
 import type { RawWalkOptions } from './walk-command.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE } from './report.ts';
@@ -181,6 +182,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     status = result;
   });
   infoCommands(program, (result) => {
+    status = result;
+  });
+  labCommands(program, (result) => {
     status = result;
   });
   layoutCommands(program, (result) => {

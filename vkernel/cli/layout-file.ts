@@ -64,7 +64,7 @@ export function fileText(path: string, most: number): { readonly text: string } 
 }
 
 /** What a JSON or TOML file says, whatever it is. */
-async function fileValue(path: string): Promise<{ readonly value: unknown } | { readonly problem: string }> {
+export async function fileValue(path: string): Promise<{ readonly value: unknown } | { readonly problem: string }> {
   const file = fileText(path, MAX_FILE);
   if ('problem' in file) return file;
   try {

@@ -53,6 +53,30 @@ export function workload(spec: WorkloadSpec, programs: ProgramSpace): Workload {
   return { name, footprint: made.footprint, params: made.params, append: appender(made, accesses, spec.populate === true) };
 }
 
+/**
+ * All parameters of a workload: `given`, and the defaults of those that are not. Builds nothing.
+ * @throws WorkloadError naming the parameter
+ */
+export function workloadParams(name: string, given: WorkloadSpec['params']): Readonly<Record<string, number | string>> {
+  return name === 'mix' ? mixParams(given) : paramsOfOne(name, given);
+}
+
+function paramsOfOne(name: string, given: WorkloadSpec['params']): Readonly<Record<string, number | string>> {
+  if (!Object.hasOwn(WORKLOADS, name)) throw new WorkloadError(`no workload ${name}; there are ${WORKLOAD_NAMES.join(', ')}`);
+  const kinds = WORKLOADS[name].params;
+  const strange = Object.keys(given).find((key) => !Object.hasOwn(kinds, key));
+  if (strange !== undefined) throw new WorkloadError(`${name} has no parameter ${strange}; it has ${Object.keys(kinds).join(', ')}`);
+  return Object.fromEntries(Object.entries(kinds).map(([key, kind]) => [key, checked(name, key, given[key] ?? kind.value, kind)]));
+}
+
+function mixParams(given: WorkloadSpec['params']): { readonly parts: string; readonly turn: number } {
+  const params: Record<string, number | string> = { ...MIX_DEFAULTS, ...given };
+  const strange = Object.keys(params).find((key) => !(key in MIX_DEFAULTS));
+  if (strange !== undefined) throw new WorkloadError(`mix has no parameter ${strange}; it has ${Object.keys(MIX_DEFAULTS).join(', ')}`);
+  const turn = checked('mix', 'turn', params['turn'], { value: 0, least: 1, most: 1e9, says: '', isWhole: true }) as number;
+  return { parts: String(params['parts']), turn };
+}
+
 interface Made {
   readonly pattern: Pattern;
   readonly programs: readonly { readonly space: number; readonly memory: ProgramMemory }[];
@@ -68,11 +92,9 @@ function makeOne(spec: WorkloadSpec, programs: ProgramSpace): Made {
 
 /** Parts as `name:weight,...`: each gets `turn` operations times its weight, then the next program runs. */
 function makeMix(spec: WorkloadSpec, programs: ProgramSpace): Made {
-  const params: Record<string, number | string> = { ...MIX_DEFAULTS, ...spec.params };
-  const strange = Object.keys(params).find((key) => !(key in MIX_DEFAULTS));
-  if (strange !== undefined) throw new WorkloadError(`mix has no parameter ${strange}; it has ${Object.keys(MIX_DEFAULTS).join(', ')}`);
-  const turn = checked('mix', 'turn', params['turn'], { value: 0, least: 1, most: 1e9, says: '', isWhole: true }) as number;
-  const names = String(params['parts']).split(',');
+  const params = mixParams(spec.params);
+  const { turn } = params;
+  const names = params.parts.split(',');
   if (names.length > 64) throw new WorkloadError('mix: at most 64 parts');
   const setups: PatternSetup[] = [];
   const parts: MixPart[] = names.map((part, i) => {
@@ -89,13 +111,9 @@ function makeMix(spec: WorkloadSpec, programs: ProgramSpace): Made {
 }
 
 function setupOf(name: string, seed: number, given: WorkloadSpec['params'], programs: ProgramSpace, space: number): PatternSetup {
-  if (!Object.hasOwn(WORKLOADS, name)) throw new WorkloadError(`no workload ${name}; there are ${WORKLOAD_NAMES.join(', ')}`);
-  const kinds = WORKLOADS[name].params;
-  const strange = Object.keys(given).find((key) => !Object.hasOwn(kinds, key));
-  if (strange !== undefined) throw new WorkloadError(`${name} has no parameter ${strange}; it has ${Object.keys(kinds).join(', ')}`);
-  const values = Object.entries(kinds).map(([key, kind]) => [key, checked(name, key, given[key] ?? kind.value, kind)]);
+  const params = paramsOfOne(name, given);
   const start = programs.end > 4 * BASE ? BASE : Math.ceil(programs.end / 16 / 2 ** 21) * 2 ** 21;
-  return { space, memory: new ProgramMemory(start, programs.end), random: new Random(seed), seed, params: Object.fromEntries(values) };
+  return { space, memory: new ProgramMemory(start, programs.end), random: new Random(seed), seed, params };
 }
 
 function checked(workloadName: string, name: string, value: number | string, kind: Parameter): number | string {

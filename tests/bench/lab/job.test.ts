@@ -57,7 +57,16 @@ describe('jobs', () => {
     expect(jobOf(JSON.parse(jobText(job)))).toEqual(job);
   });
 
+  test('the parameters of a workload are complete', () => {
+    expect(jobOf({ ...SMALL, workload: { name: 'gups', params: { footprint: 4096 } } }).workload).toEqual({
+      name: 'gups',
+      params: { footprint: 4096, work: 4 },
+    });
+  });
+
   test.each([
+    [{ ...SMALL, workload: 'gap' }, 'workload: no workload gap; there are'],
+    [{ ...SMALL, workload: { name: 'gups', params: { writes: 1 } } }, 'workload: gups has no parameter writes'],
     [{ ...SMALL, method: 'magic' }, "method: 'magic' is none of native, nested"],
     [{ ...SMALL, guest: 'sv40' }, "guest.layout: no layout 'sv40'; there are sv32"],
     [{ ...SMALL, guest: { layout: 'sv39', pageSizes: '16K' } }, 'guest.pageSizes: sv39 has no pages of 16K; it has 4K, 2M, 1G'],
@@ -106,7 +115,7 @@ describe('jobs', () => {
   test('a value that is nested without end is a problem, not a stack overflow', () => {
     let deep: unknown = 1;
     for (let i = 0; i < 100_000; i++) deep = [deep];
-    expect(problemsOf({ ...SMALL, workload: { name: 'gups', params: { deep } } })[0]).toContain('nested deeper');
+    expect(problemsOf({ ...SMALL, machine: { deep } })[0]).toContain('nested deeper');
   });
 });
 

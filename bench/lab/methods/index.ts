@@ -1,0 +1,5 @@
+/** The methods by name. */
+import type { MethodName } from '../job.ts';
+import type { MethodFactory } from './method.ts';
+
+export const GUEST_METHODS: Readonly<Partial<Record<MethodName, MethodFactory>>> = {};

@@ -1,0 +1,71 @@
+/** `vkernel lab ...`: what the nested-paging laboratory can be asked for. Each command is a module of its own. */
+import type { Command } from 'commander';
+import type { RawCompareOptions } from './lab-compare.ts';
+import type { RawSweepOptions } from './lab-sweep.ts';
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+const EXAMPLES = `
+Examples:
+  vkernel lab compare --guest sv39 --host sv48 --workload gups,btree --methods native,nested,shadow
+  vkernel lab compare --guest sv39 --host sv39,sv48 --methods native,nested          three levels deep
+  vkernel lab run --method nested --guest ./own.toml --host-pages 2M --machine haswell --out nested.json
+  vkernel lab sweep --methods nested,shadow --vary footprint=64M..4G*2 --vary host-pages=4K,2M --results here
+  vkernel lab merge here there --out all.json`;
+
+/** What is to be run: all that a job says. */
+function jobFlags(command: Command): Command {
+  return command
+    .option('--guest <LAYOUT>', 'page tables of the guest: a name out of `vkernel layouts`, or a file', 'sv39')
+    .option('--host <LAYOUT>', 'of its host; two, separated by a comma: of its host, and of the host below that', 'sv48')
+    .option('--guest-pages <SIZES>', 'page sizes the guest uses: 4K, 2M, 1G, 4K+2M, base, thp')
+    .option('--host-pages <SIZES>', 'those of the host; separated by a comma, of both')
+    .option('--workload <NAMES>', 'programs that the guest runs, out of `vkernel lab workloads`; gups by default')
+    .option('--footprint <SIZE>', 'memory that the workload uses: 64M, 4G')
+    .option('--trace <FILE>', 'accesses of a trace instead; - is standard input')
+    .option('--trace-format <FORMAT>', 'of the trace; without it, by its name and beginning')
+    .option('--machine <MACHINE>', 'the machine to model: a name out of `vkernel lab machines`, or a file')
+    .option('--accesses <N>', 'accesses to run')
+    .option('--seed <S>', 'the same seed makes the same accesses', '1')
+    .option('--set <KEY=VALUE>', 'anything else: machine.tlb.l2.entries=512, workload.writes=0.1. May be repeated', collect, []);
+}
+
+/** Registers the commands. */
+export function labCommands(program: Command, done: (status: number) => void): void {
+  const lab = program.command('lab').description('the nested-paging laboratory: count and compare what address translation costs');
+  lab.addHelpText('after', EXAMPLES);
+
+  jobFlags(lab.command('run').description('run one method over one workload; the result is JSON'))
+    .option('--method <METHOD>', 'how the guest is run, out of `vkernel lab methods`', 'nested')
+    .option('--out <FILE>', 'write the result here')
+    .option('--json', 'print it, too')
+    .action(async (raw: RawCompareOptions) => done(await (await import('./lab-compare.ts')).runCommand(raw)));
+
+  jobFlags(lab.command('compare').description('run several methods over the same workloads; a table, and JSON'))
+    .option('--methods <NAMES>', 'out of `vkernel lab methods`', 'native,nested')
+    .option('--out <FILE>', 'write the results here')
+    .option('--json', 'print them, not the table')
+    .action(async (raw: RawCompareOptions) => done(await (await import('./lab-compare.ts')).compareCommand(raw)));
+
+  jobFlags(lab.command('sweep').description('run every combination of parameters, on all processors; may be interrupted and continued'))
+    .option('--methods <NAMES>', 'out of `vkernel lab methods`', 'native,nested')
+    .option(
+      '--vary <KEY=VALUES>',
+      'values of a parameter: 4K,2M or ranges 64M..4G*2, 0..1000+100; any key of --set, guest-pages, host-pages, ... May be repeated',
+      collect,
+      [],
+    )
+    .option('--results <DIR>', 'where results are kept, a file each', 'lab-results')
+    .option('--workers <N>', 'threads; without it, one for each processor')
+    .option('--shard <I/N>', 'only part I of N, for job arrays')
+    .option('--out <FILE>', 'write all results here at the end')
+    .option('--json', 'the summary as JSON')
+    .action(async (raw: RawSweepOptions) => done(await (await import('./lab-sweep.ts')).sweepCommand(raw)));
+
+  lab
+    .command('merge')
+    .description('join results: folders of sweeps, files of runs and comparisons')
+    .argument('<PATHS...>', 'folders and files')
+    .option('--out <FILE>', 'where to; without it, standard output')
+    .action(async (paths: string[], options: { out?: string }) => done((await import('./lab-results.ts')).mergeCommand(paths, options)));
+}

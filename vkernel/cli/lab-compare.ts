@@ -1,0 +1,80 @@
+/** `vkernel lab run` and `vkernel lab compare`: methods over the same accesses, in one process. */
+import { LabError } from '../../bench/lab/guest/lab-error.ts';
+import type { Job } from '../../bench/lab/job.ts';
+import { type LabResult, resultSetText, resultText } from '../../bench/lab/result.ts';
+import { runTogether } from '../../bench/lab/run.ts';
+import { WorkloadError } from '../../bench/lab/workloads/index.ts';
+import { jobsOf, planOf, type RawLabOptions } from './lab-jobs.ts';
+import { Progress } from './lab-progress.ts';
+import { writeWhole } from './lab-results.ts';
+import { comparisonText, conditionsText, partialText } from './lab-table.ts';
+import { complain, EXIT_FAILURE, EXIT_USAGE, print } from './report.ts';
+
+export interface RawCompareOptions extends RawLabOptions {
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+/** One job: its result as JSON. */
+export async function runCommand(raw: RawCompareOptions): Promise<number> {
+  const results = await resultsOf(raw);
+  if (typeof results === 'number') return results;
+  const text = resultText(results[0]);
+  const status = raw.out === undefined ? 0 : writeWhole(raw.out, `${text}\n`);
+  if (raw.out === undefined || raw.json === true) print(text);
+  return status === 0 ? statusOf(results) : status;
+}
+
+/** All methods over all workloads: a table, and the results as JSON. */
+export async function compareCommand(raw: RawCompareOptions): Promise<number> {
+  const results = await resultsOf(raw);
+  if (typeof results === 'number') return results;
+  const set = resultSetText(results);
+  const status = raw.out === undefined ? 0 : writeWhole(raw.out, set);
+  if (raw.json === true) print(set.trimEnd());
+  else print(`${conditionsText(results)}\n\n${comparisonText(results)}`);
+  return status === 0 ? statusOf(results) : status;
+}
+
+/** Says which results are partial. @returns exit status */
+function statusOf(results: readonly LabResult[]): number {
+  const lines = partialText(results);
+  for (const line of lines) complain(line, 0);
+  return lines.length > 0 ? EXIT_FAILURE : 0;
+}
+
+async function resultsOf(raw: RawCompareOptions): Promise<readonly LabResult[] | number> {
+  const plan = await planOf(raw);
+  if (typeof plan === 'string') return complain(plan, EXIT_USAGE);
+  const jobs: Job[] = [];
+  for (const job of jobsOf(plan)) {
+    if (typeof job === 'string') return complain(job, EXIT_USAGE);
+    jobs.push(job);
+  }
+  try {
+    return await runAlike(jobs);
+  } catch (error) {
+    if (error instanceof LabError || error instanceof WorkloadError) return complain(error.message, EXIT_USAGE);
+    if (error instanceof RangeError && /allocation|array length/i.test(error.message)) return complain('not enough memory', EXIT_FAILURE);
+    throw error;
+  }
+}
+
+/** Runs the jobs of one workload together: its accesses are made once. */
+async function runAlike(jobs: readonly Job[]): Promise<readonly LabResult[]> {
+  const sources = [...new Set(jobs.map((job) => job.workload?.name))];
+  const total = jobs[0].accesses === null ? null : jobs[0].accesses * sources.length;
+  const progress = total === null ? null : new Progress('accesses', total);
+  const results: LabResult[] = [];
+  let before = 0;
+  try {
+    for (const source of sources) {
+      const alike = jobs.filter((job) => job.workload?.name === source);
+      results.push(...(await runTogether(alike, { onProgress: (accesses) => progress?.at(before + accesses) })));
+      before += jobs[0].accesses ?? 0;
+    }
+  } finally {
+    progress?.end();
+  }
+  return results;
+}

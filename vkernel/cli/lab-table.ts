@@ -1,0 +1,63 @@
+/** The human view of a comparison: for each measure a table, methods in rows, workloads in columns. */
+import type { LabResult } from '../../bench/lab/result.ts';
+import { jobSides } from './lab-results.ts';
+
+interface Measure {
+  readonly title: string;
+  readonly text: (result: LabResult) => string;
+}
+
+const percent = (share: number): string => (100 * share).toFixed(1);
+const whole = (count: number): string => Math.round(count).toLocaleString('en');
+
+const MEASURES: readonly Measure[] = [
+  { title: 'REFERENCES PER WALK', text: ({ derived }) => derived.referencesPerWalk.toFixed(3) },
+  { title: 'WALK CYCLES, % OF ALL', text: ({ derived }) => percent(derived.walkFraction) },
+  { title: 'TRAP CYCLES', text: ({ cycles }) => whole(cycles.traps) },
+  { title: 'CYCLES', text: ({ cycles }) => whole(cycles.total) },
+];
+
+/** Results as tables. They are alike in everything but method and workload. */
+export function comparisonText(results: readonly LabResult[]): string {
+  const methods = [...new Set(results.map(({ job }) => job.method))];
+  const columns = [...new Set(results.map(sourceName))];
+  const at = (method: string, column: string): LabResult | undefined =>
+    results.find((result) => result.job.method === method && sourceName(result) === column);
+  const rows: string[][] = [];
+  for (const { title, text } of MEASURES) {
+    rows.push([title, ...columns]);
+    for (const method of methods) {
+      rows.push([
+        `  ${method}`,
+        ...columns.map((column) => {
+          const result = at(method, column);
+          return result === undefined ? '' : text(result);
+        }),
+      ]);
+    }
+  }
+  return aligned(rows);
+}
+
+/** Columns of equal width; the first to the left, numbers to the right. A line before each heading but the first. */
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  const lines = rows.map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '));
+  return lines.map((line, i) => (i > 0 && !rows[i][0].startsWith(' ') ? `\n${line}` : line)).join('\n');
+}
+
+function sourceName({ job }: LabResult): string {
+  return job.workload?.name ?? job.trace?.file ?? '';
+}
+
+/** What the results have in common, in a line. */
+export function conditionsText(results: readonly LabResult[]): string {
+  const widest = results.reduce((most, result) => (result.job.hosts.length > most.job.hosts.length ? result : most));
+  const { job, counts } = widest;
+  return `${jobSides(job)}; ${whole(counts.accesses)} accesses, seed ${job.seed}`;
+}
+
+/** Runs that ended early, a line each. */
+export function partialText(results: readonly LabResult[]): readonly string[] {
+  return results.flatMap(({ job, partial }) => (partial === null ? [] : [`${job.method}: partial: ${partial.reason}`]));
+}
