@@ -4,6 +4,8 @@
  */
 import { PAGE_SHIFT } from '../../../hostkernel/base/units.ts';
 import type { PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
+import { type PageSize, sizeName } from '../../../hostkernel/machine/timing/index.ts';
+import { LabError } from './lab-error.ts';
 
 /** Where frames are taken from: see frame-pool.ts. */
 export type Placement = 'linear' | 'first-touch' | 'scattered';
@@ -60,3 +62,31 @@ export function memoryPolicy(own: PageTableFormat, below: PageTableFormat | null
 const LARGEST_SPACE = 2 ** 46; // bytes
 const SMALL_SPACE = 2 ** 34;
 const LARGEST_MEMORY = 2 ** 38;
+
+/**
+ * The sizes that `text` names, of those a layout has, the largest first; base pages are among them always.
+ * @throws LabError naming the sizes there are
+ */
+export function sizesOf(sizes: readonly PageSize[], text: string, layout: string): readonly PageSize[] {
+  const [base] = sizes;
+  const names = sizes.map(({ shift }) => sizeName(shift)).join(', ');
+  const chosen = text.split('+').map((name) => {
+    const size =
+      name === 'base'
+        ? base
+        : sizes.find((one) => (name === 'thp' ? one.level > base.level && one.entries === 1 : sizeName(one.shift) === name));
+    if (size === undefined) throw new LabError(`page size ${name}: ${layout} has ${names}, which may also be called base and thp`);
+    return size;
+  });
+  return [...new Set([base, ...chosen])].sort((a, b) => b.shift - a.shift);
+}
+
+/** Whether the place at `page` of a space may have a page larger than a base page: a fixed choice that `share` of all places get. */
+export function isLargeHere(share: number, seed: number, space: number, page: number): boolean {
+  if (share >= 1) return true;
+  let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(space + 1, 0xc2b2ae35);
+  hash = Math.imul(hash ^ (page % 2 ** 32) ^ (page / 2 ** 32), 0x27d4eb2f);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  hash = Math.imul(hash ^ (hash >>> 12), 0x297a2d39);
+  return ((hash ^ (hash >>> 15)) >>> 0) / 2 ** 32 < share;
+}

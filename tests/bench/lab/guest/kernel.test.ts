@@ -1,0 +1,287 @@
+/** The modelled kernel beside the plain reference: the same memory after every record, whatever came before. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { newEvents } from '../../../../bench/lab/events.ts';
+import { GuestKernel } from '../../../../bench/lab/guest/kernel.ts';
+import { LabError } from '../../../../bench/lab/guest/lab-error.ts';
+import { type GuestPolicy, guestPolicy } from '../../../../bench/lab/guest/policy.ts';
+import type { GuestWatcher } from '../../../../bench/lab/guest/watcher.ts';
+import { Batch, END, FORK, REGION, REGION_POPULATE, REGION_SHARED, REPERMIT, UNREGION } from '../../../../bench/lab/stream.ts';
+import { EXEC, READ, WRITE } from '../../../../hostkernel/base/units.ts';
+import {
+  ATTR_ACCESSED,
+  ATTR_DIRTY,
+  ATTR_USER,
+  compileLayout,
+  type LayoutDescriptor,
+  layoutByName,
+  type Options,
+  type PageTableFormat,
+} from '../../../../hostkernel/machine/paging/index.ts';
+import { TableMemory } from '../../../../hostkernel/machine/timing/index.ts';
+import { type Cell, ReferenceGuest, type ReferencePage } from './reference-guest.ts';
+
+const RIGHTS = READ | WRITE | EXEC;
+
+function formatOf(name: string, options: Options = {}): PageTableFormat {
+  return compileLayout(layoutByName(name) as LayoutDescriptor, options);
+}
+
+interface Setup {
+  readonly layout: string;
+  readonly options?: Options;
+  readonly policy?: Partial<GuestPolicy>;
+  /** First page of the window that records are about. */
+  readonly window?: number;
+}
+
+/**
+ * A kernel, the reference, and a TLB of the largest size: it keeps all translations until it is told to forget them, so
+ * that a kernel which forgets to tell is found out.
+ */
+class Rig implements GuestWatcher {
+  readonly kernel: GuestKernel;
+  readonly reference: ReferenceGuest;
+  readonly events = newEvents();
+  readonly window: number;
+  readonly #tlb = new Map<string, { space: number; page: number; frame: number; rights: number }>();
+  readonly #batch = new Batch();
+  readonly #format: PageTableFormat;
+  #roots = new Map<number, number>();
+
+  constructor({ layout, options, policy, window }: Setup) {
+    this.#format = formatOf(layout, options);
+    const whole = guestPolicy(this.#format, [], { memoryBytes: 2600 * 4096, ...policy });
+    const memory = new TableMemory({ firstFrame: whole.tableBase / 4096, frames: 4096 });
+    this.kernel = new GuestKernel({ format: this.#format, memory, policy: whole, seed: 7, watcher: this, events: this.events });
+    const readOnly = [this.#format.leafLo(0, 0, READ | ATTR_USER), this.#format.leafHi(0, 0, READ | ATTR_USER)];
+    const canDeny = (this.#format.attributes(0, readOnly[0], readOnly[1]) & WRITE) === 0;
+    this.reference = new ReferenceGuest(this.#format.basePages, !canDeny);
+    this.window = window ?? 0x400 * this.#format.basePages;
+  }
+
+  entryWritten(space: number, level: number, entryAddress: number, page: number): void {
+    expect(this.kernel.tables.entryAt(this.#roots.get(space) as number, level, page % this.#format.span(this.#format.levels))).toBe(
+      entryAddress,
+    );
+  }
+  invalidated(space: number, page: number, pages: number, singles: number): void {
+    const isWhole = singles === 0;
+    for (const [key, entry] of this.#tlb) {
+      if (entry.space === space && (isWhole || (entry.page >= page && entry.page < page + pages))) this.#tlb.delete(key);
+    }
+  }
+  switched(): void {}
+  created(space: number, root: number): void {
+    this.#roots.set(space, root);
+  }
+  destroyed(space: number): void {
+    this.#roots.delete(space);
+    this.invalidated(space, 0, Infinity, 0);
+  }
+
+  /** A control record. @returns whether the kernel took it */
+  control(kind: number, space: number, page: number, value: number, flags = 0, bytes = 0): boolean {
+    const batch = this.#batch;
+    batch.count = 0;
+    batch.control(kind, space, page, value, flags);
+    batch.bytes[0] = bytes;
+    try {
+      this.kernel.record(batch, 0);
+      return true;
+    } catch (error) {
+      if (!(error instanceof LabError)) throw error;
+      return false;
+    }
+  }
+
+  /** An access, as hardware and kernel make it together. @returns whether the program may do that */
+  access(space: number, page: number, access: number): boolean {
+    const { kernel, reference } = this;
+    const allowed = reference.allows(space, page, access);
+    for (let tries = 0; ; tries++) {
+      expect(tries).toBeLessThan(4);
+      if (this.#translates(space, page, access)) break;
+      try {
+        if (!kernel.fault(space, page, access)) {
+          expect(allowed).toBe(false);
+          return false;
+        }
+      } catch (error) {
+        expect(String(error)).toMatch(/is free|no space|there is none/);
+        expect(error).toBeInstanceOf(LabError);
+        return false;
+      }
+      expect(allowed).toBe(true);
+      this.#find(space, page);
+      const pages = 2 ** (kernel.tables.shift - 12);
+      reference.touch(space, page, access, page - (page % pages), pages);
+    }
+    expect(allowed || (kernel.tables.attributes & ~(this.#flagsOf(space, page) ?? 0) & access) !== 0).toBe(true);
+    const { frame, attributes } = kernel.tables;
+    this.#tlb.set(`${space} ${page}`, { space, page, frame, rights: attributes & RIGHTS });
+    return true;
+  }
+
+  #flagsOf(space: number, page: number): number | undefined {
+    return this.reference.spaces.get(space)?.get(page - (page % this.#format.basePages))?.flags;
+  }
+
+  #find(space: number, page: number): boolean {
+    const root = this.#roots.get(space);
+    return root !== undefined && this.kernel.tables.find(root, page % this.#format.span(this.#format.levels));
+  }
+
+  /** What a walk does: permissions, then the marks. */
+  #translates(space: number, page: number, access: number): boolean {
+    const { tables } = this.kernel;
+    const format = this.#format;
+    if (!this.#find(space, page) || (tables.attributes & access) !== access) return false;
+    if (format.hasAccessed && !format.hardwareAccessed && (tables.attributes & ATTR_ACCESSED) === 0) return false;
+    if ((access & WRITE) !== 0 && format.hasDirty && !format.hardwareDirty && (tables.attributes & ATTR_DIRTY) === 0) return false;
+    return true;
+  }
+
+  /** The reference takes over that the kernel has filled `page`, as it was asked to. */
+  adopt(space: number, page: number): void {
+    if (this.#find(space, page)) this.reference.touch(space, page, READ, page, 1);
+  }
+
+  check(): void {
+    this.kernel.assertInvariants();
+    expect(new Set(this.kernel.spaces.keys())).toEqual(new Set(this.reference.spaces.keys()));
+    const frames = new Map<Cell, number>();
+    const cells = new Map<number, Cell>();
+    for (const [space, pages] of this.reference.spaces) {
+      for (const [at, page] of pages) this.#checkPage(space, at, page, frames, cells);
+    }
+    for (const { space, page, frame, rights } of this.#tlb.values()) {
+      const isThere = this.#find(space, page);
+      if (!isThere || this.kernel.tables.frame !== frame || (rights & ~this.kernel.tables.attributes) !== 0) {
+        throw new Error(`a stale translation of page ${page} of space ${space}`);
+      }
+    }
+  }
+
+  #checkPage(space: number, at: number, page: ReferencePage, frames: Map<Cell, number>, cells: Map<number, Cell>): void {
+    const { kernel } = this;
+    const { tables } = kernel;
+    const { cell } = page;
+    const hidden = kernel.spaces.get(space)?.hidden.get(at);
+    const isThere = this.#find(space, at);
+    if (isThere !== (cell !== null && page.flags !== 0)) throw new Error(`page ${at} of space ${space}: mapped ${isThere}`);
+    if ((hidden !== undefined) !== (cell !== null && page.flags === 0)) throw new Error(`page ${at} of space ${space}: hidden`);
+    if (cell === null) return;
+    const frame = hidden === undefined ? tables.frame : hidden.frame;
+    if ((frames.get(cell) ?? frame) !== frame || (cells.get(frame) ?? cell) !== cell)
+      throw new Error(`page ${at} of space ${space}: frame ${frame}`);
+    frames.set(cell, frame);
+    cells.set(frame, cell);
+    if (!isThere) return;
+    const missing = page.flags & RIGHTS & ~tables.attributes;
+    if (missing !== 0 && !(missing === WRITE && page.mayBeDenied))
+      throw new Error(`page ${at} of space ${space}: rights ${tables.attributes}`);
+  }
+}
+
+const SETUPS: readonly Setup[] = [
+  { layout: 'sv39' },
+  { layout: 'sv39', window: 2 ** 52 - 128, policy: { placement: 'scattered' } },
+  { layout: 'sv39', options: { adue: 0 } },
+  { layout: 'armv8-4k-39', policy: { pageSizes: '4K+64K', placement: 'scattered', largeShare: 0.6 } },
+  { layout: 'sparc-srmmu', policy: { pageSizes: '256K', placement: 'linear' } },
+  { layout: 'sparc-srmmu', policy: { pageSizes: 'thp', largeShare: 0.7 } },
+  { layout: 'armv8-4k-48', policy: { pageSizes: '64K' } },
+  { layout: 'armv8-16k-47', policy: { placement: 'linear', memoryBytes: 3000 * 4 * 4096 } },
+  { layout: 'm68040-8k', policy: { placement: 'scattered' } },
+  { layout: 'i386-2l', policy: { placement: 'linear' } },
+  { layout: 'power-radix-64k', policy: { memoryBytes: 3000 * 16 * 4096 } },
+  { layout: 'vpte-2006v' },
+  { layout: 'vpte-64-nx', policy: { populate: true } },
+  { layout: 'x86-64-4l', policy: { memoryBytes: 400 * 4096 } },
+];
+
+const space = fc.nat(3);
+const offset = fc.nat(95);
+const length = fc.integer({ min: 1, max: 40 });
+const rights = fc.constantFrom(READ, READ | WRITE, READ | WRITE, READ | WRITE | EXEC, READ | EXEC, WRITE, 0);
+const access = fc.constantFrom(READ, WRITE, EXEC, READ | WRITE);
+const step = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('region' as const),
+      space,
+      offset,
+      length,
+      rights,
+      extra: fc.constantFrom(0, 0, REGION_SHARED, REGION_POPULATE),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('unregion' as const), space, offset, length }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('repermit' as const), space, offset, length, rights }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('access' as const), space, offset, access }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('sweep' as const), space, offset, length, access }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('fork' as const), space, child: space }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('end' as const), space }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+function perform(rig: Rig, it: Step): void {
+  const { reference, kernel } = rig;
+  const base = kernel.format.basePages;
+  const at = 'offset' in it ? rig.window + it.offset * base : 0;
+  const bytes = 'length' in it ? Math.min(it.length, 96 - it.offset) * base * 4096 : 0;
+  const pages = bytes / 4096;
+  const before = kernel.frames.taken;
+  switch (it.do) {
+    case 'region': {
+      const taken = rig.control(REGION, it.space, at, bytes, it.rights | it.extra);
+      if (!taken) {
+        const isFree = [...reference.range(at, pages)].every((page) => reference.spaces.get(it.space)?.has(page) !== true);
+        expect(!isFree || kernel.frames.free < kernel.frames.frames).toBe(true);
+        expect(kernel.frames.taken).toBe(before);
+        return;
+      }
+      expect(reference.region(it.space, at, pages, it.rights, (it.extra & REGION_SHARED) !== 0)).toBe(true);
+      for (const page of reference.range(at, pages)) rig.adopt(it.space, page);
+      return;
+    }
+    case 'unregion':
+      expect(rig.control(UNREGION, it.space, at, bytes)).toBe(reference.unregion(it.space, at, pages));
+      return;
+    case 'repermit':
+      expect(rig.control(REPERMIT, it.space, at, bytes, it.rights)).toBe(reference.repermit(it.space, at, pages, it.rights));
+      return;
+    case 'access':
+      rig.access(it.space, at, it.access);
+      return;
+    case 'sweep':
+      for (const page of reference.range(at, pages)) rig.access(it.space, page, it.access);
+      return;
+    case 'fork': {
+      const canFork = reference.spaces.has(it.space) && !reference.spaces.has(it.child);
+      const taken = rig.control(FORK, it.space, 0, it.child);
+      if (taken) expect(reference.fork(it.space, it.child)).toBe(true);
+      else expect(!canFork || kernel.frames.free < kernel.frames.taken).toBe(true);
+      return;
+    }
+    case 'end':
+      expect(rig.control(END, it.space, 0, 0)).toBe(reference.end(it.space));
+  }
+}
+
+describe('any behaviour of programs leaves what plain rules leave', () => {
+  test.each(SETUPS)('$layout $options $policy', (setup) => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const rig = new Rig(setup);
+        for (const it of steps) {
+          perform(rig, it);
+          rig.check();
+        }
+      }),
+      { numRuns: 8 },
+    );
+  });
+});
