@@ -39,6 +39,7 @@ import {
 } from '../../hostkernel/machine/paging/index.ts';
 import { canonicalText, type Json, type JsonTable } from './canonical.ts';
 import { type MemoryPolicy, memoryPolicy } from './guest/policy.ts';
+import { TRACE_FORMATS } from './traces/index.ts';
 import { WorkloadError, workloadParams } from './workloads/index.ts';
 
 export const JOB_SCHEMA = 'vkernel-lab-job/1';
@@ -61,8 +62,9 @@ export interface WorkloadChoice {
 }
 
 export interface TraceChoice {
-  readonly file: string;
-  readonly format: string;
+  readonly file: string; // `-`: standard input
+  /** A name out of TRACE_FORMATS; null: the trace itself tells. */
+  readonly format: string | null;
   /** Of the file's bytes; null: it was a pipe. */
   readonly sha256: string | null;
 }
@@ -266,7 +268,7 @@ const workload: Reader<WorkloadChoice> = (value, path, problems) => {
 
 const TRACE = record<TraceChoice>({
   file: required(text(/^[^\0]{1,4096}$/s, 'path')),
-  format: required(name),
+  format: normally(orNull(oneOf(...Object.keys(TRACE_FORMATS))), null),
   sha256: normally(orNull(text(/^[0-9a-f]{64}$/, 'SHA-256: 64 hexadecimal digits')), null),
 });
 

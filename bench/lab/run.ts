@@ -5,17 +5,17 @@
 import { GUEST_METHODS } from './methods/index.ts';
 import type { Method, MethodCounts } from './methods/method.ts';
 import { LabError } from './guest/lab-error.ts';
-import { formatOf, type Job, type TraceChoice } from './job.ts';
+import { formatOf, type Job, type TraceChoice, type WorkloadChoice } from './job.ts';
 import { type LabDerived, type LabResult, RESULT_SCHEMA } from './result.ts';
-import { Batch, type RecordSource, REGION } from './stream.ts';
+import { Batch, REGION } from './stream.ts';
 import { workload } from './workloads/index.ts';
 
-/** Records in batches. The batch is the caller's until the next is asked for. */
-export type Batches = Iterable<Batch> | AsyncIterable<Batch>;
-
 export interface RunSetup {
-  /** Opens a trace: files are not for everybody. */
-  openTrace?(trace: TraceChoice): AsyncIterable<Batch>;
+  /**
+   * Reads a trace into `take`, until that returns false. Files are not for everybody, so this is given from outside.
+   * @returns why the trace could not be read to its end; null: it was, or there was enough of it
+   */
+  readTrace?(trace: TraceChoice, take: (batch: Batch) => boolean): Promise<string | null>;
   /** Told after every batch how many accesses there were. */
   onProgress?(accesses: number): void;
 }
@@ -25,29 +25,68 @@ export async function runJob(job: Job, setup: RunSetup = {}): Promise<LabResult>
   return (await runTogether([job], setup))[0];
 }
 
-/**
- * Runs jobs over the same records.
- * @param jobs alike in workload or trace, seed and accesses
- * @param records instead of those that the jobs name
- */
-export async function runTogether(jobs: readonly Job[], setup: RunSetup = {}, records?: Batches): Promise<readonly LabResult[]> {
-  const runs = jobs.map((job) => new Run(job));
-  let accesses = 0;
-  let reason: string | null = null;
-  const left = (): number => (jobs[0].accesses ?? Infinity) - accesses;
-  try {
-    for await (const batch of records ?? recordsOf(jobs[0], setup)) {
-      accesses += cut(batch, left());
-      for (const run of runs) run.consume(batch);
-      setup.onProgress?.(accesses);
-      if (left() <= 0) break;
-    }
-  } catch (error) {
-    // What a trace, or a program that is traced, has done before it went wrong counts.
-    if (!(error instanceof LabError) || jobs[0].workload !== null) throw error;
-    reason = error.message;
+/** Runs jobs over the same records. They are alike in workload or trace, seed and accesses. @throws as runJob */
+export async function runTogether(jobs: readonly Job[], setup: RunSetup = {}): Promise<readonly LabResult[]> {
+  const runs = new Runs(jobs);
+  const take = (batch: Batch): boolean => {
+    const more = runs.take(batch);
+    setup.onProgress?.(runs.accesses);
+    return more;
+  };
+  const { workload: choice, trace } = jobs[0];
+  if (choice !== null) runWorkload(jobs[0], choice, take);
+  else if (setup.readTrace === undefined) throw new LabError('traces cannot be read here');
+  else return runs.results(await setup.readTrace(trace as TraceChoice, take));
+  return runs.results(null);
+}
+
+function runWorkload(job: Job, { name, params }: WorkloadChoice, take: (batch: Batch) => boolean): void {
+  const accesses = job.accesses as number; // readJob gives every workload an end
+  const source = workload({ name, params, seed: job.seed, accesses }, { end: formatOf(job.guest).userEnd });
+  const batch = new Batch();
+  for (let more = true; more; ) {
+    batch.count = 0;
+    more = source.append(batch);
+    if (!take(batch)) return;
   }
-  return runs.map((run) => run.result(reason));
+}
+
+/** Jobs that are fed from one stream, whoever makes it. */
+export class Runs {
+  /** Accesses so far. */
+  accesses = 0;
+  readonly #runs: readonly Run[];
+  readonly #most: number;
+  #refused: string | null = null;
+
+  /** @param jobs alike in the number of accesses. @throws LabError if one of them cannot be run */
+  constructor(jobs: readonly Job[]) {
+    this.#runs = jobs.map((job) => new Run(job));
+    this.#most = jobs[0].accesses ?? Infinity;
+  }
+
+  /**
+   * Runs the records of a batch; what goes beyond the number of accesses is cut off it.
+   * @returns whether there may be more: false at the last access, or where a record of a trace makes no sense
+   * @throws LabError where one of a workload makes none
+   */
+  take(batch: Batch): boolean {
+    this.accesses += cut(batch, this.#most - this.accesses);
+    for (const run of this.#runs) {
+      try {
+        run.consume(batch);
+      } catch (error) {
+        if (!(error instanceof LabError) || !run.isOfTrace) throw error;
+        this.#refused = `record ${error.record}: ${error.message}`; // the other methods refuse it too
+      }
+    }
+    return this.#refused === null && this.accesses < this.#most;
+  }
+
+  /** @param reason why the stream ended early, or null */
+  results(reason: string | null): readonly LabResult[] {
+    return this.#runs.map((run) => run.result(this.#refused ?? reason));
+  }
 }
 
 /** Drops what follows the access number `most` of a batch. @returns accesses in it */
@@ -59,24 +98,6 @@ function cut(batch: Batch, most: number): number {
     break;
   }
   return accesses;
-}
-
-function recordsOf(job: Job, setup: RunSetup): Batches {
-  if (job.workload !== null) {
-    const { name, params } = job.workload;
-    return batchesOf(workload({ name, params, seed: job.seed, accesses: job.accesses as number }, { end: formatOf(job.guest).userEnd }));
-  }
-  if (setup.openTrace === undefined) throw new LabError('traces cannot be opened here');
-  return setup.openTrace(job.trace as TraceChoice);
-}
-
-function* batchesOf(source: RecordSource): Generator<Batch> {
-  const batch = new Batch();
-  for (let more = true; more; ) {
-    batch.count = 0;
-    more = source.append(batch);
-    yield batch;
-  }
 }
 
 /** One method at work on a job. */
@@ -97,6 +118,10 @@ class Run {
       hostPolicies: hosts,
       seed,
     });
+  }
+
+  get isOfTrace(): boolean {
+    return this.#job.workload === null;
   }
 
   consume(batch: Batch): void {

@@ -1,6 +1,7 @@
 /** `vkernel lab ...`: what the nested-paging laboratory can be asked for. Each command is a module of its own. */
 import type { Command } from 'commander';
 import type { RawCompareOptions } from './lab-compare.ts';
+import type { ListOptions } from './lab-lists.ts';
 import type { RawSweepOptions } from './lab-sweep.ts';
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
@@ -68,4 +69,25 @@ export function labCommands(program: Command, done: (status: number) => void): v
     .argument('<PATHS...>', 'folders and files')
     .option('--out <FILE>', 'where to; without it, standard output')
     .action(async (paths: string[], options: { out?: string }) => done((await import('./lab-results.ts')).mergeCommand(paths, options)));
+
+  lab
+    .command('diff')
+    .description('compare two files of results, or of a benchmark suite: counters, then derived values, then times')
+    .argument('<A>', 'JSON of run, compare, merge, or of `npm run bench`')
+    .argument('<B>', 'the same of another run')
+    .option('--json', 'the differences as JSON')
+    .action(async (a: string, b: string, options: { json?: boolean }) => done((await import('./lab-diff.ts')).diffCommand(a, b, options)));
+
+  const lists = async () => import('./lab-lists.ts');
+  lab
+    .command('workloads')
+    .description('programs that a guest can run; of one, its parameters')
+    .argument('[NAME]', 'one of them')
+    .option('--json', 'the same as JSON')
+    .action(async (name: string | undefined, options: ListOptions) => done((await lists()).workloadsCommand(name, options)));
+  lab
+    .command('methods')
+    .description('how a guest can be run')
+    .option('--json', 'the same as JSON')
+    .action(async (options: ListOptions) => done((await lists()).methodsCommand(options)));
 }

@@ -1,6 +1,7 @@
 /** `vkernel lab run` and `vkernel lab compare`: methods over the same accesses, in one process. */
 import { LabError } from '../../bench/lab/guest/lab-error.ts';
 import type { Job } from '../../bench/lab/job.ts';
+import { readChosenTrace } from '../../bench/lab/node/trace-run.ts';
 import { type LabResult, resultSetText, resultText } from '../../bench/lab/result.ts';
 import { runTogether } from '../../bench/lab/run.ts';
 import { WorkloadError } from '../../bench/lab/workloads/index.ts';
@@ -70,7 +71,9 @@ async function runAlike(jobs: readonly Job[]): Promise<readonly LabResult[]> {
   try {
     for (const source of sources) {
       const alike = jobs.filter((job) => job.workload?.name === source);
-      results.push(...(await runTogether(alike, { onProgress: (accesses) => progress?.at(before + accesses) })));
+      results.push(
+        ...(await runTogether(alike, { readTrace: readChosenTrace, onProgress: (accesses) => progress?.at(before + accesses) })),
+      );
       before += jobs[0].accesses ?? 0;
     }
   } finally {

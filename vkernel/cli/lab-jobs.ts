@@ -193,12 +193,12 @@ function merged(under: Draft, over: Draft): Draft {
 
 /** The choice of a trace: a file with what identifies its bytes, or `-`, standard input. */
 async function traceOf(file: string, format: string | undefined): Promise<Draft | string> {
-  if (file === '-') return format === undefined ? 'standard input needs --trace-format' : { file, format, sha256: null };
+  if (file === '-') return { file, format: format ?? null, sha256: null };
   const hash = createHash('sha256');
   try {
     for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
   } catch (error) {
     return `${file}: ${(error as NodeJS.ErrnoException).code ?? 'cannot be read'}`;
   }
-  return { file, format: format ?? 'auto', sha256: hash.digest('hex') };
+  return { file, format: format ?? null, sha256: hash.digest('hex') };
 }

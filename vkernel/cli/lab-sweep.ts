@@ -33,6 +33,7 @@ export async function sweepCommand(raw: RawSweepOptions): Promise<number> {
   if (workers === null) return complain(`--workers: '${raw.workers}' is no number from 1 to ${MOST_WORKERS}`, EXIT_USAGE);
   const shard = shardOf(raw.shard ?? '1/1');
   if (shard === null) return complain(`--shard: '${raw.shard}' is no part I/N of a sweep, I from 1 to N`, EXIT_USAGE);
+  if (raw.trace === '-') return complain('--trace: standard input can be read once, and a sweep reads its trace for every job', EXIT_USAGE);
   const plan = await planOf(raw);
   if (typeof plan === 'string') return complain(plan, EXIT_USAGE);
   const keys = await keysOf(plan, shard);

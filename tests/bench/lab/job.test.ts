@@ -77,7 +77,7 @@ describe('jobs', () => {
     [{ ...SMALL, accesses: 0 }, 'accesses: 0 is no whole number from 1'],
     [{ ...SMALL, seed: 2 ** 32 }, 'seed: 4294967296 is no whole number'],
     [{ ...SMALL, guest: { layout: { ...layoutByName('sv39'), entryBytes: 5 } } }, 'guest.layout.entryBytes: 5 is none of 4, 8'],
-    [{ ...SMALL, trace: { file: 'a', format: 'x', sha256: 'zz' }, workload: null }, "trace.sha256: 'zz' is no SHA-256"],
+    [{ ...SMALL, trace: { file: 'a', sha256: 'zz' }, workload: null }, "trace.sha256: 'zz' is no SHA-256"],
     ['nested', "the file: 'nested' is no table"],
   ])('%j', (value, text) => {
     expect(problemsOf(value).join('\n')).toContain(text);
