@@ -11,10 +11,10 @@ import type { Tracer } from '../hostkernel/base/trace.ts';
 import { PAGE_SIZE } from '../hostkernel/base/units.ts';
 import { describeExit, type ExitStatus, type Host, type HostBody, HostKernel, type HostWait } from '../hostkernel/kern/index.ts';
 import type { Machine, PageTableFormat, PolledDisk } from '../hostkernel/machine/index.ts';
-import type { VmSpace } from '../hostkernel/vm/index.ts';
+import type { SpaceCounters, VmSpace } from '../hostkernel/vm/index.ts';
 import { L4Kernel, Platform, type RunResult, threadId, threadName, USER_BASE } from './l4/index.ts';
 import type { L4, L4Body } from './l4/user.ts';
-import type { GuestSpace, HostDisk } from './platform/index.ts';
+import type { GuestSpace, HostDisk, SpaceWatcher } from './platform/index.ts';
 import { type PhysmemCensus, takeCensus } from './physmem/core/census.ts';
 import { CountedStore, type SwapStore } from './physmem/core/swap-store.ts';
 import { memoryStore } from './physmem/memory-store.ts';
@@ -32,6 +32,7 @@ export { compileLayout, LAYOUT_NAMES, layoutByName, Machine } from '../hostkerne
 export { exitStatus, type ProcessExit } from './posix/interface.ts';
 export type { ContainerCensus, ControlCensus, PhysmemCensus } from './physmem/core/census.ts';
 export { PHYSMEM } from './physmem/interface.ts';
+export type { GuestSpace, SpaceWatcher } from './platform/index.ts';
 export type { FrameAccount, RootReport } from './posix/root.ts';
 
 /** What the policy server may do with the memory: vkernel/policy/NAME.ts says what each means. */
@@ -72,6 +73,8 @@ export interface StackOptions {
   /** A further TypeScript thread in the guest's address space. */
   readonly companion?: L4Body;
   readonly probe?: StackProbe;
+  /** Looks on as the vkernel manages the spaces its harts run in. */
+  readonly watcher?: SpaceWatcher;
   /** Looks at the guest once: when so many instructions have been retired, or (null) at its end. */
   readonly inspect?: { readonly at: number | null; readonly look: (view: GuestView) => void };
 }
@@ -96,6 +99,8 @@ export interface StackResult {
   /** Of a guest that a fault killed: which step of the host's walk refused the access. */
   readonly refusal: string | null;
   readonly stats: StackStats;
+  /** The host's share of guest address spaces, without the vkernel's own memory. */
+  readonly guestSpaces: Readonly<SpaceCounters>;
 }
 
 export interface StackStats {
@@ -176,6 +181,7 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
       failure: boot.report === null ? (boot.failure ?? 'the system stopped early') : null,
       refusal: refusalOf(boot.report, kernel),
       stats: gather(boot, kernel, freeAtStart),
+      guestSpaces: kernel.vm.guestSpaces,
     };
   };
 
@@ -215,7 +221,8 @@ export function spawnStack(kernel: HostKernel, options: Omit<StackOptions, 'mach
   function vkernelBody(state: Boot): HostBody {
     return function* main(host: Host): Generator<HostWait, number> {
       const format = xlen === 64 ? options.vpte64 : options.vpte32;
-      const platform = Platform.create(host, { format, memoryBytes: state.imageBytes });
+      const { watcher } = options;
+      const platform = Platform.create(host, { format, memoryBytes: state.imageBytes, ...(watcher === undefined ? {} : { watcher }) });
       if (typeof platform === 'number') {
         state.failure = `the vkernel cannot map its memory: ${errnoText(-platform)}`;
         return 1;

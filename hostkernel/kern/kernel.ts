@@ -24,7 +24,7 @@ import { ENOEXEC, ENOMEM } from '../base/errno.ts';
 import type { Tracer } from '../base/trace.ts';
 import type { Access } from '../base/units.ts';
 import type { Hardware, PageTableFormat, PolledDisk } from '../machine/index.ts';
-import { FAULT_INVALID, FAULT_NO_MEMORY, Vm, type VmSpace } from '../vm/index.ts';
+import { FAULT_INVALID, FAULT_NO_MEMORY, type SpaceCounters, Vm, type VmSpace } from '../vm/index.ts';
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SI_USER, SIGBUS, SIGKILL, SIGSEGV } from './abi.ts';
 import { BodyHost } from './body-host.ts';
 import { type ExecRefusal, loadProgram } from './exec.ts';
@@ -210,10 +210,19 @@ export class HostKernel {
     return lwp;
   }
 
-  /** An empty space of the kind all processes and guests of this width have, or null: no frames. */
+  /** An empty space of the kind all processes of this width have, or null: no frames. */
   createSpace(xlen: 32 | 64): VmSpace | null {
+    return this.#createSpace(xlen, this.vm.processSpaces);
+  }
+
+  /** The same for a guest of a process: it is only counted elsewhere. */
+  createGuestSpace(xlen: 32 | 64): VmSpace | null {
+    return this.#createSpace(xlen, this.vm.guestSpaces);
+  }
+
+  #createSpace(xlen: 32 | 64, counters: SpaceCounters): VmSpace | null {
     const { mmu32, mmu64, vpte32, vpte64 } = this.#options;
-    const space = this.vm.createSpace(xlen === 32 ? mmu32 : mmu64, xlen);
+    const space = this.vm.createSpace(xlen === 32 ? mmu32 : mmu64, xlen, counters);
     if (space !== null) space.vpteFormat = xlen === 32 ? vpte32 : vpte64;
     return space;
   }

@@ -34,7 +34,7 @@ export function sysVmspaceCreate(p: Process, args: SyscallArgs): number {
   if (!p.kernel.vm.vkernelEnable) return -EOPNOTSUPP;
   if (id === 0 || id >= 2 ** 53 || args.unsigned(1) !== 0 || args.unsigned(2) !== 0) return -EINVAL;
   if (p.group !== null && p.group.find(id) !== null) return -EEXIST;
-  const space = p.kernel.createSpace(p.xlen);
+  const space = p.kernel.createGuestSpace(p.xlen);
   if (space === null) return -ENOMEM;
   p.group ??= new SpaceGroup();
   p.group.add(id, space);

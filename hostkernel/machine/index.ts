@@ -19,7 +19,7 @@ export { Clock } from './clock.ts';
 export { Console, type ConsoleIo } from './console.ts';
 export type { Hardware, Processor, RamView, TranslationContext, WalkCounters } from './hardware.ts';
 export { Machine, type MachineOptions } from './machine.ts';
-export { Mmu, MmuContext, TRANSLATE_ACCESS_FAULT, TRANSLATE_PAGE_FAULT } from './mmu.ts';
+export { type AccessWatcher, Mmu, MmuContext, TRANSLATE_ACCESS_FAULT, TRANSLATE_PAGE_FAULT } from './mmu.ts';
 export * from './paging/index.ts';
 export { Ram } from './ram.ts';
 export { Hart } from './riscv/hart.ts';

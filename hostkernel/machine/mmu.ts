@@ -32,6 +32,7 @@ import {
   copyEntry,
   firstEntry,
   forEachEntry,
+  isInFirstPart,
   secondEntry,
 } from './tlb.ts';
 
@@ -54,6 +55,21 @@ export interface CodeFrames {
   drop(frame: HostFrame): void;
 }
 
+/** Looks on as harts access memory: Mmu.watch. */
+export interface AccessWatcher {
+  /**
+   * An access that the page tables permit is about to be made, or a page entered to execute instructions in it. Hot.
+   *
+   * Of an access on two pages each part is told, the first one also when the second is refused: it is translated again
+   * when the instruction is tried again.
+   * @param lo      lower half of the address, i32; `hi` the upper
+   * @param bytes   on this page; of a page entered, 2: the least an instruction has
+   * @param access  READ, WRITE, READ | WRITE of an atomic operation, EXEC
+   * @param retired instructions the machine has retired, this one included; of a page entered, those before
+   */
+  accessed(lo: number, hi: number, bytes: number, access: Access, retired: number): void;
+}
+
 /**
  * The TLB blocks and their owners.
  *
@@ -61,6 +77,7 @@ export interface CodeFrames {
  *   I1  a block's owner knows it has that block, on that hart, and no other context does
  *   I2  a cached translation names a frame of RAM
  *   I3  a write tag's frame has no decoded code, and the block's bit in `#writers`
+ *   I4  while somebody looks on, first parts are empty
  */
 export class Mmu {
   readonly ram: Ram;
@@ -73,6 +90,8 @@ export class Mmu {
   readonly harts: number;
   /** The hart that runs: its blocks are the ones contexts use. */
   hart = 0;
+  /** Who looks on. While somebody does, nothing is in the first part of any block: every access takes the slow path. */
+  watcher: AccessWatcher | null = null;
   /** Grows whenever a context gets a block or becomes the hart's: the time scale of "not used for the longest time". */
   epoch = 0;
   readonly #owners: (MmuContext | null)[] = Array.from({ length: TLB_BLOCKS }, () => null);
@@ -129,6 +148,16 @@ export class Mmu {
     }
   }
 
+  /**
+   * From now on `watcher` is told every access of a hart; null: nobody is. What a program does and what the kernel counts
+   * stay as they are; only `walks` and `walkReferences` may grow faster, because a translation has one place in the TLB
+   * less.
+   */
+  watch(watcher: AccessWatcher | null): void {
+    this.watcher = watcher;
+    for (const [i, owner] of this.#owners.entries()) if (owner !== null) clearBlock(this.ram.i32, blockWord(i));
+  }
+
   /** The walk of `format` in our RAM: one for all contexts of the format. */
   walkOf(format: PageTableFormat): HardwareWalk {
     let hardware = this.#walks.get(format);
@@ -167,6 +196,7 @@ export class Mmu {
       const hart = Math.floor(i / this.#perHart);
       kassert(owner.blocks[hart] === block && (hart !== this.hart || owner.block === block), 'mmu I1');
       forEachEntry(words, block, (entry) => {
+        kassert(this.watcher === null || !isInFirstPart(block, entry), 'mmu I4');
         for (const tag of [TAG_READ, TAG_WRITE, TAG_EXEC]) {
           if (words[entry + tag] === -1) continue;
           const offset = (words[entry + tag] + words[entry + ADDEND]) >>> 0;
@@ -298,9 +328,9 @@ export class MmuContext implements TranslationContext {
     return result.frame < mmu.ram.frames ? 0 : TRANSLATE_ACCESS_FAULT;
   }
 
-  /** Whether the page may be in the first part: see the class comment. */
+  /** Whether the page may be in the first part: see the class comment, and Mmu.watcher. */
   #isFast(page: number): boolean {
-    return this.#narrow || (page !== 0 && page !== -4096);
+    return this.mmu.watcher === null && (this.#narrow || (page !== 0 && page !== -4096));
   }
 
   /** Writes the last walk's result over the entry at word `second`, for every kind of access it permits. */

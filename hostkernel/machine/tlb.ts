@@ -41,6 +41,11 @@ export function secondEntry(block: number, lo: number, hi: number): number {
   return block + SECOND + (((lo >>> 12) ^ (lo >>> 22) ^ Math.imul(hi, 37)) & (ENTRIES - 1)) * ENTRY_WORDS;
 }
 
+/** Whether the entry at word `entry` is in the first part of the block at word `block`. */
+export function isInFirstPart(block: number, entry: number): boolean {
+  return entry < block + SECOND;
+}
+
 /** Forgets everything in the block at word `block`. */
 export function clearBlock(words: Int32Array, block: number): void {
   words.fill(-1, block, block + BLOCK_WORDS);

@@ -73,3 +73,19 @@ export class VmCounters {
   /** Walks that refused the access. */
   walkRefusals = 0;
 }
+
+/** What the spaces of one kind count together: those of processes, or those that vkernels have made for their guests. */
+export class SpaceCounters {
+  /** As VmCounters: `faults` = ok + refused + those that will be made again or had no frame. */
+  faults = 0;
+  ok = 0;
+  refused = 0;
+  walks = 0;
+  walkReferences = 0;
+  walkUpdates = 0;
+  walkRefusals = 0;
+  /** MADV_INVAL: calls, pages they named, real PTEs they dropped. */
+  invalidations = 0;
+  invalidatedPages = 0;
+  dropped = 0;
+}

@@ -9,6 +9,7 @@ export {
   FAULT_WAIT,
   type Refusal,
   type RefusalReason,
+  type SpaceCounters,
   VmCounters,
 } from './counters.ts';
 export * from './mman.ts';

@@ -22,7 +22,17 @@ import {
 } from '../base/units.ts';
 import type { PageTableFormat, TranslationContext } from '../machine/index.ts';
 import type { HardwarePmap } from '../pmap/index.ts';
-import { FAULT_NAMES, FAULT_NO_MEMORY, FAULT_OK, FAULT_WAIT, type Refusal, type RefusalReason } from './counters.ts';
+import {
+  FAULT_INVALID,
+  FAULT_NAMES,
+  FAULT_NO_MEMORY,
+  FAULT_OK,
+  FAULT_PROTECTION,
+  FAULT_WAIT,
+  type Refusal,
+  type RefusalReason,
+  type SpaceCounters,
+} from './counters.ts';
 import { Fork } from './fork.ts';
 import { VmMap, VmMapEntry } from './map.ts';
 import {
@@ -100,6 +110,8 @@ export class VmSpace {
   vpteFormat: PageTableFormat;
   readonly map: VmMap;
   readonly pmap: HardwarePmap;
+  /** Shared by all spaces of its kind. */
+  readonly counters: SpaceCounters;
   /** Pages that may be wired. */
   maxWired = Infinity;
   readonly #vm: Vm;
@@ -117,6 +129,7 @@ export class VmSpace {
       readonly pmap: HardwarePmap;
       readonly userEnd: number;
       readonly vpteFormat: PageTableFormat;
+      readonly counters: SpaceCounters;
     },
   ) {
     this.#vm = vm;
@@ -126,6 +139,7 @@ export class VmSpace {
     this.context = fields.pmap.context;
     this.userEnd = fields.userEnd;
     this.vpteFormat = fields.vpteFormat;
+    this.counters = fields.counters;
     this.map = new VmMap(fields.userEnd / PAGE_SIZE);
   }
 
@@ -252,7 +266,7 @@ export class VmSpace {
     if (range.start === range.end) return 0;
     switch (behav) {
       case MADV_INVAL:
-        this.pmap.remove(range.start as VirtualPage, range.end as VirtualPage);
+        this.#invalidate(range);
         return 0;
       case MADV_SETMAP:
         if (!Number.isSafeInteger(value) || value < 0) return -EINVAL;
@@ -317,8 +331,16 @@ export class VmSpace {
   fault(va: number, access: Access): number {
     const vm = this.#vm;
     const handler = vm.faultHandler;
-    const walks = vm.counters.walks;
+    const { walks, walkReferences, walkUpdates, walkRefusals } = vm.counters;
     const result = handler.resolve(this.map, this.pmap, va, access);
+    const { counters } = this;
+    counters.faults++;
+    if (result === FAULT_OK) counters.ok++;
+    else if (result === FAULT_INVALID || result === FAULT_PROTECTION) counters.refused++;
+    counters.walks += vm.counters.walks - walks;
+    counters.walkReferences += vm.counters.walkReferences - walkReferences;
+    counters.walkUpdates += vm.counters.walkUpdates - walkUpdates;
+    counters.walkRefusals += vm.counters.walkRefusals - walkRefusals;
     if (result !== FAULT_OK && result !== FAULT_WAIT) {
       this.#refusal.reason = handler.reason;
       this.#refusal.level = handler.level;
@@ -522,7 +544,7 @@ export class VmSpace {
    */
   fork(): VmSpace | null {
     const vm = this.#vm;
-    const child = vm.createSpace(this.context.format, this.xlen);
+    const child = vm.createSpace(this.context.format, this.xlen, this.counters);
     if (child === null) return null;
     child.vpteFormat = this.vpteFormat;
     child.maxWired = this.maxWired;
@@ -651,6 +673,16 @@ export class VmSpace {
     }
     const above = this.map.from(end);
     if (above !== null && above.start - above.grow < end) this.map.limitGrowth(above, above.start - end);
+  }
+
+  /** MADV_INVAL. */
+  #invalidate(range: PageRange): void {
+    const { counters, pmap } = this;
+    const before = pmap.mapped;
+    pmap.remove(range.start as VirtualPage, range.end as VirtualPage);
+    counters.invalidations++;
+    counters.invalidatedPages += range.end - range.start;
+    counters.dropped += before - pmap.mapped;
   }
 
   /** MADV_DONTNEED, MADV_FREE. */

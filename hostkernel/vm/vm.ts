@@ -16,7 +16,7 @@ import type { Tracer } from '../base/trace.ts';
 import { type HostFrame, PAGE_SHIFT, type VirtualPage, WRITE } from '../base/units.ts';
 import { compileLayout, type Hardware, type PageTableFormat, VPTE_32_NX, VPTE_64_NX } from '../machine/index.ts';
 import { HardwarePmaps } from '../pmap/index.ts';
-import { VmCounters, type RefusalReason } from './counters.ts';
+import { SpaceCounters, VmCounters, type RefusalReason } from './counters.ts';
 import { VmFault } from './fault.ts';
 import type { VmMapEntry } from './map.ts';
 import { type VmObject, VmObjects } from './object.ts';
@@ -28,6 +28,9 @@ export class Vm {
   readonly machine: Hardware;
   readonly tracer: Tracer;
   readonly counters = new VmCounters();
+  /** The shares of spaces that processes run in, and of those they have others run in: see createSpace. */
+  readonly processSpaces = new SpaceCounters();
+  readonly guestSpaces = new SpaceCounters();
   readonly pages: VmPages;
   readonly pmaps: HardwarePmaps;
   readonly objects: VmObjects;
@@ -114,9 +117,10 @@ export class Vm {
   /**
    * An empty address space on hardware tables of `format`. Its ids are never used twice.
    * @param xlen 32: addresses end at 2^32, and virtual page tables have 32-bit entries unless vpteFormat is changed
+   * @param counters what it counts in: those of processes by default
    * @returns null: no frame for the root table
    */
-  createSpace(format: PageTableFormat, xlen: 32 | 64): VmSpace | null {
+  createSpace(format: PageTableFormat, xlen: 32 | 64, counters: SpaceCounters = this.processSpaces): VmSpace | null {
     const pmap = this.pmaps.create(format);
     if (pmap === null) return null;
     const end = Math.min(format.userEnd, this.machine.userLimit);
@@ -126,6 +130,7 @@ export class Vm {
       pmap,
       userEnd: xlen === 32 ? Math.min(2 ** 32, end) : end,
       vpteFormat: compileLayout(xlen === 32 ? VPTE_32_NX : VPTE_64_NX),
+      counters,
     });
     this.#spaces.add(space);
     return space;

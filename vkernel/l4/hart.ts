@@ -9,7 +9,7 @@
  * (registersOf) that is put back before the thread goes on.
  */
 import { EINTR } from '../../hostkernel/base/errno.ts';
-import { EXEC, WRITE } from '../../hostkernel/base/units.ts';
+import { EXEC, PAGE_MASK, PAGE_SHIFT, WRITE } from '../../hostkernel/base/units.ts';
 import {
   CAUSE_ECALL,
   CAUSE_FETCH_PAGE_FAULT,
@@ -41,6 +41,7 @@ import {
 import { IPC_CANCELLED, ipcErrorCode } from './user.ts';
 
 const WORD = 0x1_0000_0000;
+const PAGES_PER_WORD = WORD / 2 ** PAGE_SHIFT;
 const REGISTER_A0 = 10;
 const REGISTER_A7 = 17;
 const REGISTER_WORDS = 64;
@@ -316,8 +317,12 @@ function startTrap(kernel: KernelState, thread: Thread, cause: number, at: numbe
   }
   const { words } = kernel.platform.image;
   const access = words[at + ACCESS_WORD] as number;
-  const va = faultAddress(kernel, words[at + TVAL_WORD] as number, words[at + TVAL_WORD + 1] as number);
+  const lo = words[at + TVAL_WORD] as number;
+  const hi = words[at + TVAL_WORD + 1] as number;
+  const va = faultAddress(kernel, lo, hi);
   const ip = readRegister(kernel, thread, 0);
+  const page = (kernel.wordBits === 32 ? 0 : (hi >>> 0) * PAGES_PER_WORD) + (lo >>> PAGE_SHIFT);
+  thread.space.guest.refused(page, lo & PAGE_MASK, access === 0 ? EXEC : access);
   if (va >= kernel.platform.userEnd)
     startException(kernel, thread); // no pager can help
   else if (!startFault(kernel, thread, va, access === 0 ? EXEC : access, ip)) {

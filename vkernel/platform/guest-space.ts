@@ -14,12 +14,13 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { ENOMEM } from '../../hostkernel/base/errno.ts';
-import { EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
+import { type Access, EXEC, PAGE_SIZE, READ, WRITE } from '../../hostkernel/base/units.ts';
 import { type Host, SYS_vmspace_create, SYS_vmspace_destroy, SYS_vmspace_mcontrol, SYS_vmspace_mmap } from '../../hostkernel/kern/host.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, ENTRY_LEAF, type PageTableFormat } from '../../hostkernel/machine/paging/index.ts';
 import { MADV_INVAL, MADV_SETMAP, MAP_FIXED, MAP_SHARED, MAP_VPAGETABLE } from '../../hostkernel/vm/mman.ts';
 import type { MemoryImage } from './image.ts';
 import { type LeafRegistry, PageTable, type TableNode } from './page-table.ts';
+import type { SpaceWatcher } from './space-watcher.ts';
 
 const CACHE_PAGES = 256;
 const NO_PAGE = Number.NaN; // in the cache: equals no page number, not even one that an access made up
@@ -49,6 +50,8 @@ export class GuestSpace {
   readonly #counters: SpaceCounters;
   readonly #marksItself: boolean; // the host's walk sets A and M, where the format has them
   #hosted = false; // the host has a vmspace for us
+  readonly #watcher: SpaceWatcher | null;
+  #watched: SpaceWatcher | null = null; // the same, once hosted
   #dead = false;
   #closing = false;
   /** For whoever collects spaces to flush: already on the list. */
@@ -65,8 +68,16 @@ export class GuestSpace {
   readonly #epoch = new Int32Array(CACHE_PAGES);
   readonly #writable = new Uint8Array(CACHE_PAGES);
 
-  constructor(id: number, image: MemoryImage, format: PageTableFormat, leaves: LeafRegistry, counters: SpaceCounters) {
+  constructor(
+    id: number,
+    image: MemoryImage,
+    format: PageTableFormat,
+    leaves: LeafRegistry,
+    counters: SpaceCounters,
+    watcher: SpaceWatcher | null,
+  ) {
     this.id = id;
+    this.#watcher = watcher;
     this.image = image;
     this.#counters = counters;
     this.#marksItself = (format.hardwareAccessed || !format.hasAccessed) && (format.hardwareDirty || !format.hasDirty);
@@ -94,12 +105,20 @@ export class GuestSpace {
       return result;
     }
     this.#hosted = true;
+    this.#watched = this.#watcher;
+    if (this.#watched !== null) this.#watched.hosted(this);
     return 0;
   }
 
   /** Runs a hart here until its next trap. @returns 0, -errno, or RUN_PREEMPTED */
   run(trapframe: number, vextframe: number): number {
+    if (this.#watched !== null) this.#watched.runs(this);
     return this.image.run(this.id, trapframe, vextframe);
+  }
+
+  /** Whoever runs a hart here found that its access was refused: for who looks on. */
+  refused(page: number, offset: number, access: Access): void {
+    if (this.#watched !== null) this.#watched.refused(this, page, offset, access);
   }
 
   /**
@@ -114,17 +133,20 @@ export class GuestSpace {
   /** Enters a page in an empty slot. A and M start clear. No invalidation: the slot's last removal had its own. Hot. */
   enter(leaf: TableNode, slot: number, frame: number, access: number, tag: number): void {
     this.table.write(leaf, slot, frame, this.#attributes(access), tag);
+    if (this.#watched !== null) this.#watched.written(this, leaf.base + slot);
   }
 
   /** Removes a page. Its status bits must have been taken before. */
   remove(leaf: TableNode, slot: number): void {
     this.table.clear(leaf, slot);
+    if (this.#watched !== null) this.#watched.written(this, leaf.base + slot);
     this.#stale(leaf.base + slot);
   }
 
   /** Changes the rights of a page whose status bits have just been taken (A and M are clear). */
   protect(leaf: TableNode, slot: number, frame: number, before: number, after: number, wasWritten: boolean): void {
     this.table.write(leaf, slot, frame, this.#attributes(after), leaf.tags[slot] as number);
+    if (this.#watched !== null) this.#watched.written(this, leaf.base + slot);
     const taken = before & ~after;
     const noteless = !this.#marksItself || !this.table.format.hasDirty; // the host may hold a clean page writable
     if ((taken & EXEC) !== 0 || ((taken & WRITE) !== 0 && (wasWritten || noteless))) this.#stale(leaf.base + slot);
@@ -138,6 +160,7 @@ export class GuestSpace {
     const before = format.attributes(0, this.table.low(leaf, slot), this.table.high(leaf, slot));
     const kept = this.#marksItself ? before & (ATTR_ACCESSED | ATTR_DIRTY) : 0;
     this.table.write(leaf, slot, frame, this.#attributes(access) | kept, leaf.tags[slot] as number);
+    if (this.#watched !== null) this.#watched.written(this, leaf.base + slot);
   }
 
   /**
@@ -154,6 +177,7 @@ export class GuestSpace {
     const cleared = format.clearStatus(lo);
     if (cleared !== lo) {
       this.table.setLow(leaf, slot, cleared);
+      if (this.#watched !== null) this.#watched.written(this, leaf.base + slot);
       this.#stale(leaf.base + slot);
     }
     return status;
@@ -187,6 +211,7 @@ export class GuestSpace {
     this.#counters.invalidations++;
     const result = this.image.syscall(SYS_vmspace_mcontrol, this.id, start * PAGE_SIZE, len, MADV_INVAL, 0);
     kassert(result === 0, 'guest-space: the host refused MADV_INVAL');
+    if (this.#watched !== null) this.#watched.invalidated(this, start, len / PAGE_SIZE);
   }
 
   /** Frees page tables that map nothing. @returns frames freed */
@@ -196,6 +221,7 @@ export class GuestSpace {
       this.flush();
       this.#staleStart = page;
       this.#staleEnd = page + Math.min(pages, this.table.pageLimit - page);
+      if (this.#watched !== null) this.#watched.trimmed(this, page, this.#staleEnd - page);
       this.flush();
     });
   }
@@ -212,6 +238,7 @@ export class GuestSpace {
     this.#hosted = false;
     this.#tag.fill(NO_PAGE);
     this.table.destroy();
+    if (this.#watched !== null) this.#watched.destroyed(this);
   }
 
   /** Announces destroy(): from now on nothing is invalidated, because the host is about to forget everything. */
@@ -249,7 +276,10 @@ export class GuestSpace {
     const hi = table.high(leaf, slot);
     if (format.kind(0, lo, hi) !== ENTRY_LEAF || (format.attributes(0, lo, hi) & access) !== access) return -1;
     const seen = (access & WRITE) !== 0 ? format.setDirty(lo) : format.setAccessed(lo);
-    if (seen !== lo) table.setLow(leaf, slot, seen);
+    if (seen !== lo) {
+      table.setLow(leaf, slot, seen);
+      if (this.#watched !== null) this.#watched.written(this, page);
+    }
     const offset = image.offset(format.frame(0, lo, hi), (access & WRITE) !== 0 ? WRITE : READ);
     const i = page & (CACHE_PAGES - 1);
     this.#counters.cacheMisses++;

@@ -13,6 +13,7 @@ import { HostDisk } from './host-disk.ts';
 import { MemoryImage } from './image.ts';
 import { BOUNCE_BYTES, KernelRegion } from './kernel-region.ts';
 import { LeafRegistry } from './page-table.ts';
+import type { SpaceWatcher } from './space-watcher.ts';
 
 export {
   CAUSE_BREAKPOINT,
@@ -42,6 +43,7 @@ export { HostDisk } from './host-disk.ts';
 export { MemoryImage } from './image.ts';
 export { KernelRegion, VEXTFRAME_OFFSET } from './kernel-region.ts';
 export { emptyEntry, LeafRegistry, PageTable, SLOT_BITS, TableNode } from './page-table.ts';
+export type { SpaceWatcher } from './space-watcher.ts';
 
 /** Frames that the tables of the servers take. */
 const SERVER_FRAMES = 40;
@@ -53,6 +55,8 @@ export interface PlatformOptions {
   readonly memoryBytes: number;
   /** Frames kept for page tables at the start of the image; without it what it takes, at least 64 and 1/32 of the image. */
   readonly reservedFrames?: number;
+  /** Looks on as guest spaces are managed; nobody by default. */
+  readonly watcher?: SpaceWatcher;
 }
 
 /** Frames of tables to map `frames` pages three times over: the boot maps all memory twice, and guests come on top. */
@@ -70,6 +74,7 @@ export class Platform {
   readonly xlen: 32 | 64;
   readonly userEnd: number; // bytes, of guest address spaces
   readonly counters: SpaceCounters = { invalidations: 0, skipped: 0, cacheMisses: 0 };
+  readonly #watcher: SpaceWatcher | null;
   #nextSpace = 1;
 
   /** Sets up image, window and kernel region. @returns the platform, or -errno of the host call that failed */
@@ -82,21 +87,22 @@ export class Platform {
     const leaves = new LeafRegistry();
     const region = KernelRegion.create(image, options.format, leaves);
     if (typeof region === 'number') return region;
-    return new Platform(host, image, region, leaves, options.format);
+    return new Platform(host, image, region, leaves, options);
   }
 
-  private constructor(host: Host, image: MemoryImage, region: KernelRegion, leaves: LeafRegistry, format: PageTableFormat) {
+  private constructor(host: Host, image: MemoryImage, region: KernelRegion, leaves: LeafRegistry, options: PlatformOptions) {
     this.image = image;
     this.region = region;
     this.leaves = leaves;
-    this.format = format;
+    this.format = options.format;
+    this.#watcher = options.watcher ?? null;
     this.xlen = host.xlen;
-    this.userEnd = guestUserEnd(host, format);
+    this.userEnd = guestUserEnd(host, options.format);
   }
 
   /** A new guest space. It takes no frames before something is mapped in it or a hart runs in it. */
   createSpace(): GuestSpace {
-    return new GuestSpace(this.#nextSpace++, this.image, this.format, this.leaves, this.counters);
+    return new GuestSpace(this.#nextSpace++, this.image, this.format, this.leaves, this.counters, this.#watcher);
   }
 
   /**

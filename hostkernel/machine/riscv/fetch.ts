@@ -24,7 +24,7 @@ const LAST_HALFWORD = 0xffe;
  */
 export function enterPage(hart: Hart, lo: number, hi: number, left: number): number {
   if (left <= 0) return -TRAP_BUDGET;
-  const page = fetchPage(hart, lo, hi);
+  const page = fetchPage(hart, lo, hi, left);
   if (page < 0) return page;
   const frame = ((page - hart.ram.base) >>> PAGE_SHIFT) as HostFrame;
   const slot = (hart.xlen === 64 ? hart.code.slots64 : hart.code.slots32)[frame];
@@ -58,13 +58,14 @@ export function decodeRecord(hart: Hart, base: number, p: number): void {
 /**
  * Decodes the instruction that begins in the last halfword of the page at (pageLo, pageHi), whose slot is `base`, and ends in the
  * next page, into the scratch slot. It is looked at on every execution, since the next page depends on the address space.
+ * @param left instructions the budget still allows, this one included
  * @returns 0, or TRAP_FETCH_* of the next page
  */
-export function decodeStraddle(hart: Hart, base: number, pageLo: number, pageHi: number): number {
+export function decodeStraddle(hart: Hart, base: number, pageLo: number, pageHi: number, left: number): number {
   const { ram, code } = hart;
   const nextLo = (pageLo + 4096) | 0;
   const nextHi = nextLo === 0 && hart.xlen === 64 ? (pageHi + 1) | 0 : pageHi;
-  const next = fetchPage(hart, nextLo, nextHi);
+  const next = fetchPage(hart, nextLo, nextHi, left);
   if (next < 0) return -next;
   const first = ram.base + code.frameOf[base / SLOT_WORDS] * 4096 + LAST_HALFWORD;
   const bits = ram.u16[first >>> 1] | (ram.u16[next >>> 1] << 16);

@@ -72,6 +72,8 @@ export class Hart implements Processor {
   clock: Clock | null = null;
   /** Budget the interpreter has left over: for the interpreters only. */
   left = 0;
+  /** What `retired` will be when the interpreter has spent its budget: less what is left, the instructions so far. */
+  horizon = 0;
   /** Bits of the instruction in the scratch slot of the code cache, 0 if there is none. */
   scratchBits = 0;
   readonly #interpret64: (budget: number) => number;
@@ -204,6 +206,7 @@ export class Hart implements Processor {
     let remaining = budget;
     for (;;) {
       const piece = remaining < LONGEST_RUN ? remaining | 0 : LONGEST_RUN;
+      this.horizon = this.retired + piece;
       const cause = this.xlen === 64 ? this.#interpret64(piece) : this.#interpret32(piece);
       this.retired += piece - this.left;
       if (cause !== TRAP_BUDGET) {

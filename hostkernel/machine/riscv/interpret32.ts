@@ -80,7 +80,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
           case 2: {
             // STRADDLE
             left++;
-            cause = decodeStraddle(hart, base, pageLo, 0);
+            cause = decodeStraddle(hart, base, pageLo, 0, left);
             if (cause !== 0) {
               left--;
               break run;
@@ -185,7 +185,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[(w >>> 8) & 0x7e] = i8[(va + m[at + 6]) >>> 0];
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -197,7 +197,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[(w >>> 8) & 0x7e] = i16[(va + m[at + 6]) >>> 1];
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -209,7 +209,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[(w >>> 8) & 0x7e] = m[(va + m[at + 6]) >>> 2];
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -221,7 +221,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[(w >>> 8) & 0x7e] = u8[(va + m[at + 6]) >>> 0];
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -233,7 +233,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[(w >>> 8) & 0x7e] = u16[(va + m[at + 6]) >>> 1];
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -245,7 +245,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               u8[(va + m[at + 6]) >>> 0] = m[(w >>> 19) & 0x3e];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -257,7 +257,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               u16[(va + m[at + 6]) >>> 1] = m[(w >>> 19) & 0x3e];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -269,7 +269,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[(va + m[at + 6]) >>> 2] = m[(w >>> 19) & 0x3e];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -284,7 +284,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               hart.fpDirty = true;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -300,7 +300,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               hart.fpDirty = true;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -312,7 +312,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[(va + m[at + 6]) >>> 2] = m[((w >>> 19) & 0x3e) + 128];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -327,7 +327,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
               m[to + 1] = m[rs2 + 129];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -399,7 +399,7 @@ export function makeInterpreter32(hart: Hart): (budget: number) => number {
             break;
           case 71: {
             // ATOMIC
-            cause = atomic(hart, w, imm);
+            cause = atomic(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }

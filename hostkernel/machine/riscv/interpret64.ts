@@ -92,7 +92,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
           case 2: {
             // STRADDLE
             left++;
-            cause = decodeStraddle(hart, base, pageLo, pageHi);
+            cause = decodeStraddle(hart, base, pageLo, pageHi, left);
             if (cause !== 0) {
               left--;
               break run;
@@ -271,7 +271,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[rd + 1] = value >> 31;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -287,7 +287,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[rd + 1] = value >> 31;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -303,7 +303,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[rd + 1] = value >> 31;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -319,7 +319,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[rd + 1] = m[from + 1];
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -334,7 +334,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[rd + 1] = 0;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -349,7 +349,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[rd + 1] = 0;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -364,7 +364,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[rd + 1] = 0;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -377,7 +377,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               u8[(va + m[at + 6]) >>> 0] = m[(w >>> 19) & 0x3e];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -390,7 +390,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               u16[(va + m[at + 6]) >>> 1] = m[(w >>> 19) & 0x3e];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -403,7 +403,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[(va + m[at + 6]) >>> 2] = m[(w >>> 19) & 0x3e];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -419,7 +419,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[to + 1] = m[rs2 + 1];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -435,7 +435,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               hart.fpDirty = true;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -452,7 +452,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               hart.fpDirty = true;
               break;
             }
-            cause = load(hart, w, imm);
+            cause = load(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -465,7 +465,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[(va + m[at + 6]) >>> 2] = m[((w >>> 19) & 0x3e) + 128];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -481,7 +481,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
               m[to + 1] = m[rs2 + 129];
               break;
             }
-            cause = store(hart, w, imm);
+            cause = store(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }
@@ -811,7 +811,7 @@ export function makeInterpreter64(hart: Hart): (budget: number) => number {
             break;
           case 71: {
             // ATOMIC
-            cause = atomic(hart, w, imm);
+            cause = atomic(hart, w, imm, left);
             if (cause !== 0) break run;
             break;
           }

@@ -45,22 +45,28 @@ function fault(hart: Hart, lo: number, hi: number, access: Access, result: numbe
   return isPageFault ? TRAP_FETCH_PAGE : TRAP_FETCH_ACCESS;
 }
 
-/** Translates an access of `bytes` at (lo, hi), which may lie on two pages. Returns 0 or the cause of a trap. */
-function locate(hart: Hart, lo: number, hi: number, bytes: number, access: Access): number {
+/**
+ * Translates an access of `bytes` at (lo, hi), which may lie on two pages.
+ * @param kind what whoever looks on is told of the access: READ | WRITE of an atomic operation, else `access`
+ * @param left instructions the budget still allows after this one
+ * @returns 0 or the cause of a trap
+ */
+function locate(hart: Hart, lo: number, hi: number, bytes: number, access: Access, kind: Access, left: number): number {
   const context = hart.activeContext();
   const first = context.translate(lo, hi, access);
   if (first < 0) return fault(hart, lo, hi, access, first);
   offset = first;
   firstBytes = 4096 - (lo & 4095);
-  if (firstBytes >= bytes) {
-    firstBytes = bytes;
-    return 0;
-  }
+  if (firstBytes > bytes) firstBytes = bytes;
+  const { watcher } = hart.mmu;
+  if (watcher !== null) watcher.accessed(lo, hi, firstBytes, kind, hart.horizon - left);
+  if (firstBytes === bytes) return 0;
   const nextLo = ((lo | 4095) + 1) | 0;
   const nextHi = nextLo === 0 && hart.xlen === 64 ? (hi + 1) | 0 : hi;
   const second = context.translate(nextLo, nextHi, access);
   if (second < 0) return fault(hart, nextLo, nextHi, access, second);
   secondOffset = second;
+  if (watcher !== null) watcher.accessed(nextLo, nextHi, bytes - firstBytes, kind, hart.horizon - left);
   return 0;
 }
 
@@ -118,15 +124,15 @@ function bytesOf(op: number): number {
   return op === OP_LD || op === OP_SD || op === OP_FLD || op === OP_FSD ? 8 : 4;
 }
 
-/** Any load, by its record. Returns 0 or the cause of a trap. */
-export function load(hart: Hart, word: number, imm: number): number {
+/** Any load, by its record; `left` as in locate. Returns 0 or the cause of a trap. */
+export function load(hart: Hart, word: number, imm: number, left: number): number {
   const m = hart.words;
   const op = word & 255;
   const bytes = bytesOf(op);
   const rs1 = (word >>> 14) & 0x3e;
   const lo = (m[rs1] + imm) | 0;
   const hi = hart.xlen === 64 ? upperHalf(m[rs1], m[rs1 + 1], imm, lo) : 0;
-  const cause = locate(hart, lo, hi, bytes, READ);
+  const cause = locate(hart, lo, hi, bytes, READ, READ, left);
   if (cause !== 0) return cause;
   readLocated(hart, bytes);
   const rd = (word >>> 8) & 0x7e;
@@ -143,15 +149,15 @@ export function load(hart: Hart, word: number, imm: number): number {
   return 0;
 }
 
-/** Any store, by its record. Returns 0 or the cause of a trap. */
-export function store(hart: Hart, word: number, imm: number): number {
+/** Any store, by its record; `left` as in locate. Returns 0 or the cause of a trap. */
+export function store(hart: Hart, word: number, imm: number, left: number): number {
   const m = hart.words;
   const op = word & 255;
   const bytes = bytesOf(op);
   const rs1 = (word >>> 14) & 0x3e;
   const lo = (m[rs1] + imm) | 0;
   const hi = hart.xlen === 64 ? upperHalf(m[rs1], m[rs1 + 1], imm, lo) : 0;
-  const cause = locate(hart, lo, hi, bytes, WRITE);
+  const cause = locate(hart, lo, hi, bytes, WRITE, WRITE, left);
   if (cause !== 0) return cause;
   const rs2 = ((word >>> 19) & 0x3e) + (op === OP_FSW || op === OP_FSD ? F0 : 0);
   writeLocated(hart, bytes, m[rs2], m[rs2 + 1]);
@@ -160,11 +166,15 @@ export function store(hart: Hart, word: number, imm: number): number {
 
 /**
  * Finds the frame that holds the instruction at (lo, hi).
+ * @param left instructions the budget still allows
  * @returns the byte offset of its page in memory, or -cause
  */
-export function fetchPage(hart: Hart, lo: number, hi: number): number {
+export function fetchPage(hart: Hart, lo: number, hi: number, left: number): number {
   const found = hart.activeContext().translate(lo, hi, EXEC);
-  return found < 0 ? -fault(hart, lo, hi, EXEC, found) : (found & -4096) >>> 0;
+  if (found < 0) return -fault(hart, lo, hi, EXEC, found);
+  const { watcher } = hart.mmu;
+  if (watcher !== null) watcher.accessed(lo, hi, 2, EXEC, hart.horizon - left);
+  return (found & -4096) >>> 0;
 }
 
 const AMO_ADD = 0x00;
@@ -183,9 +193,10 @@ const AMO_MINU = 0x18; // AMO_MAX is 0x14, AMO_MAXU 0x1c
  * A reservation is on the bytes at an offset of physical memory and holds the value read; it ends with the next SC, a
  * trap, or a change of context. SC also compares the value, so a store in between by whoever does not run on the hart
  * cannot go unnoticed unless it changes nothing.
+ * @param left as in locate
  * @returns 0 or the cause of a trap
  */
-export function atomic(hart: Hart, word: number, instruction: number): number {
+export function atomic(hart: Hart, word: number, instruction: number, left: number): number {
   const m = hart.words;
   const rs1 = (word >>> 14) & 0x3e;
   const lo = m[rs1];
@@ -198,7 +209,8 @@ export function atomic(hart: Hart, word: number, instruction: number): number {
     hart.access = funct5 === LR ? READ : WRITE;
     return funct5 === LR ? TRAP_LOAD_MISALIGNED : TRAP_STORE_MISALIGNED;
   }
-  const cause = locate(hart, lo, hi, bytes, funct5 === LR ? READ : WRITE);
+  const kind = funct5 === LR ? READ : funct5 === SC ? WRITE : READ | WRITE;
+  const cause = locate(hart, lo, hi, bytes, funct5 === LR ? READ : WRITE, kind, left);
   if (cause !== 0) return cause;
   readLocated(hart, bytes);
   if (bytes === 4) valueHi = valueLo >> 31;
