@@ -2,12 +2,18 @@
 export { ENTRY_SWAPPED, ENTRY_WIDE, entryShapeOf, TableMemory, type TableMemorySetup } from './table-memory.ts';
 export { type EntryWrites, type PageSize, pageSizesOf, PageTables } from './page-tables.ts';
 export {
+  type DimensionSetup,
+  FRONT,
+  MOST_REFERENCES,
   REFUSED,
   type ShadowFront,
   type SpaceRoots,
+  STAGE_LEVELS,
+  STAGE_SERVERS,
   TRANSLATED,
+  Translation,
   type TranslationCounters,
-  type TranslationModel,
+  type TranslationSetup,
   type WalkRecorder,
 } from './translation.ts';
 export {
@@ -20,6 +26,7 @@ export {
   SERVED_MEMORY,
   SERVED_NAMES,
 } from './data-cache.ts';
+export { Dimension, type RootRegisters } from './dimension.ts';
 export { NestedTlb, type NestedTlbConfig } from './nested-tlb.ts';
 export { type Replacement, type Shape, type StructureCounters } from './tag-store.ts';
 export { sizeName, Tlb, type TlbArrayConfig, type TlbConfig, type TlbLevelCounters } from './tlb.ts';

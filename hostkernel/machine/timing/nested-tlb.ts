@@ -16,6 +16,7 @@ export interface NestedTlbConfig extends Shape {
 }
 
 export class NestedTlb {
+  readonly name: string;
   // What the last lookup found.
   frame = 0;
   shift = 12;
@@ -27,6 +28,7 @@ export class NestedTlb {
   #denied = 0;
 
   constructor(name: string, config: NestedTlbConfig, seed: number) {
+    this.name = name;
     this.#array = new TlbArray(name, config, seed);
     this.latency = config.latency;
     this.holdsData = config.holds === 'all';
