@@ -22,8 +22,10 @@ export {
   type Options,
   type U64,
 } from './descriptor.ts';
+export { geometryOf } from './entries.ts';
 export { faultCode } from './fault-code.ts';
 export * from './format.ts';
+export { EntryJudge, MAX_LEVELS, STEP_INDIRECT, STEP_LEAF, STEP_TABLE } from './judge.ts';
 export { SV32, SV39, SV48 } from './layouts/riscv.ts';
 export { VPTE_2006, VPTE_2006V, VPTE_32_NX, VPTE_64_NX } from './layouts/vpte.ts';
 export { LayoutError } from './layout-error.ts';
@@ -42,6 +44,8 @@ export {
   type WalkResult,
 } from './walk.ts';
 export {
+  rootMaskOf,
+  upperBitsOf,
   WALK_ACCESS_FLAG,
   WALK_ADDRESS_SIZE,
   WALK_BUS,

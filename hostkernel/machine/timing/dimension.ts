@@ -4,10 +4,7 @@
  */
 import { kassert } from '../../base/assert.ts';
 import { type Access, READ, WRITE } from '../../base/units.ts';
-import { geometryOf } from '../paging/entries.ts';
-import type { PageTableFormat } from '../paging/format.ts';
-import { EntryJudge, MAX_LEVELS } from '../paging/judge.ts';
-import { rootMaskOf, upperBitsOf } from '../paging/walk-tables.ts';
+import { EntryJudge, geometryOf, MAX_LEVELS, type PageTableFormat, rootMaskOf, upperBitsOf } from '../paging/index.ts';
 import type { NestedTlb } from './nested-tlb.ts';
 import { entryShapeOf, type TableMemory } from './table-memory.ts';
 import type { WalkCache } from './walk-cache.ts';

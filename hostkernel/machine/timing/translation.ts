@@ -17,9 +17,16 @@
  */
 import { kassert } from '../../base/assert.ts';
 import { type Access, EXEC, READ, WRITE } from '../../base/units.ts';
-import { ATTR_DIRTY, type PageTableFormat } from '../paging/format.ts';
-import { STEP_INDIRECT, STEP_TABLE } from '../paging/judge.ts';
-import { WALK_BUS, WALK_HIT, WALK_NONCANONICAL, WALK_NOT_PRESENT } from '../paging/walk-tables.ts';
+import {
+  ATTR_DIRTY,
+  type PageTableFormat,
+  STEP_INDIRECT,
+  STEP_TABLE,
+  WALK_BUS,
+  WALK_HIT,
+  WALK_NONCANONICAL,
+  WALK_NOT_PRESENT,
+} from '../paging/index.ts';
 import type { MachineConfig } from './config.ts';
 import { CacheHierarchy, SERVED_MEMORY } from './data-cache.ts';
 import { Dimension, NOWHERE, type RootRegisters } from './dimension.ts';
