@@ -1,0 +1,85 @@
+/**
+ * Results as rows of a table: what was varied among them, and what came out. Charts, CSV and Markdown are made of rows.
+ *
+ * A row's parameters are the fields of its job by path (`guest.pageSizes`, `machine.tlb.l2.0.entries`); those that are
+ * the same in every job say nothing and are left out.
+ */
+import { isTable } from '../../../hostkernel/base/shape.ts';
+import type { LabResult } from '../result.ts';
+
+export type Cell = string | number;
+
+export interface Row {
+  readonly method: string;
+  readonly workload: string;
+  /** What else differs among the jobs. */
+  readonly varied: Readonly<Record<string, Cell>>;
+  readonly metrics: Readonly<Record<MetricName, number>>;
+  readonly result: LabResult;
+}
+
+/** What charts and tables show, and how it is called there. */
+export const METRICS = {
+  referencesPerWalk: 'references per walk',
+  walkFraction: 'walk fraction',
+  trapFraction: 'trap fraction',
+  cyclesPerAccess: 'cycles per access',
+  walkCyclesPerAccess: 'walk cycles per access',
+  trapCyclesPerAccess: 'trap cycles per access',
+  walksPerAccess: 'walks per access',
+} as const;
+export type MetricName = keyof typeof METRICS;
+
+/** Rows of results, with what is varied among all of them. */
+export function rowsOf(results: readonly LabResult[]): readonly Row[] {
+  const jobs = results.map((result) => flat(result.job));
+  const paths = new Set(jobs.flatMap((job) => Object.keys(job)));
+  const varied = [...paths].filter((path) => !HEADINGS.has(path) && new Set(jobs.map((job) => job[path])).size > 1).sort();
+  return results.map((result, i) => ({
+    method: result.job.method,
+    workload: result.job.workload?.name ?? result.job.trace?.file ?? 'live',
+    varied: Object.fromEntries(varied.map((path) => [path, jobs[i][path] ?? ''])),
+    metrics: metricsOf(result),
+    result,
+  }));
+}
+
+/** Fields that have a column of their own, or follow from the others. */
+const HEADINGS = new Set(['method', 'workload.name', 'trace.file', 'trace.sha256']);
+
+function metricsOf({ counts, cycles, derived }: LabResult): Record<MetricName, number> {
+  const each = (value: number): number => (counts.accesses === 0 ? 0 : value / counts.accesses);
+  return {
+    referencesPerWalk: derived.referencesPerWalk,
+    walkFraction: derived.walkFraction,
+    trapFraction: derived.trapFraction,
+    cyclesPerAccess: each(cycles.total),
+    walkCyclesPerAccess: each(cycles.walk),
+    trapCyclesPerAccess: each(cycles.traps),
+    walksPerAccess: each(counts.walks.count),
+  };
+}
+
+/** The leaves of a value by path. Lists of plain values are one leaf; a description of a layout is named by its id. */
+function flat(value: unknown, path = '', into: Record<string, Cell> = {}): Record<string, Cell> {
+  if (Array.isArray(value)) value.forEach((element: unknown, i) => flat(element, `${path}.${i}`, into));
+  else if (isTable(value) && typeof value['id'] === 'string' && 'levels' in value) into[path] = value['id'];
+  else if (isTable(value)) {
+    for (const [key, field] of Object.entries(value)) {
+      if (key === 'sources' || key === 'notes') continue; // words about the numbers
+      flat(field, path === '' ? key : `${path}.${key}`, into);
+    }
+  } else if (typeof value === 'number' || typeof value === 'string') into[path] = value;
+  else if (value !== undefined) into[path] = String(value);
+  return into;
+}
+
+/** Paths that are varied, in alphabetical order. */
+export function variedPaths(rows: readonly Row[]): readonly string[] {
+  return Object.keys(rows[0]?.varied ?? {});
+}
+
+/** In the order they first come. */
+export function distinct<T>(values: readonly T[]): readonly T[] {
+  return [...new Set(values)];
+}
