@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { RawCompareOptions } from './lab-compare.ts';
 import type { ListOptions } from './lab-lists.ts';
+import type { RawReportOptions } from './lab-report.ts';
 import type { RawSweepOptions } from './lab-sweep.ts';
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
@@ -90,4 +91,15 @@ export function labCommands(program: Command, done: (status: number) => void): v
     .description('how a guest can be run')
     .option('--json', 'the same as JSON')
     .action(async (options: ListOptions) => done((await lists()).methodsCommand(options)));
+
+  lab
+    .command('report')
+    .description('draw results: a page for a browser (report.html), or what is asked for')
+    .argument('<PATHS...>', 'folders and files of results')
+    .option('--title <TEXT>', 'of the report', 'Nested paging')
+    .option('--html <FILE>', 'one page, charts and results inside')
+    .option('--markdown <FILE>', 'a document, its charts beside it as SVG files')
+    .option('--svg <DIR>', 'the charts only')
+    .option('--csv <FILE>', 'a row a result, with all counters')
+    .action(async (paths: string[], options: RawReportOptions) => done((await import('./lab-report.ts')).reportCommand(paths, options)));
 }

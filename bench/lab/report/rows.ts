@@ -6,6 +6,7 @@
  */
 import { isTable } from '../../../hostkernel/base/shape.ts';
 import type { LabResult } from '../result.ts';
+import { type Published, publishedWalkFraction } from './published.ts';
 
 export type Cell = string | number;
 
@@ -15,6 +16,8 @@ export interface Row {
   /** What else differs among the jobs. */
   readonly varied: Readonly<Record<string, Cell>>;
   readonly metrics: Readonly<Record<MetricName, number>>;
+  /** A published walk fraction of its like. */
+  readonly published: Published | null;
   readonly result: LabResult;
 }
 
@@ -35,13 +38,19 @@ export function rowsOf(results: readonly LabResult[]): readonly Row[] {
   const jobs = results.map((result) => flat(result.job));
   const paths = new Set(jobs.flatMap((job) => Object.keys(job)));
   const varied = [...paths].filter((path) => !HEADINGS.has(path) && new Set(jobs.map((job) => job[path])).size > 1).sort();
-  return results.map((result, i) => ({
-    method: result.job.method,
-    workload: result.job.workload?.name ?? result.job.trace?.file ?? 'live',
-    varied: Object.fromEntries(varied.map((path) => [path, jobs[i][path] ?? ''])),
-    metrics: metricsOf(result),
-    result,
-  }));
+  return results.map((result, i) => {
+    const { method, guest, hosts, trace } = result.job;
+    const workload = result.job.workload?.name ?? trace?.file ?? 'live';
+    const isHuge = [guest, ...hosts].every(({ pageSizes }) => pageSizes !== '4K');
+    return {
+      method,
+      workload,
+      varied: Object.fromEntries(varied.map((path) => [path, jobs[i][path] ?? ''])),
+      metrics: metricsOf(result),
+      published: publishedWalkFraction(workload, method, isHuge),
+      result,
+    };
+  });
 }
 
 /** Fields that have a column of their own, or follow from the others. */
@@ -70,7 +79,7 @@ function flat(value: unknown, path = '', into: Record<string, Cell> = {}): Recor
       flat(field, path === '' ? key : `${path}.${key}`, into);
     }
   } else if (typeof value === 'number' || typeof value === 'string') into[path] = value;
-  else if (value !== undefined) into[path] = String(value);
+  else if (typeof value === 'boolean' || value === null) into[path] = String(value);
   return into;
 }
 
