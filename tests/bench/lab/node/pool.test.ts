@@ -1,5 +1,5 @@
 /** Worker threads and the folder of results. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -80,7 +80,7 @@ describe('the store', () => {
   test('a write that fails leaves nothing behind', () => {
     const path = join(folder, 'failing');
     const store = new ResultStore(path);
-    new ResultStore(join(path, `${key}.json`)); // a folder where the file should go
+    mkdirSync(store.pathOf(key)); // a folder where the file should go
     expect(() => store.write(key, 'text')).toThrow(/EISDIR|ENOTEMPTY|EPERM/);
     expect(readdirSync(path)).toEqual([`${key}.json`]);
   });
