@@ -350,7 +350,7 @@ function sizesText(written: string | number, sizes: readonly number[], own: Page
   const base = sizes[0];
   const larger = own.levels > 1 && own.hasLeaf(1) ? own.span(1) * PAGE_SIZE : null;
   const chosen = new Set<number>();
-  for (const word of String(written).split('+')) {
+  for (const word of (typeof written === 'number' ? bytesName(written) : written).split('+')) {
     const size = word === BASE ? base : word === LARGE ? larger : parseBytes(word);
     if (size !== null && sizes.includes(size)) chosen.add(size);
     else say(problems, `${path}.pageSizes`, `${own.id} has no pages of ${word}; it has ${sizes.map(bytesName).join(', ')}`);
