@@ -4,6 +4,7 @@ import type { RawCompareOptions } from './lab-compare.ts';
 import type { ListOptions } from './lab-lists.ts';
 import type { RawReportOptions } from './lab-report.ts';
 import type { RawSweepOptions } from './lab-sweep.ts';
+import type { RawWorkOptions } from './lab-work.ts';
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
@@ -60,9 +61,18 @@ export function labCommands(program: Command, done: (status: number) => void): v
     .option('--results <DIR>', 'where results are kept, a file each', 'lab-results')
     .option('--workers <N>', 'threads; without it, one for each processor')
     .option('--shard <I/N>', 'only part I of N, for job arrays')
+    .option('--queue <URL>', 'by all `vkernel lab work` at this Redis, not here: redis://HOST:6379')
     .option('--out <FILE>', 'write all results here at the end')
     .option('--json', 'the summary as JSON')
     .action(async (raw: RawSweepOptions) => done(await (await import('./lab-sweep.ts')).sweepCommand(raw)));
+
+  lab
+    .command('work')
+    .description('run jobs that sweeps have put into a queue, on all processors, until interrupted')
+    .requiredOption('--queue <URL>', 'a Redis server: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]')
+    .option('--workers <N>', 'threads; without it, one for each processor')
+    .option('--patience <SECONDS>', 'end when there was nothing to do for so long')
+    .action(async (raw: RawWorkOptions) => done(await (await import('./lab-work.ts')).workCommand(raw)));
 
   lab
     .command('merge')

@@ -25,7 +25,7 @@ interface Shard {
 }
 
 const EXIT_INTERRUPTED = 130; // 128 + SIGINT
-const MOST_WORKERS = 1024;
+export const MOST_WORKERS = 1024;
 
 /** @returns exit status: 0, 1 if a job failed or results cannot be written, 2 for what makes no sense, 130 if interrupted */
 export async function sweepCommand(raw: RawSweepOptions): Promise<number> {
@@ -40,7 +40,9 @@ export async function sweepCommand(raw: RawSweepOptions): Promise<number> {
   if (typeof keys === 'string') return complain(keys, EXIT_USAGE);
   const store = storeIn(raw.results);
   if (typeof store === 'string') return complain(`--results: ${store}`, EXIT_USAGE);
-  const runAll = poolOf({ workers, file: workerFile() });
+  if (raw.queue !== undefined && raw.workers !== undefined)
+    return complain('--workers: with --queue the workers are elsewhere (vkernel lab work)', EXIT_USAGE);
+  const runAll = raw.queue === undefined ? poolOf({ workers, file: workerFile() }) : await queueAt(raw.queue);
   return sweep({ plan, keys, store, runAll, out: raw.out, isJson: raw.json === true });
 }
 
@@ -89,6 +91,12 @@ async function sweep({ plan, keys, store, runAll, out, isJson }: Sweep): Promise
   return out === undefined ? 0 : writeSet(out, keys, store);
 }
 
+/** What runs jobs over Redis. Its packages are large: who does not want it does not load it. */
+async function queueAt(url: string): Promise<RunAll> {
+  const { queueOf } = await import('../../bench/lab/node/queue.ts');
+  return queueOf(url);
+}
+
 /** The jobs without a result, each once. */
 async function* pending(plan: Plan, keys: ReadonlySet<string>, store: ResultStore): AsyncGenerator<KeyedJob> {
   const left = new Set([...keys].filter((key) => !store.has(key)));
@@ -122,7 +130,8 @@ function writeSet(path: string, keys: ReadonlySet<string>, store: ResultStore): 
 
 // Options.
 
-function countOf(text: string, most: number): number | null {
+/** A number from 1 to `most`, or null. */
+export function countOf(text: string, most: number): number | null {
   const count = Number(text);
   return /^\d{1,9}$/.test(text) && count >= 1 && count <= most ? count : null;
 }
@@ -143,6 +152,6 @@ function storeIn(folder: string): ResultStore | string {
 }
 
 /** What a worker thread runs: beside this file in the sources, beside the bundle in the package. */
-function workerFile(): URL {
+export function workerFile(): URL {
   return new URL(`./lab-worker${/\.\w+$/.exec(import.meta.url)?.[0] ?? '.js'}`, import.meta.url);
 }
