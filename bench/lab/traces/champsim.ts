@@ -11,7 +11,7 @@
 import { EXEC, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { type Batch, REGION } from '../stream.ts';
 import { FixedRecords } from './fixed-records.ts';
-import { reads, type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
+import { Gathered, reads, type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
 
 interface Shape {
   readonly bytes: number;
@@ -65,6 +65,7 @@ export function champSimReader(form: ChampSimForm, output: RecordOutput): TraceR
  */
 export function champSimWriter(form: ChampSimForm, write: (bytes: Uint8Array) => void): TraceWriter {
   const { bytes, targets, targetsAt, sourcesAt, spaceAt } = shapeOf(form);
+  const out = new Gathered(write);
   let record: DataView | null = null; // the instruction being gathered
   let sourcesUsed = 0;
   let targetsUsed = 0;
@@ -72,7 +73,7 @@ export function champSimWriter(form: ChampSimForm, write: (bytes: Uint8Array) =>
   let ipHi = 0;
 
   function flush(): void {
-    if (record !== null) write(new Uint8Array(record.buffer));
+    if (record !== null) out.put(new Uint8Array(record.buffer));
     record = null;
   }
 
@@ -110,7 +111,10 @@ export function champSimWriter(form: ChampSimForm, write: (bytes: Uint8Array) =>
         if ((kind & WRITE) !== 0) put(into, targetsAt + 8 * targetsUsed++, lo, hi);
       }
     },
-    end: flush,
+    end: () => {
+      flush();
+      out.flush();
+    },
   };
 }
 

@@ -11,7 +11,7 @@
 import { EXEC, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { type Batch, REGION } from '../stream.ts';
 import { FixedRecords } from './fixed-records.ts';
-import { reads, type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
+import { Gathered, reads, type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
 
 const ENTRY = 12; // bytes
 
@@ -119,6 +119,7 @@ const VERSION = 3;
 
 /** Controls are left out, but a change of the space becomes one of the process. A read that also writes becomes two entries. */
 export function drmemtraceWriter(write: (bytes: Uint8Array) => void): TraceWriter {
+  const out = new Gathered(write);
   let space = -1;
   let isBegun = false;
 
@@ -128,7 +129,7 @@ export function drmemtraceWriter(write: (bytes: Uint8Array) => void): TraceWrite
     view.setUint16(2, size, true);
     view.setInt32(4, lo, true);
     view.setInt32(8, hi, true);
-    write(new Uint8Array(view.buffer));
+    out.put(new Uint8Array(view.buffer));
   }
 
   function begin(): void {
@@ -158,6 +159,7 @@ export function drmemtraceWriter(write: (bytes: Uint8Array) => void): TraceWrite
     end: () => {
       begin();
       entry(TYPE_FOOTER, 0, 0, 0);
+      out.flush();
     },
   };
 }

@@ -10,7 +10,7 @@
  */
 import { EXEC, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { type Batch, REGION } from '../stream.ts';
-import { type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
+import { Gathered, type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
 import { hexAddress, hexHalves, TextLines } from './text-lines.ts';
 
 const LINE = /^(I | [LSM]) ([0-9a-fA-F]{1,16}),(\d{1,5})$/;
@@ -40,6 +40,7 @@ export function lackeyReader(output: RecordOutput): TraceReader {
 /** Controls are left out, and all spaces are one: the format has neither. */
 export function lackeyWriter(write: (bytes: Uint8Array) => void): TraceWriter {
   const encoder = new TextEncoder();
+  const out = new Gathered(write);
   let ip = '1000';
   return {
     write: (batch: Batch) => {
@@ -48,11 +49,11 @@ export function lackeyWriter(write: (bytes: Uint8Array) => void): TraceWriter {
         if (kind >= REGION) continue;
         const address = hexAddress(batch.page[i], batch.offset[i]).padStart(8, '0');
         const own = kind === EXEC ? 1 : 0;
-        for (let n = own; n < batch.work[i]; n++) write(encoder.encode(`I  ${ip.padStart(8, '0')},1\n`));
+        for (let n = own; n < batch.work[i]; n++) out.put(encoder.encode(`I  ${ip.padStart(8, '0')},1\n`));
         if (kind === EXEC) ip = address;
-        write(encoder.encode(kind === EXEC ? `I  ${address},${batch.bytes[i]}\n` : `${LETTERS[kind]} ${address},${batch.bytes[i]}\n`));
+        out.put(encoder.encode(kind === EXEC ? `I  ${address},${batch.bytes[i]}\n` : `${LETTERS[kind]} ${address},${batch.bytes[i]}\n`));
       }
     },
-    end: () => undefined,
+    end: () => out.flush(),
   };
 }

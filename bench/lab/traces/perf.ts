@@ -11,7 +11,7 @@
  */
 import { READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { type Batch, REGION } from '../stream.ts';
-import { reads, type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
+import { Gathered, reads, type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
 import { hexAddress, hexHalves, TextLines } from './text-lines.ts';
 
 const EVENT = /(?:^|\s)(\S*(?:load|store)\S*):\s+(?:0x)?([0-9a-fA-F]{1,16})(?:\s|$)/;
@@ -42,6 +42,7 @@ export function perfReader(output: RecordOutput): TraceReader {
 /** Instructions and controls are left out. A read that also writes becomes two samples. */
 export function perfWriter(write: (bytes: Uint8Array) => void): TraceWriter {
   const encoder = new TextEncoder();
+  const out = new Gathered(write);
   let sample = 0;
   return {
     write: (batch: Batch) => {
@@ -52,11 +53,11 @@ export function perfWriter(write: (bytes: Uint8Array) => void): TraceWriter {
         if ((kind & WRITE) !== 0) line(batch, i, 'cpu/mem-stores/P');
       }
     },
-    end: () => undefined,
+    end: () => out.flush(),
   };
 
   function line(batch: Batch, i: number, event: string): void {
     const time = (sample++ / 1e6).toFixed(6);
-    write(encoder.encode(`program ${batch.space[i] + 1} [000] ${time}: ${event}: ${hexAddress(batch.page[i], batch.offset[i])}\n`));
+    out.put(encoder.encode(`program ${batch.space[i] + 1} [000] ${time}: ${event}: ${hexAddress(batch.page[i], batch.offset[i])}\n`));
   }
 }

@@ -139,3 +139,33 @@ export class RecordOutput {
 export function reads(kind: number): boolean {
   return (kind & READ) !== 0;
 }
+
+/** Small pieces of a trace gathered into larger ones: a record is a few bytes, a write is a system call. */
+export class Gathered {
+  readonly #write: (bytes: Uint8Array) => void;
+  #held = new Uint8Array(GATHERED);
+  #count = 0;
+
+  constructor(write: (bytes: Uint8Array) => void) {
+    this.#write = write;
+  }
+
+  put(bytes: Uint8Array): void {
+    if (this.#count + bytes.length > GATHERED) this.flush();
+    if (bytes.length > GATHERED) this.#write(bytes);
+    else {
+      this.#held.set(bytes, this.#count);
+      this.#count += bytes.length;
+    }
+  }
+
+  /** Hands over what there is. What was handed over is the receiver's. */
+  flush(): void {
+    if (this.#count === 0) return;
+    this.#write(this.#held.subarray(0, this.#count));
+    this.#held = new Uint8Array(GATHERED);
+    this.#count = 0;
+  }
+}
+
+const GATHERED = 65_536; // bytes
