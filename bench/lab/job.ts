@@ -120,7 +120,8 @@ export function formatOf(side: Pick<Side, 'layout' | 'options'>): PageTableForma
   return compileLayout(descriptorOf(side), side.options);
 }
 
-function descriptorOf(side: Pick<Side, 'layout'>): LayoutDescriptor {
+/** The layout of a side. */
+export function descriptorOf(side: Pick<Side, 'layout'>): LayoutDescriptor {
   // readJob has looked the name up.
   return typeof side.layout === 'string' ? (layoutByName(side.layout) as LayoutDescriptor) : side.layout;
 }
@@ -292,7 +293,6 @@ function whole(written: WrittenJob, problems: Problem[]): Job {
   const hostsWritten = method === 'native' ? [] : written.hosts; // a native guest has no host: whatever is said of one is dropped
   if ((written.workload === null) === (trace === null)) say(problems, 'workload', 'a job has a workload or a trace: one of them');
   if (method !== 'native' && hostsWritten.length === 0) say(problems, 'hosts', `${method} needs a host's layout`);
-  if (method !== 'nested' && hostsWritten.length > 1) say(problems, 'hosts', `${method} has one host; only nested goes deeper`);
   const formats = [written.guest, ...hostsWritten].map((one, i) => formatOfWritten(one, pathOf(i), problems));
   const sides = [written.guest, ...hostsWritten].map((one, i) => wholeSide(one, formats[i], formats[i + 1] ?? null, pathOf(i), problems));
   return {

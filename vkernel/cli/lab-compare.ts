@@ -8,7 +8,7 @@ import { WorkloadError } from '../../bench/lab/workloads/index.ts';
 import { jobsOf, planOf, type RawLabOptions } from './lab-jobs.ts';
 import { Progress } from './lab-progress.ts';
 import { writeWhole } from './lab-results.ts';
-import { comparisonText, conditionsText, partialText } from './lab-table.ts';
+import { comparisonText, conditionsText, partialText, publishedText } from './lab-table.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE, print } from './report.ts';
 
 export interface RawCompareOptions extends RawLabOptions {
@@ -33,7 +33,10 @@ export async function compareCommand(raw: RawCompareOptions): Promise<number> {
   const set = resultSetText(results);
   const status = raw.out === undefined ? 0 : writeWhole(raw.out, set);
   if (raw.json === true) print(set.trimEnd());
-  else print(`${conditionsText(results)}\n\n${comparisonText(results)}`);
+  else {
+    const parts = [conditionsText(results), comparisonText(results), publishedText(results)];
+    print(parts.filter((part) => part !== '').join('\n\n'));
+  }
   return status === 0 ? statusOf(results) : status;
 }
 

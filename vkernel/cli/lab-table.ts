@@ -1,6 +1,9 @@
 /** The human view of a comparison: for each measure a table, methods in rows, workloads in columns. */
+import { descriptorOf, leafSizes, parseBytes } from '../../bench/lab/job.ts';
+import { type Published, publishedWalkFraction, workName } from '../../bench/lab/report/published.ts';
 import type { LabResult } from '../../bench/lab/result.ts';
 import { jobSides } from './lab-results.ts';
+import { table } from './layout-drawing.ts';
 
 interface Measure {
   readonly title: string;
@@ -38,6 +41,33 @@ export function comparisonText(results: readonly LabResult[]): string {
   }
   return aligned(rows);
 }
+
+/** Below the tables: what was published of the like, with its difference to ours, and by whom. Empty: nothing was. */
+export function publishedText(results: readonly LabResult[]): string {
+  const known = results.flatMap((result) => {
+    const published = publishedOf(result);
+    return published === null ? [] : [{ result, published }];
+  });
+  if (known.length === 0) return '';
+  const rows = known.map(({ result, published }) => [
+    `  ${result.job.method}, ${sourceName(result)}`,
+    percent(published.value),
+    percent(result.derived.walkFraction),
+    signed(100 * (result.derived.walkFraction - published.value)),
+    `${workName(published.work)}, ${published.from}`,
+  ]);
+  const note = 'Published of other machines and of the programs themselves: compare the order and the size of effects.';
+  return `${table([['PUBLISHED WALK CYCLES, %', 'THERE', 'HERE', 'DIFFERENCE', 'BY WHOM'], ...rows])}\n${note}`;
+}
+
+function publishedOf({ job }: LabResult): Published | null {
+  const isLarge = [job.guest, ...job.hosts].every(
+    (side) => parseBytes(side.pageSizes.split('+')[0]) !== leafSizes(descriptorOf(side), side.options)[0],
+  );
+  return job.workload === null || job.hosts.length > 1 ? null : publishedWalkFraction(job.workload.name, job.method, isLarge);
+}
+
+const signed = (points: number): string => `${points > 0 ? '+' : ''}${points.toFixed(1)}`;
 
 /** Columns of equal width; the first to the left, numbers to the right. A line before each heading but the first. */
 function aligned(rows: readonly (readonly string[])[]): string {

@@ -26,7 +26,7 @@ describe('refusals are a line and status 2', () => {
     ['run --method magic', "--method: no 'magic'"],
     ['compare --guest sv40', "no layout 'sv40'"],
     ['compare --guest ./nowhere.toml', './nowhere.toml: '],
-    ['compare --host sv39,sv48 --methods shadow', 'hosts: shadow has one host'],
+    ['compare --host sv39,sv48,sv48', 'hosts: 3 elements; there may be 2'],
     ['compare --host-pages 4K,2M', '--host-pages: 2 sizes for 1 host'],
     ['compare --guest-pages 3K', 'guest.pageSizes: sv39 has no pages of 3K; it has 4K, 2M, 1G'],
     ['compare --footprint lots', 'workload: gups: footprint is a whole number'],
