@@ -18,7 +18,7 @@
  */
 import { kassert } from '../../hostkernel/base/assert.ts';
 import { type Access, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../hostkernel/base/units.ts';
-import type { AccessWatcher } from '../../hostkernel/machine/index.ts';
+import type { AccessWatcher, Processor } from '../../hostkernel/machine/index.ts';
 import type { GuestSpace, SpaceWatcher } from '../../vkernel/index.ts';
 import { Batch, END, FAULT, INVALIDATE, MAP, SWITCH, UNMAP } from './stream.ts';
 
@@ -27,7 +27,8 @@ const PAGES_PER_4_GIB = 2 ** (32 - PAGE_SHIFT);
 
 /** What the live system did, as far as only it knows. */
 export interface LiveCounts {
-  spaces: number;
+  spaces: number; // in which harts ran
+  ended: number; //  of those
   /** Faults beyond what virtual page tables cover: the host refuses them without a walk. */
   faultsBeyond: number;
 }
@@ -39,7 +40,10 @@ export interface LiveCounts {
  *   L1  spaces that exist have different numbers, none of which is free
  */
 export class LiveRecorder implements AccessWatcher, SpaceWatcher {
-  readonly counts: LiveCounts = { spaces: 0, faultsBeyond: 0 };
+  readonly counts: LiveCounts = { spaces: 0, ended: 0, faultsBeyond: 0 };
+  /** The guest's memory, as soon as there is a space. */
+  image: GuestSpace['image'] | null = null;
+  readonly #hart: Pick<Processor, 'retired'>;
   readonly #sink: (batch: Batch) => void;
   readonly #batch = new Batch();
   readonly #numbers = new Map<GuestSpace, number>();
@@ -49,8 +53,12 @@ export class LiveRecorder implements AccessWatcher, SpaceWatcher {
   #space = 0; // its number
   #retired = 0; // at the last record
 
-  /** @param sink takes the records of a batch, which is overwritten afterwards */
-  constructor(sink: (batch: Batch) => void) {
+  /**
+   * @param hart of the machine that is looked at
+   * @param sink takes the records of a batch, which is overwritten afterwards
+   */
+  constructor(hart: Pick<Processor, 'retired'>, sink: (batch: Batch) => void) {
+    this.#hart = hart;
     this.#sink = sink;
   }
 
@@ -71,6 +79,7 @@ export class LiveRecorder implements AccessWatcher, SpaceWatcher {
     const { table } = space;
     this.#numbers.set(space, this.#takeNumber());
     this.counts.spaces++;
+    this.image = space.image;
     for (let page = table.nextMapped(0, table.pageLimit); page >= 0; page = table.nextMapped(page + 1, table.pageLimit))
       this.written(space, page);
   }
@@ -114,6 +123,7 @@ export class LiveRecorder implements AccessWatcher, SpaceWatcher {
 
   destroyed(space: GuestSpace): void {
     this.#control(END, space, 0, 0);
+    this.counts.ended++;
     this.#free.push(this.#numberOf(space));
     this.#numbers.delete(space);
     if (this.#running === space) this.#running = null;
@@ -127,8 +137,13 @@ export class LiveRecorder implements AccessWatcher, SpaceWatcher {
   /** Appends a control record. @returns its index in the batch */
   #control(kind: number, space: GuestSpace, page: number, value: number, flags = 0): number {
     if (this.#batch.isFull) this.#flush();
+    const i = this.#batch.count;
     this.#batch.control(kind, this.#numberOf(space), page, value, flags);
-    return this.#batch.count - 1;
+    const { retired } = this.#hart;
+    if (retired <= this.#retired) return i; // also where the last access was the first part of one that was refused
+    this.#batch.work[i] = retired - this.#retired;
+    this.#retired = retired;
+    return i;
   }
 
   #flush(): void {

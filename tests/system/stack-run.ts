@@ -18,6 +18,8 @@ export interface RunOptions {
   /** Host kernels between the machine's own and the stack. */
   readonly nest?: number;
   readonly stack?: Partial<StackOptions>;
+  /** Looks at the machine before anything runs. @returns more options */
+  readonly watch?: (machine: Machine) => Partial<StackOptions>;
 }
 
 export interface RunResult extends StackResult {
@@ -63,6 +65,7 @@ export function run(options: RunOptions): RunResult {
       return processes[next++] ?? null;
     },
     ...options.stack,
+    ...options.watch?.(machine),
   });
   return { ...result, output, ends };
 }
