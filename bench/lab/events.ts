@@ -2,6 +2,8 @@
  * Events: what happens beside accesses and walks, and what that costs. The same names for every method, 0 where a method
  * has nothing of the kind.
  */
+import type { EventCosts } from '../../hostkernel/machine/timing/index.ts';
+
 export interface EventCounts {
   guestFaults: number; //       F: faults that the guest's kernel gets to see
   programErrors: number; //     accesses that the guest's kernel refuses: they are skipped
@@ -56,19 +58,6 @@ export function newEvents(): EventCounts {
     touched: 0,
     misses: 0,
   };
-}
-
-/** What events cost, in cycles. */
-export interface EventCosts {
-  readonly exit: number; //             to the hypervisor or host kernel and back
-  readonly inject: number; //           hand a fault to the guest
-  readonly shadowFill: number; //       make an entry of a shadow table
-  readonly ptWriteEmulate: number; //   carry out a trapped write to a guest table
-  readonly fault: number; //            a kernel's own work for a page fault
-  readonly syscall: number; //          a call to the host, there and back
-  readonly softWalkPerLevel: number; // read one entry of the guest's tables by software
-  readonly pmapEnter: number; //        enter a page into a real page table
-  readonly ipi: number; //              shoot down a translation on another processor
 }
 
 /** Cycles outside of programs and of the walker. Faults are worked on by the guest's kernel, or by the host's. */

@@ -69,6 +69,8 @@ export interface GuestSpace {
   readonly hidden: Map<number, HiddenPage>;
   /** Its entries come from records of a real kernel. */
   isExplicit: boolean;
+  /** Tables of it have gone since the last invalidation. */
+  hasLostTables: boolean;
 }
 
 interface HiddenPage {
@@ -101,7 +103,7 @@ export class GuestKernel {
   readonly #canDenyWrite: boolean;
   readonly #marksNew: number; // attributes of leaves that only software sets
   readonly #marksDirty: boolean;
-  #spaceOfRoot = new Map<number, number>();
+  readonly #spaceOfRoot = new Map<number, number>();
   #hasRun = false;
 
   constructor({ format, memory, policy, seed, watcher, events, taken }: GuestKernelSetup) {
@@ -114,6 +116,7 @@ export class GuestKernel {
     this.tables = new PageTables(format, memory, {
       entryWritten: (root, level, entryAddress, page) => this.#entryWritten(root, level, entryAddress, page),
       tableMade: (_root, level, tableAddress) => this.#tableMade(level, tableAddress),
+      tableFreed: (root) => this.#tableFreed(root),
     });
     this.#sizes = sizesOf(this.tables.sizes, policy.pageSizes, format.id);
     this.#base = this.#sizes[this.#sizes.length - 1];
@@ -210,6 +213,12 @@ export class GuestKernel {
     return this.spaces.get(id) ?? null;
   }
 
+  /** Pages of the leaf that maps `page`, or 0: none does. */
+  leafPages(id: number, page: number): number {
+    const { tables } = this;
+    return tables.find(this.#get(id).root, this.#inTables(page)) ? 2 ** (tables.shift - PAGE_SHIFT) : 0;
+  }
+
   /** `page` as the tables count it: sign bits dropped. */
   #inTables(page: number): number {
     return page < this.#reach ? page : page % this.#reach;
@@ -253,7 +262,7 @@ export class GuestKernel {
     requireTables(this.tables, 1);
     const root = this.tables.createRoot();
     this.#taken?.(Math.floor(root / PAGE_SIZE), 1);
-    const space: GuestSpace = { id, root, regions: new Regions(), hidden: new Map(), isExplicit: false };
+    const space: GuestSpace = { id, root, regions: new Regions(), hidden: new Map(), isExplicit: false, hasLostTables: false };
     this.spaces.set(id, space);
     this.#spaceOfRoot.set(root, id);
     this.#watcher.created(id, root);
@@ -598,10 +607,15 @@ export class GuestKernel {
     if (!Number.isInteger(frame) || frame < 0 || frame + pages > end)
       throw new LabError(`frame ${frame}: the guest's memory ends at ${end}`);
     if (frame % pages !== 0 && !this.format.offsetAdds) throw new LabError(`frame ${frame}: no multiple of ${pages}, the size of the page`);
-    if (attributes >= FLAGS_END || (attributes & PERMISSIONS) === 0) throw new LabError(`flags ${attributes}: a page grants something`);
+    if (attributes >= FLAGS_END) throw new LabError(`flags ${attributes}: no such attributes`);
     requireTables(this.tables, 2 * this.format.levels + 1);
     const space = this.#explicit(id);
     space.isExplicit = true;
+    // A leaf that grants nothing is none.
+    if ((attributes & PERMISSIONS) === 0) {
+      this.tables.unmap(space.root, this.#inTables(page), pages);
+      return;
+    }
     this.#taken?.(frame, pages);
     this.tables.map(space.root, this.#inTables(page), frame, shift, attributes);
   }
@@ -693,7 +707,8 @@ export class GuestKernel {
     const singles = leaves <= MOST_SINGLES ? leaves : 0;
     this.#events.invalidations += Math.max(1, singles);
     if (pages < Infinity) this.#events.invalidatedPages += pages;
-    this.#watcher.invalidated(space.id, page, pages, singles);
+    this.#watcher.invalidated(space.id, page, pages, singles, space.hasLostTables);
+    space.hasLostTables = false;
   }
 
   #entryWritten(root: number, level: number, entryAddress: number, page: number): void {
@@ -705,6 +720,11 @@ export class GuestKernel {
     const frame = Math.floor(tableAddress / PAGE_SIZE);
     const end = Math.ceil((tableAddress + this.format.tableBytes(level)) / PAGE_SIZE);
     this.#taken?.(frame, end - frame);
+  }
+
+  #tableFreed(root: number): void {
+    const space = this.spaces.get(this.#spaceOfRoot.get(root) ?? -1);
+    if (space !== undefined) space.hasLostTables = true;
   }
 
   /** The pages that a record's `bytes` from `page` on cover, widened to base pages. */

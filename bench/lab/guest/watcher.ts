@@ -11,8 +11,9 @@ export interface GuestWatcher {
    * The kernel made the processor forget the translations of `pages` pages from `page` on.
    * @param pages Infinity: the whole space
    * @param singles single-page invalidations it takes on hardware; 0: so many that the guest flushes the space instead
+   * @param tablesToo tables have gone since the last time: pointers to them must be forgotten as well
    */
-  invalidated(space: number, page: number, pages: number, singles: number): void;
+  invalidated(space: number, page: number, pages: number, singles: number, tablesToo: boolean): void;
 
   /** The processor goes to `space`. */
   switched(space: number): void;

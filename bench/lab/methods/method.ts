@@ -3,7 +3,8 @@
  * guest: native, nested, shadow, vpagetable, agile. What happens to a record is told in access-loop.ts.
  */
 import type { PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
-import type { EventCosts, EventCounts } from '../events.ts';
+import type { MachineConfig } from '../../../hostkernel/machine/timing/index.ts';
+import type { EventCounts } from '../events.ts';
 import type { GuestPolicy, MemoryPolicy } from '../guest/policy.ts';
 import type { Batch } from '../stream.ts';
 
@@ -21,7 +22,7 @@ export interface Method {
 export type MethodFactory = (setup: MethodSetup) => Method;
 
 export interface MethodSetup {
-  readonly machine: { readonly events: EventCosts };
+  readonly machine: MachineConfig;
   readonly guest: PageTableFormat;
   /** Formats of the tables below the guest's, the guest's own host first: none, one, or two where a host is a guest itself. */
   readonly hosts: readonly PageTableFormat[];
@@ -56,7 +57,7 @@ export interface WalkCounts {
 
 /** References to the entries of one level of one table. */
 export interface StageCounts {
-  readonly stage: string; // `guest`, `host-table` for a guest's entry, `host-data`
+  readonly stage: string; // as the translation calls it: table, host.tables for entries of the guest's, host.data ...
   readonly level: number;
   readonly servedBy: Readonly<Record<'l1' | 'l2' | 'llc' | 'memory', number>>;
 }

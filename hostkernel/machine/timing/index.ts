@@ -16,6 +16,7 @@ export {
   type TranslationSetup,
   type WalkRecorder,
 } from './translation.ts';
+export { type EventCosts, type MachineConfig, type Source } from './config.ts';
 export {
   type CacheConfig,
   CacheHierarchy,

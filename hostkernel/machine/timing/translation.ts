@@ -265,6 +265,11 @@ export class Translation {
     };
   }
 
+  /** Walks so far. Hot: how a caller learns that an access has missed every TLB. */
+  get walks(): number {
+    return this.#counts[WALKS];
+  }
+
   /** Of every structure, by its name: l1d.4K, l2, pwc.1, host.ntlb, cache.llc ... */
   get structures(): Readonly<Record<string, StructureCounters>> {
     const all: Record<string, StructureCounters> = { ...this.tlb.counters };

@@ -51,7 +51,7 @@ class Rig implements GuestWatcher {
 
   constructor({ layout, options, policy, window }: Setup) {
     this.#format = formatOf(layout, options);
-    const whole = guestPolicy(this.#format, [], { memoryBytes: 2600 * 4096, ...policy });
+    const whole = guestPolicy(this.#format, [], { memoryBytes: 1200 * 4096, ...policy });
     const memory = new TableMemory({ firstFrame: whole.tableBase / 4096, frames: 4096 });
     this.kernel = new GuestKernel({ format: this.#format, memory, policy: whole, seed: 7, watcher: this, events: this.events });
     const readOnly = [this.#format.leafLo(0, 0, READ | ATTR_USER), this.#format.leafHi(0, 0, READ | ATTR_USER)];
@@ -61,9 +61,9 @@ class Rig implements GuestWatcher {
   }
 
   entryWritten(space: number, level: number, entryAddress: number, page: number): void {
-    expect(this.kernel.tables.entryAt(this.#roots.get(space) as number, level, page % this.#format.span(this.#format.levels))).toBe(
-      entryAddress,
-    );
+    const { tables, format } = this.kernel;
+    const there = tables.entryAt(this.#roots.get(space) as number, level, page % format.span(format.levels));
+    if (there !== entryAddress) throw new Error(`the entry of page ${page} is at ${there}, not ${entryAddress}`);
   }
   invalidated(space: number, page: number, pages: number, singles: number): void {
     const isWhole = singles === 0;
@@ -100,11 +100,11 @@ class Rig implements GuestWatcher {
     const { kernel, reference } = this;
     const allowed = reference.allows(space, page, access);
     for (let tries = 0; ; tries++) {
-      expect(tries).toBeLessThan(4);
       if (this.#translates(space, page, access)) break;
+      if (tries === 4) throw new Error(`page ${page} of space ${space} is refused for ever`);
       try {
         if (!kernel.fault(space, page, access)) {
-          expect(allowed).toBe(false);
+          if (allowed) throw new Error(`page ${page} of space ${space} is the program's`);
           return false;
         }
       } catch (error) {
@@ -112,12 +112,13 @@ class Rig implements GuestWatcher {
         expect(error).toBeInstanceOf(LabError);
         return false;
       }
-      expect(allowed).toBe(true);
+      if (!allowed) throw new Error(`page ${page} of space ${space} is not the program's`);
       this.#find(space, page);
       const pages = 2 ** (kernel.tables.shift - 12);
       reference.touch(space, page, access, page - (page % pages), pages);
     }
-    expect(allowed || (kernel.tables.attributes & ~(this.#flagsOf(space, page) ?? 0) & access) !== 0).toBe(true);
+    const isSurplus = (kernel.tables.attributes & ~(this.#flagsOf(space, page) ?? 0) & access) !== 0; // the format cannot deny it
+    if (!allowed && !isSurplus) throw new Error(`page ${page} of space ${space} is not the program's`);
     const { frame, attributes } = kernel.tables;
     this.#tlb.set(`${space} ${page}`, { space, page, frame, rights: attributes & RIGHTS });
     return true;
@@ -148,7 +149,6 @@ class Rig implements GuestWatcher {
   }
 
   check(): void {
-    this.kernel.assertInvariants();
     expect(new Set(this.kernel.spaces.keys())).toEqual(new Set(this.reference.spaces.keys()));
     const frames = new Map<Cell, number>();
     const cells = new Map<number, Cell>();
@@ -192,16 +192,16 @@ const SETUPS: readonly Setup[] = [
   { layout: 'sparc-srmmu', policy: { pageSizes: '256K', placement: 'linear' } },
   { layout: 'sparc-srmmu', policy: { pageSizes: 'thp', largeShare: 0.7 } },
   { layout: 'armv8-4k-48', policy: { pageSizes: '64K' } },
-  { layout: 'armv8-16k-47', policy: { placement: 'linear', memoryBytes: 3000 * 4 * 4096 } },
+  { layout: 'armv8-16k-47', policy: { placement: 'linear', memoryBytes: 1000 * 4 * 4096 } },
   { layout: 'm68040-8k', policy: { placement: 'scattered' } },
   { layout: 'i386-2l', policy: { placement: 'linear' } },
-  { layout: 'power-radix-64k', policy: { memoryBytes: 3000 * 16 * 4096 } },
+  { layout: 'power-radix-64k', policy: { memoryBytes: 500 * 16 * 4096 } },
   { layout: 'vpte-2006v' },
   { layout: 'vpte-64-nx', policy: { populate: true } },
   { layout: 'x86-64-4l', policy: { memoryBytes: 400 * 4096 } },
 ];
 
-const space = fc.nat(3);
+const space = fc.nat(2);
 const offset = fc.nat(95);
 const length = fc.integer({ min: 1, max: 40 });
 const rights = fc.constantFrom(READ, READ | WRITE, READ | WRITE, READ | WRITE | EXEC, READ | EXEC, WRITE, 0);
@@ -274,14 +274,16 @@ function perform(rig: Rig, it: Step): void {
 describe('any behaviour of programs leaves what plain rules leave', () => {
   test.each(SETUPS)('$layout $options $policy', (setup) => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { minLength: 20, maxLength: 50, size: 'max' }), (steps) => {
         const rig = new Rig(setup);
-        for (const it of steps) {
+        steps.forEach((it, i) => {
           perform(rig, it);
           rig.check();
-        }
+          if (i % 8 === 7) rig.kernel.assertInvariants();
+        });
+        rig.kernel.assertInvariants();
       }),
-      { numRuns: 8 },
+      { numRuns: 5 },
     );
   });
 });
