@@ -115,13 +115,40 @@ export async function jobKey(job: Job): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** The format of a side's tables. */
-export function formatOf(side: Pick<Side, 'layout' | 'options'>): PageTableFormat {
-  return compileLayout(descriptorOf(side), side.options);
+/** A format with the sizes of its leaves. */
+interface SizedFormat {
+  readonly format: PageTableFormat;
+  readonly sizes: readonly number[];
 }
 
-/** The layout of a side. */
-export function descriptorOf(side: Pick<Side, 'layout'>): LayoutDescriptor {
+/** Formats that were asked for, by layout and options: a sweep has many jobs and few formats, and finding sizes takes 10 ms. */
+const formats = new Map<string, SizedFormat>();
+const MOST_FORMATS = 256;
+
+/** @throws LayoutError if the layout cannot be a format */
+function sizedFormatOf(side: Pick<Side, 'layout' | 'options'>): SizedFormat {
+  const text = canonicalText([side.layout, side.options]);
+  let sized = formats.get(text);
+  if (sized === undefined) {
+    const format = compileLayout(descriptorOf(side), side.options);
+    sized = { format, sizes: leafSizes(format.descriptor, side.options) };
+    if (formats.size === MOST_FORMATS) formats.clear();
+    formats.set(text, sized);
+  }
+  return sized;
+}
+
+/** The format of a side's tables. */
+export function formatOf(side: Pick<Side, 'layout' | 'options'>): PageTableFormat {
+  return sizedFormatOf(side).format;
+}
+
+/** Whether a side uses no pages but base pages. */
+export function hasBasePages(side: Side): boolean {
+  return parseBytes(side.pageSizes) === sizedFormatOf(side).sizes[0];
+}
+
+function descriptorOf(side: Pick<Side, 'layout'>): LayoutDescriptor {
   // readJob has looked the name up.
   return typeof side.layout === 'string' ? (layoutByName(side.layout) as LayoutDescriptor) : side.layout;
 }
@@ -172,10 +199,22 @@ const layout: Reader<string | LayoutDescriptor> = (value, path, problems) => {
     return known?.id ?? value;
   }
   const read = readDescriptor(value);
-  const wrong = 'id' in read ? checkLayout(read).filter((problem) => problem.severity === 'error') : read;
+  const wrong = 'id' in read ? errorsOf(read) : read;
   for (const problem of wrong) say(problems, problem.path === '' ? path : `${path}.${problem.path}`, problem.text);
   return 'id' in read ? read : '';
 };
+
+/** Own layouts that were looked at and are sound, as text: each job of a sweep brings its own copy. */
+const soundLayouts = new Set<string>();
+
+function errorsOf(own: LayoutDescriptor): readonly Problem[] {
+  const text = canonicalText(own);
+  if (soundLayouts.has(text)) return [];
+  const errors = checkLayout(own).filter((problem) => problem.severity === 'error');
+  if (soundLayouts.size === MOST_FORMATS) soundLayouts.clear();
+  if (errors.length === 0) soundLayouts.add(text);
+  return errors;
+}
 
 const truth: Reader<boolean> = (value, path, problems) => {
   if (typeof value === 'boolean') return value;
@@ -293,8 +332,8 @@ function whole(written: WrittenJob, problems: Problem[]): Job {
   const hostsWritten = method === 'native' ? [] : written.hosts; // a native guest has no host: whatever is said of one is dropped
   if ((written.workload === null) === (trace === null)) say(problems, 'workload', 'a job has a workload or a trace: one of them');
   if (method !== 'native' && hostsWritten.length === 0) say(problems, 'hosts', `${method} needs a host's layout`);
-  const formats = [written.guest, ...hostsWritten].map((one, i) => formatOfWritten(one, pathOf(i), problems));
-  const sides = [written.guest, ...hostsWritten].map((one, i) => wholeSide(one, formats[i], formats[i + 1] ?? null, pathOf(i), problems));
+  const own = [written.guest, ...hostsWritten].map((one, i) => formatOfWritten(one, pathOf(i), problems));
+  const sides = [written.guest, ...hostsWritten].map((one, i) => wholeSide(one, own[i], own[i + 1]?.format ?? null, pathOf(i), problems));
   return {
     ...written,
     guest: sides[0],
@@ -306,7 +345,7 @@ function whole(written: WrittenJob, problems: Problem[]): Job {
 const pathOf = (i: number): string => (i === 0 ? 'guest' : `hosts[${i - 1}]`);
 
 /** The format, with what hardware can maintain of accessed and dirty bits maintained where nothing else is said. */
-function formatOfWritten(written: Written, path: string, problems: Problem[]): PageTableFormat | null {
+function formatOfWritten(written: Written, path: string, problems: Problem[]): SizedFormat | null {
   const descriptor = descriptorOf(written);
   const strange = Object.keys(written.options ?? {}).find((option) => !Object.hasOwn(descriptor.options, option));
   if (strange !== undefined)
@@ -317,7 +356,10 @@ function formatOfWritten(written: Written, path: string, problems: Problem[]): P
     );
   const maintained = descriptor.ad.set.flatMap((update) => (update.opt ?? []).map((option) => [option, 1] as const));
   try {
-    return formatOf({ layout: written.layout, options: { ...descriptor.options, ...Object.fromEntries(maintained), ...written.options } });
+    return sizedFormatOf({
+      layout: written.layout,
+      options: { ...descriptor.options, ...Object.fromEntries(maintained), ...written.options },
+    });
   } catch (error) {
     if (!(error instanceof LayoutError)) throw error;
     say(problems, `${path}.layout`, error.message);
@@ -325,10 +367,10 @@ function formatOfWritten(written: Written, path: string, problems: Problem[]): P
   }
 }
 
-function wholeSide(written: Written, own: PageTableFormat | null, below: PageTableFormat | null, path: string, problems: Problem[]): Side {
-  if (own === null) return written as Side; // there are problems
+function wholeSide(written: Written, sized: SizedFormat | null, below: PageTableFormat | null, path: string, problems: Problem[]): Side {
+  if (sized === null) return written as Side; // there are problems
+  const { format: own, sizes } = sized;
   const { layout, options: _, pageSizes = BASE, ...policy } = written;
-  const sizes = leafSizes(own.descriptor, own.options);
   const full = {
     layout,
     options: own.options,

@@ -1,5 +1,5 @@
 /** The human view of a comparison: for each measure a table, methods in rows, workloads in columns. */
-import { descriptorOf, leafSizes, parseBytes } from '../../bench/lab/job.ts';
+import { hasBasePages } from '../../bench/lab/job.ts';
 import { type Published, publishedWalkFraction, workName } from '../../bench/lab/report/published.ts';
 import type { LabResult } from '../../bench/lab/result.ts';
 import { jobSides } from './lab-results.ts';
@@ -61,9 +61,7 @@ export function publishedText(results: readonly LabResult[]): string {
 }
 
 function publishedOf({ job }: LabResult): Published | null {
-  const isLarge = [job.guest, ...job.hosts].every(
-    (side) => parseBytes(side.pageSizes.split('+')[0]) !== leafSizes(descriptorOf(side), side.options)[0],
-  );
+  const isLarge = ![job.guest, ...job.hosts].some(hasBasePages);
   return job.workload === null || job.hosts.length > 1 ? null : publishedWalkFraction(job.workload.name, job.method, isLarge);
 }
 
