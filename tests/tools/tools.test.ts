@@ -4,6 +4,7 @@ import { createConnection } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import xz from 'xz-decompress';
 import { CHROMIUM, isHere, OTHER_NODE, REDIS } from './find.ts';
+import { runInBrowser } from './browser.ts';
 import { startRedis } from './redis.ts';
 import { xzStored } from './xz.ts';
 
@@ -37,8 +38,21 @@ test.runIf(isHere(OTHER_NODE, 'a second release of Node'))('the second Node is o
   expect(release).not.toBe(Number.parseInt(process.versions.node, 10));
 });
 
-test.runIf(isHere(CHROMIUM, 'a browser'))('the browser is a Chromium', () => {
-  expect(spawnSync(CHROMIUM.path as string, ['--version'], { encoding: 'utf8' }).stdout).toMatch(/Chrom/);
+describe.runIf(isHere(CHROMIUM, 'a browser'))('a browser', () => {
+  const browser = CHROMIUM.path as string;
+
+  test('gives back what a program returns, or throws', async () => {
+    const text = runInBrowser(browser, "export const run = async () => 'ä\\n' + typeof process + typeof document;");
+    const failure = runInBrowser(browser, "export const run = () => { throw new Error('nothing works'); };");
+    expect(await text).toBe('ä\nundefinedobject');
+    await expect(failure).rejects.toThrow(/nothing works/);
+  });
+
+  test('that is none, or hangs, is an error', async () => {
+    await expect(runInBrowser('/nowhere/chromium', '')).rejects.toThrow(/ENOENT/);
+    await expect(runInBrowser(process.execPath, '')).rejects.toThrow(/ended with status 9/); // node has no such option
+    await expect(runInBrowser(browser, 'export const run = () => new Promise(() => {});', 1)).rejects.toThrow(/no answer in 1 ms/);
+  });
 });
 
 describe('an xz file of stored chunks', () => {
