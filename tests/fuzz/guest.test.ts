@@ -1,6 +1,7 @@
 /** A fixed sample of hostile programs, and every program that once got through. */
 import { spawnSync } from 'node:child_process';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { fuzz } from './command.ts';
 import { BATCH, Coverage, fuzzGuest } from './guest.ts';
 
 /** Seed and index of programs that broke something, with what it was. */
@@ -28,13 +29,27 @@ test.each(ONCE_BROKEN)('%s: seed %i, case %i', (_, seed, index) => {
   expect(failures({ seed, from: index, cases: 1 })).toEqual([]);
 });
 
+/** What the command writes to its two streams, in this process. */
+function said(...args: string[]): { status: number; stdout: string; stderr: string } {
+  const streams = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write').mockReturnValue(true));
+  try {
+    const status = fuzz(args);
+    const [stdout, stderr] = streams.map(({ mock }) => mock.calls.map(([text]) => String(text)).join(''));
+    return { status, stdout, stderr };
+  } finally {
+    for (const stream of streams) stream.mockRestore();
+  }
+}
+
 test('the command names its targets, and what it does not know', () => {
-  const fuzz = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
-    spawnSync(process.execPath, ['--import', 'tsx', 'tests/fuzz/main.ts', ...args], { encoding: 'utf8' });
-  expect(fuzz('frob')).toMatchObject({ status: 2, stderr: expect.stringContaining("no target 'frob'; there are: guest") as string });
-  expect(fuzz('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--seed S') as string });
-  expect(fuzz('guest', '--cases', '3', '--seed', '5')).toMatchObject({
-    status: 0,
-    stdout: expect.stringContaining('3 cases in') as string,
+  expect(said('frob')).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr: expect.stringContaining("no target 'frob'; there are: guest") as string,
   });
+  expect(said('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--seed S') as string, stderr: '' });
+  const spawned = spawnSync(process.execPath, ['--import', 'tsx', 'tests/fuzz/main.ts', 'guest', '--cases', '3', '--seed', '5'], {
+    encoding: 'utf8',
+  });
+  expect(spawned).toMatchObject({ status: 0, stdout: expect.stringContaining('3 cases in') as string });
 });
