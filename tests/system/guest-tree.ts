@@ -23,7 +23,7 @@ import type { DirectoryInode } from '../../vkernel/posix/vfs/inode.ts';
 
 /** 2024-02-29 12:34:56 UTC. */
 const STAMP = 1_709_210_096;
-const BIG_BYTES = 10_000_000;
+const BIG_BYTES = 2_000_000;
 
 /** Bytes that look random, from a linear congruential generator. */
 function noise(length: number, seed: number): Uint8Array {
