@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    testTimeout: 60_000,
+    testTimeout: 180_000, // of a busy machine; most tests take milliseconds
     pool: 'threads',
     maxWorkers: 2,
   },
