@@ -196,8 +196,8 @@ export class Translation {
   constructor({ machine, dimensions, mode = 'user', front }: TranslationSetup) {
     kassert(dimensions.length >= 1 && dimensions.length <= 3, 'translation: one to three dimensions');
     const { seed } = machine;
-    const [first] = dimensions;
-    const smallest = 12 + log2(first.format.basePages);
+    // The smallest page of a combined translation is the smallest of its dimensions'.
+    const smallest = 12 + log2(Math.min(...dimensions.map(({ format }) => format.basePages)));
     this.#machine = machine;
     this.tlb = new Tlb(machine.tlb, { baseShift: smallest, seed });
     this.caches = machine.cache === null ? null : new CacheHierarchy(machine.cache, seed + 64);
