@@ -25,7 +25,8 @@
  */
 import { kassert } from '../../base/assert.ts';
 
-export type Replacement = 'lru' | 'plru' | 'random' | 'fifo';
+export const REPLACEMENTS = ['lru', 'plru', 'random', 'fifo'] as const;
+export type Replacement = (typeof REPLACEMENTS)[number];
 
 /** Size and organisation. `ways` divides `entries`; there may be any number of sets, a power of two is the fast way. */
 export interface Shape {

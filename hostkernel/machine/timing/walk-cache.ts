@@ -4,10 +4,10 @@
  *
  *   page-table               one array, tagged by the physical address of the entry: every level is still visited, but an
  *                            entry that is held costs no reference (AMD)
- *   page-table-split         the same with one array per level
+ *   split-page-table         the same with one array per level
  *   translation              one array, tagged by the part of the address that has been used up: the entry nearest to the
  *                            leaf wins, and all above it is skipped
- *   translation-split        the same with one array per level (Intel's paging-structure caches)
+ *   split-translation        the same with one array per level (Intel's paging-structure caches)
  *   translation-path         one entry holds a whole path, the pointers of all levels: see walk-path.ts
  *   l2-tlb                   as translation, in the array of the second-level TLB that has `directories` (zen)
  *
@@ -36,9 +36,9 @@ import { WalkPath } from './walk-path.ts';
 
 export const WALK_CACHE_KINDS = [
   'page-table',
-  'page-table-split',
+  'split-page-table',
   'translation',
-  'translation-split',
+  'split-translation',
   'translation-path',
   'l2-tlb',
 ] as const;
@@ -50,6 +50,7 @@ export interface WalkCacheConfig {
   readonly every: Shape | null;
   /** Split kinds: the array for entries of this level, from level 1 on. */
   readonly levels: Readonly<Record<number, Shape>>;
+  readonly only: readonly number[] | null; // levels whose entries may enter, where not all may
   readonly latency: number; //          cycles of a look: one a walk, or one an entry for the page-table kinds
   readonly guestHolds: 'gpa' | 'hpa'; // what the pointers of a guest's cache are
   readonly holdsLeaves: boolean; //      whether leaves above level 0 may enter; not for translation-path
@@ -79,7 +80,9 @@ export interface WalkCacheLevelCounters {
 /** No address. */
 export const UNKNOWN = -1;
 
-const MAX_LEVELS = 8;
+/** The highest level that can have an array: tables of up to eight levels. */
+export const MOST_LEVEL = 7;
+const MAX_LEVELS = MOST_LEVEL + 1;
 
 /** Where an entry points, per slot of its store. */
 interface Payload {
@@ -119,18 +122,20 @@ export class WalkCache {
     kassert((kind === 'l2-tlb') === (directories !== null), `walk cache ${name}: directory entries of the TLB`);
     this.#name = name;
     this.latency = config.latency;
-    this.isPageTableKind = kind === 'page-table' || kind === 'page-table-split';
+    this.isPageTableKind = kind === 'page-table' || kind === 'split-page-table';
     this.#levels = format.levels;
     this.#entryInverse = 1 / format.entryBytes;
     this.#holdsTranslated = config.guestHolds === 'hpa';
     this.#holdsLeaves = config.holdsLeaves && kind !== 'translation-path';
     for (let level = 0; level < format.levels; level++) this.#inverse[level] = 1 / format.span(level);
 
-    const isSplit = kind === 'page-table-split' || kind === 'translation-split';
+    const isSplit = kind === 'split-page-table' || kind === 'split-translation';
     const arrayOf = (label: string, shape: Shape | null, nth: number) => (shape === null ? null : new TagStore(label, shape, seed + nth));
     const single = isSplit || kind === 'translation-path' ? null : (directories ?? arrayOf(name, every, 0));
     const ofLevel = (level: number) => (isSplit ? arrayOf(`${name}.${level}`, levels[level] ?? every, level) : single);
-    this.#stores = Array.from({ length: format.levels }, (_, level) => (level === 0 ? null : ofLevel(level)));
+    this.#stores = Array.from({ length: format.levels }, (_, level) =>
+      level === 0 || config.only?.includes(level) === false ? null : ofLevel(level),
+    );
     this.#arrays = [...new Set(this.#stores)].filter((store) => store !== null);
     const payloads = new Map(this.#arrays.map((store) => [store, payloadOf(store.slots)]));
     this.#payloads = this.#stores.map((store) => (store === null ? undefined : payloads.get(store)) ?? payloadOf(0));
