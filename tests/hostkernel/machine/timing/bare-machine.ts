@@ -34,9 +34,10 @@ export function bareMachine(wanted: BareMachine = {}): MachineConfig {
     entries === 0
       ? null
       : {
-          kind: 'translation-split',
+          kind: 'split-translation',
           every: full(entries),
           levels: {},
+          only: null,
           latency: 0,
           guestHolds: 'gpa',
           holdsLeaves: false,
