@@ -40,7 +40,7 @@ export {
   type WalkCacheLevelCounters,
   type WalkedFormat,
 } from './walk-cache.ts';
-export { ARCHITECTURES, type Architecture, EVENT_NAMES, type EventCosts, type MachineConfig, type Source } from './config.ts';
+export { ARCHITECTURES, type Architecture, EVENT_NAMES } from './config.ts';
 export { describeMachine } from './describe-machine.ts';
 export type { MachineProblem } from './machine-reader.ts';
 export { DEFAULT_MACHINE, isMachine, MACHINE_NAMES, machineByName, parseMachine } from './machines.ts';
