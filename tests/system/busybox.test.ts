@@ -20,7 +20,7 @@ describe.runIf(GUESTS !== null)('programs of Debian', () => {
 
 describe.runIf(GUESTS !== null && QEMU && process.getuid?.() === 0)('the golden outcomes', () => {
   // One in eight: all of them are what `guest-golden.ts --check` looks at.
-  test('are what qemu says today', { timeout: 120_000 }, () => {
+  test('are what qemu says today', () => {
     for (const guestCase of GUEST_CASES.filter((_, i) => i % 8 === 0))
       expect(runUnderQemu(guestCase), guestCase.name).toEqual(expected[guestCase.name]);
   });

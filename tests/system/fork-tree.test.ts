@@ -91,7 +91,7 @@ function check(steps: readonly Step[], options: { readonly xlen: 32 | 64; readon
   expect([stats.hostFramesLost, stats.framesHeld - stats.framesReturned]).toEqual([0, 0]);
 }
 
-test('what a process reads is what it or those before it wrote, in any tree', { timeout: 120_000 }, () => {
+test('what a process reads is what it or those before it wrote, in any tree', () => {
   const setup = fc.record({ xlen: fc.constantFrom(32 as const, 64 as const), cluster: fc.constantFrom(1, 4, 16) });
   fc.assert(
     fc.property(fc.array(step, { minLength: 60, maxLength: 150 }), setup, (steps, options) => check(steps, options)),
@@ -99,7 +99,7 @@ test('what a process reads is what it or those before it wrote, in any tree', { 
   );
 });
 
-test('a page that three generations share is copied for each that writes', { timeout: 30_000 }, () => {
+test('a page that three generations share is copied for each that writes', () => {
   const w = (who: number, page: number, value: number): Step => ({ who, op: 'w', page, value });
   const f = (who: number): Step => ({ who, op: 'f', page: 0, value: 1 });
   const x = (who: number): Step => ({ who, op: 'x', page: 0, value: 1 });

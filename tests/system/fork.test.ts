@@ -29,17 +29,17 @@ function expectAllBack({ stats, failure }: Pick<RunResult, 'stats' | 'failure'>)
 describe.each([32, 64] as const)('on rv%i', (xlen) => {
   const fork = (...args: string[]): RunResult => run({ xlen, programs: [['fork', ...args]], timeLimit: 60e6, stack: { verify: true } });
 
-  test('execve in children of fork, vfork and posix_spawn', { timeout: 60_000 }, () => {
+  test('execve in children of fork, vfork and posix_spawn', () => {
     const result = fork('exec');
     expect([result.output, result.ends]).toEqual([golden('programs/fork-exec.txt'), ['exit 0']]);
     expectAllBack(result);
   });
-  test('a fork bomb ends in EAGAIN, and the system goes on', { timeout: 60_000 }, () => {
+  test('a fork bomb ends in EAGAIN, and the system goes on', () => {
     const result = fork('bomb');
     expect([result.output, result.ends]).toEqual(['a bomb: 1\nafterwards: exit 8\n', ['exit 0']]);
     expectAllBack(result);
   });
-  test('signals from everybody to everybody', { timeout: 60_000 }, () => {
+  test('signals from everybody to everybody', () => {
     const result = fork('storm');
     expect([result.output, result.ends]).toEqual(['a storm: 8 1\nkilled 0 8\n', ['exit 0']]);
     expectAllBack(result);
@@ -51,29 +51,25 @@ describe.each([32, 64] as const)('on rv%i', (xlen) => {
   });
 });
 
-test.each(['sv57x4', 'power-radix-4k'])('and where %s makes tables that take more frames', { timeout: 60_000 }, (vpte) => {
+test.each(['sv57x4', 'power-radix-4k'])('and where %s makes tables that take more frames', (vpte) => {
   const result = run({ xlen: 64, vpte, programs: [['fork', 'bomb']], timeLimit: 60e6 });
   expect([result.output, result.ends]).toEqual(['a bomb: 1\nafterwards: exit 8\n', ['exit 0']]);
   expectAllBack(result);
 });
 
-test.each([300, 600, 900])(
-  'killed for their time after %i microseconds, processes leave nothing behind',
-  { timeout: 60_000 },
-  (timeLimit) => {
-    const result = run({ xlen: 64, programs: [['fork', 'bomb']], timeLimit, stack: { verify: true } });
-    expect(result.ends).toEqual(['SIGXCPU: its time is up']);
-    expectAllBack(result);
-  },
-);
+test.each([300, 600, 900])('killed for their time after %i microseconds, processes leave nothing behind', (timeLimit) => {
+  const result = run({ xlen: 64, programs: [['fork', 'bomb']], timeLimit, stack: { verify: true } });
+  expect(result.ends).toEqual(['SIGXCPU: its time is up']);
+  expectAllBack(result);
+});
 
-test('zombies that nobody waits for are bounded, and go when somebody does', { timeout: 60_000 }, () => {
+test('zombies that nobody waits for are bounded, and go when somebody does', () => {
   const result = run({ xlen: 64, programs: [['fork', 'zombies']], timeLimit: 60e6 });
   expect(result.output).toBe('zombies: 1, Resource temporarily unavailable\n0 left, afterwards: exit 8\n');
   expectAllBack(result);
 });
 
-test('after a fork as many pages are copied as are written: by the child, and by its parent', { timeout: 60_000 }, () => {
+test('after a fork as many pages are copied as are written: by the child, and by its parent', () => {
   const copied = (pages: number): number => {
     const probe: StackProbe = { physmem: null };
     const result = run({ xlen: 64, programs: [['fork', 'pages', `${pages}`]], stack: { probe } });
@@ -87,13 +83,13 @@ test('after a fork as many pages are copied as are written: by the child, and by
   expect(copied(103) - few).toBe(2 * 100);
 });
 
-test('a fork that the memory control has not enough for is ENOMEM, and the process goes on', { timeout: 60_000 }, () => {
+test('a fork that the memory control has not enough for is ENOMEM, and the process goes on', () => {
   const result = run({ xlen: 64, ramBytes: 16 * 2 ** 20, programs: [['fork', 'pages', '900']] });
   expect([result.output, result.ends]).toEqual(['fork: Out of memory\n', ['exit 0']]);
   expectAllBack(result);
 });
 
-test('the same run twice takes the same steps', { timeout: 60_000 }, () => {
+test('the same run twice takes the same steps', () => {
   const [one, other] = [0, 1].map(() => run({ xlen: 64, programs: [['fork', 'bomb']] }).stats);
   expect(one).toEqual(other);
 });
@@ -139,12 +135,12 @@ function runScript(name: string): { readonly output: string; readonly result: Re
 }
 
 describe.runIf(GUESTS !== null)('scripts of the shell', () => {
-  test.each(['tools', 'jobs'])('%s', { timeout: 120_000 }, (name) => {
+  test.each(['tools', 'jobs'])('%s', (name) => {
     const { output, result } = runScript(name);
     expect(output).toBe(golden(`shell/${name}.txt`));
     expectAllBack(result);
   });
-  test('a thousand forks in chains, trees and pipelines', { timeout: 180_000 }, () => {
+  test('a thousand forks in chains, trees and pipelines', () => {
     const { output, result } = runScript('story');
     expect(output).toBe(golden('shell/story.txt'));
     expectAllBack(result);

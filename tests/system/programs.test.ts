@@ -21,7 +21,7 @@ const PROGRAMS = [
 const golden = (name: string): string => readFileSync(new URL(`golden/programs/${name}.txt`, import.meta.url), 'utf8');
 
 describe.each([32, 64] as const)('on rv%i', (xlen) => {
-  test.each(PROGRAMS)('$name says what it says under qemu', { timeout: 60_000 }, ({ name, end }) => {
+  test.each(PROGRAMS)('$name says what it says under qemu', ({ name, end }) => {
     const { output, ends, stats, failure } = run({ xlen, ramBytes: 128 * 2 ** 20, programs: [[name]] });
     expect(output).toBe(golden(name));
     expect([failure, ends]).toEqual([null, [end]]);

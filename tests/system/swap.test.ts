@@ -5,7 +5,7 @@ import { type RunResult, run } from './stack-run.ts';
 
 const SLOTS = 4096;
 
-test('a sorter with too little memory prints what it prints with plenty', { timeout: 60_000 }, () => {
+test('a sorter with too little memory prints what it prints with plenty', () => {
   const sort = (kibibytes: number): RunResult =>
     run({ xlen: 64, programs: [['sorter', '1800']], stack: { imageBytes: kibibytes * 1024, verify: true, swap: SLOTS } });
   const [plenty, short] = [sort(4096), sort(1792)];
@@ -14,7 +14,7 @@ test('a sorter with too little memory prints what it prints with plenty', { time
   expect([short.stats.swapPages, short.stats.hostFramesLost]).toEqual([SLOTS, 0]);
 });
 
-test('a child inherits what its parent has put away, and each keeps its own, by way of the disk', { timeout: 60_000 }, () => {
+test('a child inherits what its parent has put away, and each keeps its own, by way of the disk', () => {
   // 500 pages of data and some others twice, in a guest of 446 frames; and once more, for which there is no room if anything is left of the first.
   const program = ['fork', 'pages', '250'] as const;
   const swap = polledDisk(new SparseStore(), 1060);

@@ -204,7 +204,7 @@ function finish(machine: Boot, first: host.Process, steps: number, seen: Seen): 
   if ([...kernel.processes].length > 0) throw new Error('a process is left');
 }
 
-test.each([32, 64] as const)('random programs of several processes and lwps, rv%i', { timeout: 120_000 }, (xlen) => {
+test.each([32, 64] as const)('random programs of several processes and lwps, rv%i', (xlen) => {
   const calls = fc.array(anyCall, { minLength: 20, maxLength: 50, size: 'max' }).map((list) => [...PREAMBLE, ...list]);
   const seen: Seen = { processes: 0, lwps: 0, zombies: 0, inside: 0, signals: 0 };
   fc.assert(

@@ -16,31 +16,31 @@ const asDragonFly = (text: string): string => text.replaceAll(/^(.* (?:readable|
 
 describe.each([32, 64] as const)('on rv%i', (xlen) => {
   describe.each(SLICES)('in slices of %i', (timeSlice) => {
-    test('signals: faults, handlers, masks, stacks, timers, waiting', { timeout: 60_000 }, () => {
+    test('signals: faults, handlers, masks, stacks, timers, waiting', () => {
       const { output, status } = runProgram('signals', xlen, { timeSlice });
       expect(output).toBe(asDragonFly(golden('signals', SYSTEM)));
       expect(status).toMatchObject({ signal: 6 });
     });
 
-    test('processes: fork, wait, stop, orphans, pipes, groups', { timeout: 60_000 }, () => {
+    test('processes: fork, wait, stop, orphans, pipes, groups', () => {
       const { output, status } = runProgram('processes', xlen, { timeSlice });
       expect(output).toBe(golden('processes'));
       expect(status).toEqual({ code: 0 });
     });
 
-    test('processes: execve, vfork, posix_spawn', { timeout: 60_000 }, () => {
+    test('processes: execve, vfork, posix_spawn', () => {
       const { output, status } = runProgram('processes', xlen, { timeSlice, args: ['exec'] });
       expect(output).toBe(golden('exec'));
       expect(status).toEqual({ code: 0 });
     });
 
-    test.each([1, 3])('threads: locks, conditions, TLS, cancellation, shared between processes; %i harts', { timeout: 60_000 }, (harts) => {
+    test.each([1, 3])('threads: locks, conditions, TLS, cancellation, shared between processes; %i harts', (harts) => {
       const { output, status } = runProgram('threads', xlen, { timeSlice, harts });
       expect(output).toBe(golden('threads'));
       expect(status).toEqual({ code: 6 });
     });
 
-    test.each([1, 2, 4])('spaces: a vkernel of several threads and processes; %i harts', { timeout: 60_000 }, (harts) => {
+    test.each([1, 2, 4])('spaces: a vkernel of several threads and processes; %i harts', (harts) => {
       const { output, status } = runProgram('spaces', xlen, { timeSlice, harts });
       expect(output).toBe(golden('spaces'));
       expect(status).toEqual({ code: 0 });
@@ -52,7 +52,7 @@ describe.each([32, 64] as const)('on rv%i', (xlen) => {
     ['processes', 0],
     ['threads', 6],
   ] as const;
-  test.runIf(spawnSync(qemu, ['--version']).status === 0).each(judged)('%s still says it under qemu', { timeout: 60_000 }, (name, code) => {
+  test.runIf(spawnSync(qemu, ['--version']).status === 0).each(judged)('%s still says it under qemu', (name, code) => {
     const file = fileURLToPath(new URL(`../../../userland/programs/elf/${name}-rv${xlen}`, import.meta.url));
     const { stdout, status } = spawnSync(qemu, [file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
     expect(stdout).toBe(golden(name));

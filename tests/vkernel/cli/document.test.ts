@@ -27,7 +27,7 @@ let folder: CommandFolder;
 beforeAll(async () => {
   folder = await CommandFolder.create(['hello-rv64', 'tables-rv64']);
   for (const { name, body } of files) folder.write(name as string, body as string);
-}, 60_000);
+});
 afterAll(() => folder.remove());
 
 /** Whether `lines` are the expected ones, where `...` stands for any. */
@@ -58,7 +58,7 @@ test('the document has two layouts and shows all commands', () => {
 });
 
 // One after the other: a command uses what those before it wrote.
-test.each(sessions)('$command', { timeout: 60_000 }, async ({ command, expected }) => {
+test.each(sessions)('$command', async ({ command, expected }) => {
   const { output } = await folder.run(command);
   const lines = output === '' ? [] : output.trimEnd().split('\n');
   expect(matches(lines, expected) ? expected : lines).toEqual(expected);

@@ -176,7 +176,7 @@ function rootOf(scripts: readonly (readonly Step[])[], control: readonly Step[],
   };
 }
 
-test.each([32, 64] as const)('random threads with hostile messages leave a consistent kernel (%i bits)', { timeout: 120_000 }, (xlen) => {
+test.each([32, 64] as const)('random threads with hostile messages leave a consistent kernel (%i bits)', (xlen) => {
   const scripts = fc.array(fc.array(step, { maxLength: 25 }), { minLength: TASKS.length, maxLength: TASKS.length });
   fc.assert(
     fc.property(scripts, fc.array(step, { maxLength: 40 }), (programs, control) => {

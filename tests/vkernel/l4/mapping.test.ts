@@ -162,7 +162,7 @@ const operation = fc.oneof(
 
 describe.each(['vpte-64-nx', 'vpte-32-nx', 'sv39', 'vpte-2006v', 'vpte-2006'])('%s', (format) => {
   const xlen = format === 'vpte-64-nx' || format === 'sv39' ? 64 : 32;
-  test('map, grant, unmap and status bits agree with the model', { timeout: 120_000 }, () => {
+  test('map, grant, unmap and status bits agree with the model', () => {
     withPlatform({ xlen, format }, (platform) => {
       const used = platform.image.tableFramesUsed;
       fc.assert(

@@ -13,9 +13,11 @@ const SCENARIOS = readdirSync(fileURLToPath(new URL('../scenarios', import.meta.
   .map((name) => `${FOLDER}/${name}`);
 const SUITE = [LIVES, ATTACKS, FAILURES, ...SCENARIOS, 'tests/vkernel/physmem/entry-set.test.ts', 'tests/vkernel/physmem/found.test.ts'];
 
+const LONG = 120_000; // ms: nothing hangs where nothing was put in, however busy the machine
+
 for (const { name, patches, by, withoutAssertions } of [...HISTORICAL, ...FORGOTTEN]) {
   test(`caught: ${name}`, async () => {
-    const caught = await failureIn(await loadPatched(SUITE, patches, withoutAssertions), by ?? '');
+    const caught = await failureIn(await loadPatched(SUITE, patches, withoutAssertions), by ?? '', 3000);
     if (process.env.SHOW_DEFECTS !== undefined) console.log(`${name} -> ${caught}`);
     expect(caught).not.toBeNull();
   });
@@ -23,8 +25,8 @@ for (const { name, patches, by, withoutAssertions } of [...HISTORICAL, ...FORGOT
 
 test('nothing is caught where nothing was put in, with assertions and without', async () => {
   const found = 'tests/vkernel/physmem/found.test.ts'; // the others run by themselves
-  expect(await failureIn(await loadPatched([LIVES, ATTACKS, FAILURES, found], []), '')).toBeNull();
-  expect(await failureIn(await loadPatched([LIVES, ATTACKS, FAILURES, found], [], true), '')).toBeNull();
+  expect(await failureIn(await loadPatched([LIVES, ATTACKS, FAILURES, found], []), '', LONG)).toBeNull();
+  expect(await failureIn(await loadPatched([LIVES, ATTACKS, FAILURES, found], [], true), '', LONG)).toBeNull();
 });
 
 test('a patch that no longer applies is an error', async () => {

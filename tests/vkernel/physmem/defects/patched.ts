@@ -55,15 +55,14 @@ export async function loadPatched(paths: readonly string[], patches: readonly Pa
   return { tests, exports: module.exports };
 }
 
-const PATIENCE = 5000; // ms
 const CALL = new Script('callWithPatience()');
 
-/** Calls `body`; one that does not come back fails. Defects make endless loops. */
-export function withPatience<T>(body: () => T): T {
+/** Calls `body`; one that does not come back in `patience` ms fails. Defects make endless loops. */
+export function withPatience<T>(body: () => T, patience: number): T {
   const scope = globalThis as { callWithPatience?: () => T };
   scope.callWithPatience = body;
   try {
-    return CALL.runInThisContext({ timeout: PATIENCE }) as T;
+    return CALL.runInThisContext({ timeout: patience }) as T;
   } finally {
     delete scope.callWithPatience;
   }
