@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
 export interface Outcome {
@@ -26,9 +26,11 @@ export class CommandFolder {
     mkdirSync(join(path, 'bin', 'cli'), { recursive: true });
     const main = join(path, 'bin', 'cli', 'main.mjs');
     await build({
-      entryPoints: [resolve('vkernel/cli/main.ts')],
-      outfile: main,
+      entryPoints: [resolve('vkernel/cli/main.ts'), resolve('vkernel/cli/lab-worker.ts')],
+      outdir: dirname(main),
+      outExtension: { '.js': '.mjs' },
       bundle: true,
+      splitting: true,
       platform: 'node',
       target: 'node20',
       format: 'esm',
