@@ -238,7 +238,7 @@ export class SlowTranslation {
         const early = isEarly ? walked.writes.find((write) => step.address !== null && addressOf(write.address) === address) : undefined;
         if (early !== undefined) {
           this.#mayWrite(number + 1, address);
-          this.#mark(dimension, address, step.entry, early.entry);
+          this.#mark(dimension, address, { lo: 0, hi: 0 }, early.entry);
         }
         if (step.decision === 'refuse') return refuse(step.kind ?? '', step.level);
         if (step.written !== null && !isEarly) {
