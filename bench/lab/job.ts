@@ -8,7 +8,6 @@
 import {
   either,
   integer,
-  isTable,
   listOf,
   mapOf,
   maybe,
@@ -37,7 +36,8 @@ import {
   type PageTableFormat,
   readDescriptor,
 } from '../../hostkernel/machine/paging/index.ts';
-import { canonicalText, type Json, type JsonTable } from './canonical.ts';
+import { describeMachine, isMachine, type MachineConfig, parseMachine } from '../../hostkernel/machine/timing/index.ts';
+import { canonicalText, type JsonTable } from './canonical.ts';
 import { type MemoryPolicy, memoryPolicy } from './guest/policy.ts';
 import { TRACE_FORMATS } from './traces/index.ts';
 import { WorkloadError, workloadParams } from './workloads/index.ts';
@@ -80,7 +80,10 @@ export interface Job {
   readonly trace: TraceChoice | null;
   /** Accesses to run; null: to the end of the trace. */
   readonly accesses: number | null;
+  /** Accesses before those, of which nothing is counted: what they map and cache stays. */
+  readonly warmUp: number;
   readonly seed: number;
+  /** The description of the machine, with where each number is from. */
   readonly machine: JsonTable;
 }
 
@@ -102,6 +105,11 @@ export function readJob(value: unknown): Job | readonly Problem[] {
   if (problems.length > 0) return problems;
   const job = whole(written, problems);
   return problems.length === 0 ? job : problems;
+}
+
+/** The machine of a job. */
+export function machineOf(job: Job): MachineConfig {
+  return parseMachine(job.machine) as MachineConfig; // readJob has read it before
 }
 
 /** The text that stands for a job: equal for jobs that mean the same. */
@@ -256,24 +264,11 @@ const side: Reader<Written> = (value, path, problems) => WRITTEN(typeof value ==
 
 const name = text(/^[A-Za-z0-9][\w.-]{0,63}$/, 'name: a letter or digit, then letters, digits, . _ -');
 
-const MOST_DEPTH = 8;
-
-/** A value of JSON, whatever it is, `depth` lists and tables deep at most. */
-function json(value: unknown, path: string, problems: Problem[], depth = MOST_DEPTH): Json {
-  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
-  if (typeof value === 'number' && Number.isFinite(value)) return value;
-  if (depth === 0) say(problems, path, `nested deeper than ${MOST_DEPTH}`);
-  else if (Array.isArray(value)) return value.map((element: unknown, i) => json(element, `${path}[${i}]`, problems, depth - 1));
-  else if (isTable(value))
-    return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, json(field, `${path}.${key}`, problems, depth - 1)]));
-  else say(problems, path, 'not a value of JSON');
-  return null;
-}
-
-const table: Reader<JsonTable> = (value, path, problems) => {
-  const read = json(value, path, problems);
-  if (isTable(read)) return read as JsonTable;
-  say(problems, path, 'no table');
+/** A machine is a description, or the name of one. It may have gone through JSON, so it is looked at as a stranger's each time. */
+const machine: Reader<JsonTable> = (value, path, problems) => {
+  const read = parseMachine(typeof value === 'string' ? { extends: value } : value);
+  if (isMachine(read)) return describeMachine(read) as JsonTable;
+  for (const { key, message } of read) say(problems, key === '' ? path : `${path}.${key}`, message);
   return {};
 };
 
@@ -312,7 +307,11 @@ const TRACE = record<TraceChoice>({
   sha256: normally(orNull(text(/^[0-9a-f]{64}$/, 'SHA-256: 64 hexadecimal digits')), null),
 });
 
-type WrittenJob = Omit<Job, 'guest' | 'hosts'> & { readonly guest: Written; readonly hosts: readonly Written[] };
+type WrittenJob = Omit<Job, 'guest' | 'hosts' | 'machine'> & {
+  readonly guest: Written;
+  readonly hosts: readonly Written[];
+  readonly machine?: JsonTable;
+};
 
 const JOB = record<WrittenJob>({
   schema: normally(oneOf(JOB_SCHEMA), JOB_SCHEMA),
@@ -322,8 +321,9 @@ const JOB = record<WrittenJob>({
   workload: normally(orNull(workload), null),
   trace: normally(orNull(TRACE), null),
   accesses: normally(orNull(integer(1, MOST_ACCESSES)), null),
+  warmUp: normally(integer(0, MOST_ACCESSES), 0),
   seed: normally(integer(0, MOST_SEED), 1),
-  machine: normally(table, {}),
+  machine: maybe(machine),
 });
 
 /** What only the fields together can say. @returns the whole job; where there are problems, what there is of it */
@@ -339,6 +339,7 @@ function whole(written: WrittenJob, problems: Problem[]): Job {
     guest: sides[0],
     hosts: sides.slice(1),
     accesses: written.accesses ?? (trace === null ? DEFAULT_ACCESSES : null),
+    machine: written.machine ?? machine({}, 'machine', problems),
   };
 }
 

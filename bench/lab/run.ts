@@ -5,7 +5,7 @@
 import { GUEST_METHODS } from './methods/index.ts';
 import type { Method, MethodCounts } from './methods/method.ts';
 import { LabError } from './guest/lab-error.ts';
-import { formatOf, type Job, type TraceChoice, type WorkloadChoice } from './job.ts';
+import { formatOf, type Job, machineOf, type TraceChoice, type WorkloadChoice } from './job.ts';
 import { type LabDerived, type LabResult, RESULT_SCHEMA } from './result.ts';
 import { Batch, REGION } from './stream.ts';
 import { workload } from './workloads/index.ts';
@@ -41,7 +41,7 @@ export async function runTogether(jobs: readonly Job[], setup: RunSetup = {}): P
 }
 
 function runWorkload(job: Job, { name, params }: WorkloadChoice, take: (batch: Batch) => boolean): void {
-  const accesses = job.accesses as number; // readJob gives every workload an end
+  const accesses = job.warmUp + (job.accesses as number); // readJob gives every workload an end
   const source = workload({ name, params, seed: job.seed, accesses }, { end: formatOf(job.guest).userEnd });
   const batch = new Batch();
   for (let more = true; more; ) {
@@ -53,16 +53,19 @@ function runWorkload(job: Job, { name, params }: WorkloadChoice, take: (batch: B
 
 /** Jobs that are fed from one stream, whoever makes it. */
 export class Runs {
-  /** Accesses so far. */
+  /** Accesses so far, those before the counting among them. */
   accesses = 0;
   readonly #runs: readonly Run[];
+  readonly #warmUp: number;
   readonly #most: number;
+  readonly #rest = new Batch(); // what follows the last access of the warm-up in its batch
   #refused: string | null = null;
 
-  /** @param jobs alike in the number of accesses. @throws LabError if one of them cannot be run */
+  /** @param jobs alike in the numbers of accesses. @throws LabError if one of them cannot be run */
   constructor(jobs: readonly Job[]) {
     this.#runs = jobs.map((job) => new Run(job));
-    this.#most = jobs[0].accesses ?? Infinity;
+    this.#warmUp = jobs[0].warmUp;
+    this.#most = this.#warmUp + (jobs[0].accesses ?? Infinity);
   }
 
   /**
@@ -71,6 +74,14 @@ export class Runs {
    * @throws LabError where one of a workload makes none
    */
   take(batch: Batch): boolean {
+    const left = this.#warmUp - this.accesses;
+    if (left <= 0 || !part(batch, left, this.#rest)) return this.#feed(batch);
+    if (!this.#feed(batch)) return false;
+    for (const run of this.#runs) run.beginCounting();
+    return this.#feed(this.#rest);
+  }
+
+  #feed(batch: Batch): boolean {
     this.accesses += cut(batch, this.#most - this.accesses);
     for (const run of this.#runs) {
       try {
@@ -100,18 +111,30 @@ function cut(batch: Batch, most: number): number {
   return accesses;
 }
 
+/** Moves what follows access number `last` of a batch into `rest`. @returns whether the batch has so many */
+function part(batch: Batch, last: number, rest: Batch): boolean {
+  let accesses = 0;
+  let i = 0;
+  while (i < batch.count && accesses < last) if (batch.kind[i++] < REGION) accesses++;
+  if (accesses < last) return false;
+  rest.count = batch.count - i;
+  for (const field of ['kind', 'flags', 'bytes', 'space', 'offset', 'page', 'value', 'work'] as const)
+    rest[field].set(batch[field].subarray(i, batch.count));
+  batch.count = i;
+  return true;
+}
+
 /** One method at work on a job. */
 class Run {
   readonly #job: Job;
   readonly #method: Method;
+  #before: MethodCounts | null = null; // counts of the warm-up
 
   constructor(job: Job) {
-    const { guest, hosts, machine, seed } = job;
+    const { guest, hosts, seed } = job;
     this.#job = job;
-    const make = GUEST_METHODS[job.method];
-    if (make === undefined) throw new LabError(`no method ${job.method} here`);
-    this.#method = make({
-      machine: machine as never,
+    this.#method = GUEST_METHODS[job.method]({
+      machine: machineOf(job),
       guest: formatOf(guest),
       hosts: hosts.map(formatOf),
       guestPolicy: { ...guest, implicitRegions: job.trace !== null },
@@ -128,8 +151,14 @@ class Run {
     this.#method.consume(batch);
   }
 
+  /** What was counted so far is not to count. */
+  beginCounting(): void {
+    this.#before = structuredClone(this.#method.finish());
+  }
+
   result(reason: string | null): LabResult {
-    const { cycles, ...counts } = this.#method.finish();
+    const all = this.#method.finish();
+    const { cycles, ...counts } = this.#before === null ? all : countsSince(this.#before, all);
     return {
       schema: RESULT_SCHEMA,
       partial: reason === null ? null : { reason },
@@ -139,6 +168,30 @@ class Run {
       derived: derivedOf(cycles, counts.walks),
     };
   }
+}
+
+/** What was counted after `before`. */
+function countsSince(before: MethodCounts, now: MethodCounts): MethodCounts {
+  const { structures, walks, events, cycles, ...totals } = now;
+  return {
+    ...since(before, totals),
+    structures: Object.fromEntries(Object.entries(structures).map(([name, counts]) => [name, since(before.structures[name], counts)])),
+    walks: {
+      ...since(before.walks, { count: walks.count, references: walks.references }),
+      perWalk: walks.perWalk.map((count, i) => count - (before.walks.perWalk[i] ?? 0)),
+      byStage: walks.byStage.map((one) => {
+        const same = before.walks.byStage.find(({ stage, level }) => stage === one.stage && level === one.level);
+        return same === undefined ? one : { ...one, servedBy: since(same.servedBy, one.servedBy) };
+      }),
+    },
+    events: since(before.events, events),
+    cycles: since(before.cycles, cycles),
+  };
+}
+
+/** The numbers of `now` less those that had the same name before. */
+function since<K extends string>(before: Readonly<Record<NoInfer<K>, number>>, now: Readonly<Record<K, number>>): Record<K, number> {
+  return Object.fromEntries(Object.entries<number>(now).map(([name, count]) => [name, count - before[name as K]])) as Record<K, number>;
 }
 
 function withoutEmptyEnd(counts: readonly number[]): readonly number[] {

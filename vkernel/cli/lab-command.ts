@@ -28,7 +28,8 @@ function jobFlags(command: Command): Command {
     .option('--trace <FILE>', 'accesses of a trace instead; - is standard input')
     .option('--trace-format <FORMAT>', 'of the trace; without it, by its name and beginning')
     .option('--machine <MACHINE>', 'the machine to model: a name out of `vkernel lab machines`, or a file')
-    .option('--accesses <N>', 'accesses to run')
+    .option('--accesses <N>', 'accesses to count')
+    .option('--warm-up <N>', 'accesses before them, of which nothing is counted')
     .option('--seed <S>', 'the same seed makes the same accesses', '1')
     .option('--set <KEY=VALUE>', 'anything else: machine.tlb.l2.entries=512, workload.writes=0.1. May be repeated', collect, []);
 }
@@ -96,6 +97,12 @@ export function labCommands(program: Command, done: (status: number) => void): v
     .argument('[NAME]', 'one of them')
     .option('--json', 'the same as JSON')
     .action(async (name: string | undefined, options: ListOptions) => done((await lists()).workloadsCommand(name, options)));
+  lab
+    .command('machines')
+    .description('machines to model; of one, every number and where it is from')
+    .argument('[MACHINE]', 'a name, or a file (.toml, .json)')
+    .option('--json', 'the same as JSON: what a file of your own looks like')
+    .action(async (name: string | undefined, options: ListOptions) => done(await (await lists()).machinesCommand(name, options)));
   lab
     .command('methods')
     .description('how a guest can be run')

@@ -8,7 +8,7 @@ import { WorkloadError } from '../../bench/lab/workloads/index.ts';
 import { jobsOf, planOf, type RawLabOptions } from './lab-jobs.ts';
 import { Progress } from './lab-progress.ts';
 import { writeWhole } from './lab-results.ts';
-import { comparisonText, conditionsText, partialText, publishedText } from './lab-table.ts';
+import { assumptionsText, comparisonText, conditionsText, partialText, publishedText } from './lab-table.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE, print } from './report.ts';
 
 export interface RawCompareOptions extends RawLabOptions {
@@ -34,7 +34,7 @@ export async function compareCommand(raw: RawCompareOptions): Promise<number> {
   const status = raw.out === undefined ? 0 : writeWhole(raw.out, set);
   if (raw.json === true) print(set.trimEnd());
   else {
-    const parts = [conditionsText(results), comparisonText(results), publishedText(results)];
+    const parts = [conditionsText(results), comparisonText(results), publishedText(results), assumptionsText(results)];
     print(parts.filter((part) => part !== '').join('\n\n'));
   }
   return status === 0 ? statusOf(results) : status;
@@ -67,7 +67,8 @@ async function resultsOf(raw: RawCompareOptions): Promise<readonly LabResult[] |
 /** Runs the jobs of one workload together: its accesses are made once. */
 async function runAlike(jobs: readonly Job[]): Promise<readonly LabResult[]> {
   const sources = [...new Set(jobs.map((job) => job.workload?.name))];
-  const total = jobs[0].accesses === null ? null : jobs[0].accesses * sources.length;
+  const each = jobs[0].accesses === null ? null : jobs[0].warmUp + jobs[0].accesses;
+  const total = each === null ? null : each * sources.length;
   const progress = total === null ? null : new Progress('accesses', total);
   const results: LabResult[] = [];
   let before = 0;
@@ -77,7 +78,7 @@ async function runAlike(jobs: readonly Job[]): Promise<readonly LabResult[]> {
       results.push(
         ...(await runTogether(alike, { readTrace: readChosenTrace, onProgress: (accesses) => progress?.at(before + accesses) })),
       );
-      before += jobs[0].accesses ?? 0;
+      before += each ?? 0;
     }
   } finally {
     progress?.end();

@@ -18,7 +18,7 @@ import {
 import { WORKLOAD_NAMES } from '../../bench/lab/workloads/index.ts';
 import { isTable } from '../../hostkernel/base/shape.ts';
 import { layoutByName } from '../../hostkernel/machine/paging/index.ts';
-import { fileValue, namedLayout, problemLine } from './layout-file.ts';
+import { fileValue, isFileName, namedLayout, problemLine } from './layout-file.ts';
 
 /** What commander hands over. */
 export interface RawLabOptions {
@@ -29,6 +29,7 @@ export interface RawLabOptions {
   readonly method?: string;
   readonly machine?: string;
   readonly accesses?: string;
+  readonly warmUp?: string;
   readonly seed?: string;
   readonly guestPages?: string;
   readonly hostPages?: string;
@@ -51,7 +52,6 @@ type Files = ReadonlyMap<string, Draft>;
 
 const MOST_JOBS = 100_000;
 const DEFAULT_WORKLOAD = 'gups';
-const isFileName = (name: string): boolean => /[/\\]|\.(toml|json)$/i.test(name);
 
 /** Reads the options. @returns the plan, or one line that says which is wrong */
 export async function planOf(raw: RawLabOptions): Promise<Plan | string> {
@@ -103,11 +103,11 @@ function draftOf(raw: RawLabOptions): Draft | string {
     hosts: hosts.map((layout, i): Draft => ({ layout, ...(hostPages.length === 0 ? {} : { pageSizes: hostPages[i] ?? hostPages[0] }) })),
   };
   const settings: Setting[] = [];
-  const shorts = { machine: raw.machine, accesses: raw.accesses, seed: raw.seed, footprint: raw.footprint };
+  const shorts = { machine: raw.machine, accesses: raw.accesses, warmUp: raw.warmUp, seed: raw.seed, footprint: raw.footprint };
   for (const [key, value] of Object.entries(shorts)) {
     if (value === undefined) continue;
     const setting = parseSetting(`${key}=${value}`);
-    if (typeof setting === 'string') return `--${setting}`;
+    if (typeof setting === 'string') return `--${setting.replace('warmUp', 'warm-up')}`;
     settings.push(setting);
   }
   for (const text of raw.set) {

@@ -1,7 +1,8 @@
 /** The human view of a comparison: for each measure a table, methods in rows, workloads in columns. */
-import { hasBasePages } from '../../bench/lab/job.ts';
+import { hasBasePages, machineOf } from '../../bench/lab/job.ts';
 import { type Published, publishedWalkFraction, workName } from '../../bench/lab/report/published.ts';
 import type { LabResult } from '../../bench/lab/result.ts';
+import { assumptionsOf } from './lab-lists.ts';
 import { jobSides } from './lab-results.ts';
 import { table } from './layout-drawing.ts';
 
@@ -15,9 +16,9 @@ const whole = (count: number): string => Math.round(count).toLocaleString('en');
 
 const MEASURES: readonly Measure[] = [
   { title: 'REFERENCES PER WALK', text: ({ derived }) => derived.referencesPerWalk.toFixed(3) },
-  { title: 'WALK CYCLES, % OF ALL', text: ({ derived }) => percent(derived.walkFraction) },
-  { title: 'TRAP CYCLES', text: ({ cycles }) => whole(cycles.traps) },
-  { title: 'CYCLES', text: ({ cycles }) => whole(cycles.total) },
+  { title: 'WALK CYCLES, % OF ALL *', text: ({ derived }) => percent(derived.walkFraction) },
+  { title: 'TRAP CYCLES *', text: ({ cycles }) => whole(cycles.traps) },
+  { title: 'CYCLES *', text: ({ cycles }) => whole(cycles.total) },
 ];
 
 /** Results as tables. They are alike in everything but method and workload. */
@@ -83,6 +84,21 @@ export function conditionsText(results: readonly LabResult[]): string {
   const widest = results.reduce((most, result) => (result.job.hosts.length > most.job.hosts.length ? result : most));
   const { job, counts } = widest;
   return `${jobSides(job)}; ${whole(counts.accesses)} accesses, seed ${job.seed}`;
+}
+
+/** Which numbers of the machine no source was seen for. Empty: none. */
+export function assumptionsText([{ job }]: readonly LabResult[]): string {
+  const machine = machineOf(job);
+  const keys = assumptionsOf(machine);
+  if (keys.length === 0) return '';
+  const shown = keys
+    .filter((key) => key.startsWith('events.'))
+    .map((key) => key.slice('events.'.length))
+    .join(', ');
+  return [
+    `* The machine is ${machine.name}: ${keys.length} of its ${Object.keys(machine.sources).length} numbers are assumptions${shown === '' ? '' : `, costs of events among them: ${shown}`}.`,
+    '  `vkernel lab machines NAME` has the source of each.',
+  ].join('\n');
 }
 
 /** Runs that ended early, a line each. */

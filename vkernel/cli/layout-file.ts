@@ -20,7 +20,8 @@ export interface NamedLayout {
   readonly problems: readonly LayoutProblem[];
 }
 
-const isFileName = (name: string): boolean => /[/\\]|\.(toml|json)$/i.test(name);
+/** Whether a user means a file: names of ours have no slash and no ending. */
+export const isFileName = (name: string): boolean => /[/\\]|\.(toml|json)$/i.test(name);
 
 /** One line for a problem: which field, and what is wrong with it. */
 export function problemLine(problem: LayoutProblem): string {

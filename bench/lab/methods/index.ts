@@ -7,4 +7,4 @@ import { nested } from './nested.ts';
 import { shadow } from './shadow.ts';
 import { vpagetable } from './vpagetable.ts';
 
-export const GUEST_METHODS: Readonly<Partial<Record<MethodName, MethodFactory>>> = { native, nested, shadow, vpagetable, agile };
+export const GUEST_METHODS: Readonly<Record<MethodName, MethodFactory>> = { native, nested, shadow, vpagetable, agile };

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { canonicalText } from '../../../bench/lab/canonical.ts';
-import { bytesName, type Job, jobKey, jobText, leafSizes, parseBytes, readJob } from '../../../bench/lab/job.ts';
+import { bytesName, type Job, jobKey, jobText, leafSizes, machineOf, parseBytes, readJob } from '../../../bench/lab/job.ts';
 import { layoutByName } from '../../../hostkernel/machine/paging/index.ts';
+import { MACHINE_NAMES, machineByName } from '../../../hostkernel/machine/timing/index.ts';
 
 const SMALL = { method: 'nested', guest: 'sv39', hosts: ['sv48'], workload: 'gups' };
 
@@ -55,6 +56,19 @@ describe('jobs', () => {
     const job = jobOf({ ...SMALL, guest: { layout: own }, hosts: [{ layout: own, pageSizes: '32M' }] });
     expect(job.guest).toMatchObject({ layout: { id: 'mine' }, pageSizes: '16K' });
     expect(jobOf(JSON.parse(jobText(job)))).toEqual(job);
+  });
+
+  test.each(MACHINE_NAMES)('%s goes through a job as it is, and through its text', (name) => {
+    const job = jobOf({ ...SMALL, machine: name });
+    expect(machineOf(job)).toEqual(machineByName(name));
+    expect(jobText(jobOf(JSON.parse(jobText(job))))).toBe(jobText(job));
+  });
+
+  test('what differs from a machine is told apart, with where it is from', () => {
+    const { machine } = jobOf({ ...SMALL, machine: { extends: 'haswell', events: { exit: 5 } } });
+    expect(machine).toMatchObject({ name: 'haswell, changed', events: { exit: 5 } });
+    expect(problemsOf({ ...SMALL, machine: { extends: 'pdp11' } })[0]).toContain('machine.extends: no machine is named');
+    expect(problemsOf({ ...SMALL, machine: { events: { exit: -5 } } })[0]).toContain('machine.events.exit: ');
   });
 
   test('the parameters of a workload are complete', () => {
@@ -115,7 +129,7 @@ describe('jobs', () => {
   test('a value that is nested without end is a problem, not a stack overflow', () => {
     let deep: unknown = 1;
     for (let i = 0; i < 100_000; i++) deep = [deep];
-    expect(problemsOf({ ...SMALL, machine: { deep } })[0]).toContain('nested deeper');
+    expect(problemsOf({ ...SMALL, machine: { tlb: { l1d: deep } } })[0]).toContain('machine.tlb.l1d');
   });
 });
 
