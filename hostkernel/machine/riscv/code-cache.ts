@@ -19,10 +19,10 @@ import { OP_NEXT_PAGE } from './opcodes.ts';
 /** Words of a slot: 4096 for the page, and a guard for each way to leave it at the end (at +0 and at +2 bytes). */
 export const SLOT_WORDS = 4096 + 4;
 
-/** Slots: the scratch slot and 1021 frames, 4 MiB of code. All fit into RECORD_WORDS words. */
-const SLOTS = 1022;
+/** Most slots: the scratch slot and 1021 frames, 4 MiB of code. All fit into RECORD_WORDS words. */
+const MAX_SLOTS = 1022;
 
-/** Words of the array: the interpreters mask indices with RECORD_WORDS - 1, and look at the word behind, too. */
+/** Most words: the interpreters mask indices with RECORD_WORDS - 1, and look at the word behind, too. */
 const RECORD_WORDS = 2 ** 22;
 
 /** Bytes before a store at which an instruction may begin whose record depends on the bytes stored: one of 4 bytes. */
@@ -46,10 +46,12 @@ export class CodeCache implements CodeFrames {
   #hand = 0;
 
   constructor(frames: number) {
-    this.records = new Int32Array(RECORD_WORDS + 2);
+    // A slot for each frame will do, and to clear an array of full size was most of what making a small machine cost.
+    const slots = Math.min(MAX_SLOTS, 1 + frames);
+    this.records = new Int32Array(slots === MAX_SLOTS ? RECORD_WORDS + 2 : slots * SLOT_WORDS);
     this.slots64 = new Int32Array(frames);
     this.slots32 = new Int32Array(frames);
-    this.frameOf = new Int32Array(SLOTS).fill(-1);
+    this.frameOf = new Int32Array(slots).fill(-1);
     this.#guard(0);
   }
 
@@ -73,7 +75,7 @@ export class CodeCache implements CodeFrames {
   claim(frame: HostFrame, xlen: 32 | 64): number {
     this.claims++;
     this.drop(frame);
-    this.#hand = (this.#hand % (SLOTS - 1)) + 1;
+    this.#hand = (this.#hand % (this.frameOf.length - 1)) + 1;
     const number = this.#hand;
     const slot = number * SLOT_WORDS;
     const owner = this.frameOf[number];
