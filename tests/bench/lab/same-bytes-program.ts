@@ -1,23 +1,39 @@
 /**
- * What has to be the same bytes everywhere: the records of every workload, and the names of jobs. Runs in
+ * What has to be the same bytes everywhere: the records of every workload, the names of jobs, and their results. Runs in
  * Node and in a browser.
  */
 import { type Job, jobKey, readJob } from '../../../bench/lab/job.ts';
+import { resultText } from '../../../bench/lab/result.ts';
+import { runJob } from '../../../bench/lab/run.ts';
 import { Batch } from '../../../bench/lab/stream.ts';
 import { workload, WORKLOAD_NAMES } from '../../../bench/lab/workloads/index.ts';
 
-const ACCESSES = 3000;
+const ACCESSES = 1000;
 
-/** Each method, layouts of several families, page sizes, a third dimension, and workloads that differ in what they do to tables. */
+const SMALL = { memoryBytes: '2G', tableBase: '64M', dataBase: '1G' }; // quick to set up
+const side = (layout: string, more: object = {}): object => ({ layout, ...SMALL, ...more });
+
+/** Each method, layouts of several families, page sizes, machines, a third dimension, and workloads that differ in what they do to tables. */
 const DRAFTS: readonly object[] = [
-  { method: 'native', guest: 'sv39', workload: 'gups' },
-  { method: 'native', guest: { layout: 'x86-64-4l', pageSizes: 'thp' }, workload: 'kv-zipf' },
-  { method: 'nested', guest: 'sv39', hosts: ['sv48'], workload: 'btree' },
-  { method: 'nested', guest: { layout: 'sv48', pageSizes: '2M' }, hosts: [{ layout: 'sv48', pageSizes: '4K' }], workload: 'hashjoin' },
-  { method: 'nested', guest: 'sv39', hosts: ['sv39', 'sv48'], workload: 'pt-churn' },
+  { method: 'native', guest: side('sv39'), workload: { name: 'gups', params: { footprint: 2 ** 26 } } },
+  { method: 'native', guest: side('x86-64-4l', { pageSizes: 'thp' }), workload: 'kv-zipf', machine: 'zen2' },
+  { method: 'native', guest: side('vpte-64'), workload: 'mix' },
+  { method: 'nested', guest: side('sv39'), hosts: [side('sv48')], workload: 'btree' },
+  {
+    method: 'nested',
+    guest: side('sv48', { pageSizes: '2M' }),
+    hosts: [side('x86-64-5l', { placement: 'scattered' })],
+    workload: 'hashjoin',
+  },
+  { method: 'nested', guest: side('sv32'), hosts: [side('ept-4l')], workload: 'bfs', machine: 'champsim-default' },
+  { method: 'nested', guest: side('sv39'), hosts: [side('sv39'), side('sv48')], workload: 'pt-churn', machine: 'u54' },
+  { method: 'shadow', guest: side('i386-2l'), hosts: [side('x86-64-4l')], workload: 'pt-churn' },
+  { method: 'vpagetable', guest: side('vpte-64'), hosts: [side('sv48')], workload: 'pt-churn' },
+  { method: 'agile', guest: side('sv48'), hosts: [side('sv48')], workload: 'pt-churn' },
 ];
 
-function jobs(): readonly Job[] {
+/** The jobs that are run everywhere. */
+export function jobs(): readonly Job[] {
   return DRAFTS.map((draft, i) => {
     const job = readJob({ accesses: ACCESSES, seed: i + 1, ...draft });
     if ('schema' in job) return job;
@@ -41,9 +57,14 @@ function digestOf(name: string): string {
   return (digest >>> 0).toString(16);
 }
 
+/** The line of a job. */
+export function lineOf(key: string, text: string): string {
+  return `${key} ${text}`;
+}
+
 /** One thing in a line. */
 export async function run(): Promise<string> {
   const lines = WORKLOAD_NAMES.map((name) => `${name} ${digestOf(name)}`);
-  for (const job of jobs()) lines.push(await jobKey(job));
+  for (const job of jobs()) lines.push(lineOf(await jobKey(job), resultText(await runJob(job))));
   return lines.join('\n');
 }

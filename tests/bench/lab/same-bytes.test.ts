@@ -9,9 +9,11 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { jobKey } from '../../../bench/lab/job.ts';
+import { type KeyedJob, poolOf } from '../../../bench/lab/node/pool.ts';
 import { runInBrowser } from '../../tools/browser.ts';
 import { CHROMIUM, isHere, OTHER_NODE } from '../../tools/find.ts';
-import { run } from './same-bytes-program.ts';
+import { jobs, lineOf, run } from './same-bytes-program.ts';
 
 let folder: string;
 let program: string; // in one file, without anything of Node
@@ -25,8 +27,29 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('twice in the same process', async () => {
-  expect(await run()).toBe(here);
+async function* keyed(): AsyncGenerator<KeyedJob> {
+  for (const job of jobs()) yield { key: await jobKey(job), job };
+}
+
+test.each([1, 4])('with %i worker threads', async (workers) => {
+  const file = join(folder, `worker-${workers}.mjs`);
+  buildSync({
+    entryPoints: ['vkernel/cli/lab-worker.ts'],
+    outfile: file,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    // Packages that were written for require() find it.
+    banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
+  });
+  const lines: string[] = [];
+  const outcomes = {
+    done: (key: string, text: string): void => void lines.push(lineOf(key, text)),
+    failed: (key: string, reason: string): void => void lines.push(lineOf(key, reason)),
+  };
+  await poolOf({ workers, file: pathToFileURL(file) })(keyed(), outcomes, new AbortController().signal);
+  expect(lines.sort()).toEqual(here.split('\n').slice(-lines.length).sort());
+  expect(lines.length).toBe(jobs().length);
 });
 
 test.runIf(isHere(OTHER_NODE, 'that the laboratory counts the same in another release of Node'))('in another release of Node', () => {
