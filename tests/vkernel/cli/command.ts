@@ -35,9 +35,9 @@ export class CommandFolder {
       target: 'node20',
       format: 'esm',
       logLevel: 'error',
-      // Packages that were written for require() find it.
-      banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
+      packages: 'external',
     });
+    symlinkSync(resolve('node_modules'), join(path, 'bin', 'node_modules'));
     symlinkSync(resolve('userland'), join(path, 'userland'));
     const command = join(path, 'bin', 'vkernel');
     writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
