@@ -2,10 +2,10 @@
 import { expect, test } from 'vitest';
 import { fuzzVpte, VPTE_LAYOUTS } from './vpte.ts';
 
-test('100,000 hostile virtual page tables reach what they name in their object, and nothing else', () => {
-  const { failures, coverage } = fuzzVpte({ seed: 7, from: 0, cases: 100_000 });
+test('40,000 hostile virtual page tables reach what they name in their object, and nothing else', () => {
+  const { failures, coverage } = fuzzVpte({ seed: 7, from: 0, cases: 40_000 });
   expect(failures.map(({ error }) => error.message)).toEqual([]);
-  expect(coverage.of('setmap', 'ok')).toBe(100_000);
+  expect(coverage.of('setmap', 'ok')).toBe(40_000);
   for (const layout of VPTE_LAYOUTS) {
     for (const outcome of [
       'ok, leaf on level 0',
