@@ -44,3 +44,12 @@ export { ARCHITECTURES, type Architecture, EVENT_NAMES } from './config.ts';
 export { describeMachine } from './describe-machine.ts';
 export type { MachineProblem } from './machine-reader.ts';
 export { DEFAULT_MACHINE, isMachine, MACHINE_NAMES, machineByName, parseMachine } from './machines.ts';
+export {
+  type Forgotten,
+  forgetPages,
+  type HostStructures,
+  type InvalidationEvent,
+  type InvalidationName,
+  INVALIDATIONS,
+  type TranslationStructures,
+} from './invalidation.ts';

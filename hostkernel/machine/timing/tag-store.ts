@@ -256,6 +256,7 @@ export class TagStore {
   /** Drops every entry that `visit` says so of, slot by slot. @returns how many */
   removeIf(visit: (slot: number) => boolean): number {
     let removed = 0;
+    if (this.held === 0) return removed;
     for (let slot = 0; slot < this.slots; slot++) {
       if (this.#tags[slot] === EMPTY || !visit(slot)) continue;
       this.#drop(slot);

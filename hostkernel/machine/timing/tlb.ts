@@ -39,6 +39,9 @@ export interface TlbConfig {
   readonly l2i: readonly TlbArrayConfig[] | null;
 }
 
+/** Pages that are dropped one by one: more are looked for in one pass over all entries. */
+const FEW_PAGES = 16;
+
 /** Of a level: accesses, hits, and misses that met an entry which did not permit the access. */
 export interface TlbLevelCounters {
   readonly accesses: number;
@@ -216,7 +219,11 @@ export class Tlb {
 
   /** Drops what translates any page of [page, page + pages) in `space`, of all sizes, and global entries too. */
   invalidateRange(space: number, page: number, pages: number): number {
-    if (pages === 1) return this.invalidatePage(space, page);
+    if (pages <= FEW_PAGES) {
+      let dropped = 0;
+      for (let at = page; at < page + pages; at++) dropped += this.invalidatePage(space, at);
+      return dropped;
+    }
     const ofAll = -1 - (space >>> VM_SHIFT);
     return this.#removeIf((owner, start, size) => (owner === space || owner === ofAll) && start < page + pages && page < start + size);
   }

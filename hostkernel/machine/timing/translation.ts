@@ -30,6 +30,7 @@ import {
 import type { MachineConfig } from './config.ts';
 import { CacheHierarchy, SERVED_MEMORY } from './data-cache.ts';
 import { Dimension, NOWHERE, type RootRegisters } from './dimension.ts';
+import { forgetPages, INVALIDATIONS, type TranslationStructures } from './invalidation.ts';
 import { NestedTlb } from './nested-tlb.ts';
 import type { TableMemory } from './table-memory.ts';
 import type { StructureCounters, TagStore } from './tag-store.ts';
@@ -169,7 +170,7 @@ export class Translation {
   readonly #machine: MachineConfig;
   readonly #front: ShadowFront | null;
   readonly #shadow: Dimension | null;
-  readonly #guestCaches: readonly WalkCache[]; // tagged by a program's addresses
+  readonly #structures: TranslationStructures;
   readonly #referenceCycles: number;
   readonly #counts = new Float64Array(8);
   readonly #cycles = new Float64Array(3);
@@ -242,7 +243,8 @@ export class Translation {
             next: null,
             number: FRONT,
           });
-    this.#guestCaches = [made[0].walkCache, this.#shadow?.walkCache ?? null].filter((cache) => cache !== null);
+    const guestCaches = [made[0].walkCache, this.#shadow?.walkCache ?? null].filter((cache) => cache !== null);
+    this.#structures = { tlb: this.tlb, guestCaches, hosts: made.slice(1) };
     const names = ['table', 'host.tables', 'host.data', 'host2.tables', 'host2.data'].slice(0, 2 * dimensions.length - 1);
     this.stageNames = front === undefined ? names : [...names, 'shadow'];
     this.byStage = new Float64Array(this.stageNames.length * STAGE_LEVELS * STAGE_SERVERS);
@@ -394,46 +396,24 @@ export class Translation {
     this.invalidateRange(space, page, 1, tablesToo);
   }
 
-  /** The same for a range, page by page. */
+  /** The same for a range. */
   invalidateRange(space: number, page: number, pages: number, tablesToo = false): void {
-    this.tlb.invalidateRange(space, page, pages);
-    const { architecture } = this.#machine;
-    for (const cache of this.#guestCaches) {
-      if (architecture === 'x86' || (architecture === 'riscv' && tablesToo)) cache.invalidateSpace(space);
-      else if (tablesToo) cache.invalidateRange(space, page, pages);
-    }
+    forgetPages(this.#structures, this.#machine.architecture, { space, page, pages, dimension: 0 }, tablesToo);
   }
 
   /** Everything of a space but global entries. */
   invalidateSpace(space: number): void {
-    this.tlb.invalidateSpace(space);
-    for (const cache of this.#guestCaches) cache.invalidateSpace(space);
+    INVALIDATIONS['riscv SFENCE.VMA 0, asid'].apply(this.#structures, { space, page: 0, pages: 0, dimension: 0 });
   }
 
   /** Everything that was made for programs, of all spaces. Nested TLBs and the hosts' walk caches stay. */
   invalidateAll(keepGlobal: boolean): void {
-    if (keepGlobal) this.tlb.invalidateAllButGlobal();
-    else this.tlb.invalidateAll();
-    for (const cache of this.#guestCaches) cache.invalidateAll();
+    INVALIDATIONS[keepGlobal ? 'x86 CR3 write without ids' : 'x86 CR4.PGE write'].apply(this.#structures);
   }
 
-  /**
-   * Pages of the input of dimension 1 or 2 are mapped otherwise now, as by HFENCE.GVMA, INVEPT or TLBI IPAS2E1. Combined
-   * entries do not say which of these pages they went through, so the whole VM is flushed.
-   */
+  /** Pages of the input of dimension 1 or 2 are mapped otherwise now. */
   invalidateNested(dimension: number, page: number, pages: number): void {
-    this.tlb.invalidateVm(this.#vm);
-    for (const cache of this.#guestCaches) cache.invalidateVm(this.#vm);
-    for (let number = 1; number < this.dimensions.length; number++) {
-      const { walkCache, nested } = this.dimensions[number];
-      if (number === dimension) {
-        walkCache?.invalidateRange(this.#vm, page, pages);
-        nested?.invalidateRange(this.#vm, page, pages);
-      } else if (number < dimension) {
-        walkCache?.invalidateAll();
-        nested?.invalidateAll();
-      }
-    }
+    INVALIDATIONS['host unmap'].apply(this.#structures, { space: this.#space, page, pages, dimension });
   }
 
   // -------------------------------------------------------------------------------------------------------- walks
