@@ -462,8 +462,9 @@ export class Translation {
     let level = cache === null ? 0 : cache.begin(space, page);
     let table = cache === null ? NOWHERE : cache.tableAddress;
     let hostTable = NOWHERE;
+    const isSwitch = table < 0; // what the shadow names then is remembered like a pointer of the guest's
     dim.judge.begin();
-    if (cache !== null && table >= 0) {
+    if (cache !== null && !isSwitch) {
       this.#cycles[WALK_CYCLES] += cache.latency;
       hostTable = cache.hostTableAddress;
       dim.judge.resume(cache.carried);
@@ -485,7 +486,9 @@ export class Translation {
     const vaHi = (page / PAGES_PER_HALF) | 0;
     const tableHi = Math.floor(table / 4294967296) | 0;
     const outcome = this.#descend(dim, cache, page, offset, vaLo, vaHi, access, true, level, table | 0, tableHi, hostTable);
-    if (cache !== null) this.#learn(dim, cache, space, page, outcome);
+    if (cache === null) return outcome;
+    if (isSwitch && !cache.isPageTableKind) cache.insert(space, page, level + 1, NOWHERE, table, hostTable, dim.startCarried);
+    this.#learn(dim, cache, space, page, outcome);
     return outcome;
   }
   #switchLevel = 0;
