@@ -44,6 +44,7 @@ async function* from(jobs: readonly KeyedJob[]): AsyncGenerator<KeyedJob> {
 }
 
 const never = new AbortController().signal;
+const SOON = { interval: 20, timeout: 30_000 };
 const NOBODY = { done: (): void => {}, failed: (): void => {} };
 
 test.each(['', 'nonsense', 'http://localhost', 'redis:', 'redis://', 'redis://host/x', 'redis://host:99999'])(
@@ -149,7 +150,7 @@ describe.runIf(isHere(REDIS, 'sweeps over Redis'))('a sweep over Redis', () => {
     const ran: string[] = [];
     const [one, two] = [new Told(), new Told()];
     const sweeps = [one, two].map(async (told) => queueOf(server.url)(from([...jobs, ...jobs]), told, never));
-    await expect.poll(async () => queue.getWaitingCount()).toBe(20);
+    await expect.poll(async () => queue.getWaitingCount(), SOON).toBe(20);
     startHere(async (given, outcomes) => {
       for await (const { key, job } of given) {
         ran.push(key);
@@ -165,7 +166,7 @@ describe.runIf(isHere(REDIS, 'sweeps over Redis'))('a sweep over Redis', () => {
     const jobs = await listOf(jobsOf(3));
     await queue.addBulk(jobs.map(({ key, job }) => ({ name: 'job', data: job, opts: { jobId: `job-${key}` } })));
     startHere(honest);
-    await expect.poll(async () => queue.getCompletedCount()).toBe(3);
+    await expect.poll(async () => queue.getCompletedCount(), SOON).toBe(3);
     await stopAll();
     const told = new Told();
     await queueOf(server.url)(from(jobs), told, never); // nobody works any more
@@ -187,9 +188,9 @@ describe.runIf(isHere(REDIS, 'sweeps over Redis'))('a sweep over Redis', () => {
     const dying = new Worker(QUEUE, null, { connection: redis, lockDuration: 50, stalledInterval: 50, maxStalledCount: 2 });
     await dying.startStalledCheckTimer();
     for (let death = 0; death < 3; death++) {
-      await expect.poll(async () => (await dying.getNextJob(`death ${death}`, { block: false }))?.id, { interval: 20 }).toBeDefined();
+      await expect.poll(async () => (await dying.getNextJob(`death ${death}`, { block: false }))?.id, SOON).toBeDefined();
     }
-    await expect.poll(async () => queue.getWaitingCount(), { interval: 20 }).toBe(1);
+    await expect.poll(async () => queue.getWaitingCount(), SOON).toBe(1);
     await dying.close();
     const ran: string[] = [];
     startHere(async (given, outcomes) => {
@@ -208,7 +209,7 @@ describe.runIf(isHere(REDIS, 'sweeps over Redis'))('a sweep over Redis', () => {
     const told = new Told();
     const stop = new AbortController();
     const sweep = queueOf(server.url)(from(jobs), told, stop.signal);
-    await expect.poll(async () => queue.getWaitingCount()).toBe(5);
+    await expect.poll(async () => queue.getWaitingCount(), SOON).toBe(5);
     stop.abort();
     await sweep;
     expect([await queue.getWaitingCount(), told.results.size, told.failures.size]).toEqual([0, 0, 0]);
@@ -237,7 +238,7 @@ describe.runIf(isHere(REDIS, 'sweeps over Redis'))('a sweep over Redis', () => {
     const told = new Told();
     await queueOf(server.url)(from(jobs), told, never);
     expectEachOnce(told, jobs);
-    await expect.poll(async () => queue.getFailedCount()).toBe(strange.length + 1);
+    await expect.poll(async () => queue.getFailedCount(), SOON).toBe(strange.length + 1);
     const failed = await queue.getFailed();
     expect(failed.map(({ failedReason }) => failedReason)).toEqual(
       failed.map(() => expect.stringMatching(/^no job: |understands this job otherwise/)),
