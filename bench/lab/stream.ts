@@ -25,7 +25,7 @@ export const MAP = 14; //       kernel: the entry of 2^bytes bytes at page becom
 export const UNMAP = 15; //     kernel: the entries of `value` bytes are cleared; nothing is invalidated
 export const PROTECT = 16; //   kernel: the leaves of `value` bytes get the permissions in `flags`; nothing is invalidated
 export const INVALIDATE = 17; // kernel: translations of `value` bytes are forgotten; Infinity: of the whole space
-export const FAULT = 18; //     the access `flags` at (page, offset) was tried and the guest's own tables refused it
+export const FAULT = 18; //     the access `flags` at (page, offset) was tried and the guest's own tables refused it; value 1: unread, as they reach no such page
 export const HOST_UNMAP = 19; // the host takes `value` bytes of guest-physical memory from frame `page` on away, as swapping or sharing does
 
 /** Flags of REGION beside READ, WRITE, EXEC. */

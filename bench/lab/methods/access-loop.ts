@@ -22,13 +22,19 @@ import type { MethodCounts, StageCounts } from './method.ts';
 const PAGES_END = 2 ** 52;
 const MOST_TRIES = 100_000; // an access that is refused more often is never allowed: three dimensions have a page fault for every table
 
+/** Who says what the guest's kernel does about a fault: it is modelled, or records of a real one follow. */
+const UNTOLD = 0;
+const TOLD = 1;
+const BEYOND = 2; // they do, and its tables could not have held the page
+
 /** What a method does about its own part of a translation. */
 export interface AccessHooks {
   /**
    * The translation has refused `access` to `page` of the current space.
+   * @param isBeyond the guest's kernel has no tables that far up, as a record says: nobody need look
    * @returns whether to try again; false: the guest's own tables refuse it, and its kernel gets the fault
    */
-  resolve(page: number, access: Access): boolean;
+  resolve(page: number, access: Access, isBeyond: boolean): boolean;
   /** The host takes pages [page, page + pages) of guest-physical memory. @returns how many there were */
   hostUnmap(page: number, pages: number): number;
 }
@@ -94,7 +100,7 @@ export class AccessLoop {
 
   #access(page: number, offset: number, access: Access): void {
     const translation = this.#translation;
-    if (translation.access(page, offset, access) !== TRANSLATED) this.#refused(page, offset, access, false);
+    if (translation.access(page, offset, access) !== TRANSLATED) this.#refused(page, offset, access, UNTOLD);
     if (translation.walks !== this.#walks) this.#walked(page);
   }
 
@@ -111,13 +117,13 @@ export class AccessLoop {
 
   /**
    * Sees to a refused access until it is done, or is an error.
-   * @param isTold what the guest's kernel does about its fault comes as records
+   * @param told what the guest's kernel does about its fault comes as records: TOLD or BEYOND
    */
-  #refused(page: number, offset: number, access: Access, isTold: boolean): void {
+  #refused(page: number, offset: number, access: Access, told: number): void {
     for (let tries = 0; tries < MOST_TRIES; tries++) {
-      if (!this.#hooks.resolve(page, access)) {
+      if (!this.#hooks.resolve(page, access, told === BEYOND)) {
         this.#events.guestFaults++;
-        if (isTold) return;
+        if (told !== UNTOLD) return;
         if (!this.#kernel.fault(this.#kernel.current, page, access)) {
           this.#events.programErrors++;
           return;
@@ -145,12 +151,13 @@ export class AccessLoop {
     const offset = batch.offset[i];
     const access = batch.flags[i];
     const isAccess = access > 0 && access < REGION && page >= 0 && page < PAGES_END && Math.floor(page) === page && offset < PAGE_SIZE;
+    const told = batch.value[i] === 1 ? BEYOND : TOLD;
     if (!isAccess) throw new LabError(`a fault of access ${access} at page ${page}, offset ${offset}: no such access`);
     if (batch.space[i] !== this.#kernel.current) this.#kernel.switchTo(batch.space[i]);
     if (this.#kernel.space(batch.space[i])?.regions.list.length !== 0) {
       throw new LabError(`space ${batch.space[i]}: it has regions, so its faults are the modelled kernel's`);
     }
-    if (this.#translation.access(page, offset, access) !== TRANSLATED) this.#refused(page, offset, access, true);
+    if (this.#translation.access(page, offset, access) !== TRANSLATED) this.#refused(page, offset, access, told);
     if (this.#translation.walks !== this.#walks) this.#walked(page);
   }
 

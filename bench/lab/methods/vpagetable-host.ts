@@ -98,11 +98,7 @@ export class VpagetableHost implements GuestWatcher {
         this.#backing.back(Math.floor(walk.entries[level] / PAGE_SIZE));
       }
     }
-    if (!found) {
-      events.injections++;
-      events.calls++; // its kernel runs the space again
-      return false;
-    }
+    if (!found) return this.#pass();
     events.hiddenFaults++;
     const backing = this.#backing;
     backing.back(walk.frame);
@@ -112,6 +108,19 @@ export class VpagetableHost implements GuestWatcher {
     events.pmapEnters++;
     if (this.#reverse.isKept) this.#reverse.insert(backing.frame, 1, this.#current, page);
     return true;
+  }
+
+  /** An access beyond what the guest's tables are mapped over: the host refuses it without a walk. @returns false */
+  refuse(): boolean {
+    this.#events.exits++;
+    return this.#pass();
+  }
+
+  /** The guest's kernel gets the fault. @returns false */
+  #pass(): boolean {
+    this.#events.injections++;
+    this.#events.calls++; // it runs the space again
+    return false;
   }
 
   /** The real page table of a space, or null: it has not run. */

@@ -42,8 +42,8 @@ export function vpagetable(setup: MethodSetup, policy: VpagetablePolicy = VPAGET
   const host = new VpagetableHost({ guest: kernel.tables, real, backing, translation, events, policy });
   watcher.to = host;
   const hooks = {
-    resolve: (page: number, access: Access) => {
-      if (translation.refusedDimension === 0) return host.fault(page, access);
+    resolve: (page: number, access: Access, isBeyond: boolean) => {
+      if (translation.refusedDimension === 0) return isBeyond ? host.refuse() : host.fault(page, access);
       below[translation.refusedDimension - 1].fill(translation.refusedPage);
       events.hostFaults++;
       events.exits++;
