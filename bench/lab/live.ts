@@ -29,8 +29,6 @@ const PAGES_PER_4_GIB = 2 ** (32 - PAGE_SHIFT);
 export interface LiveCounts {
   spaces: number; // in which harts ran
   ended: number; //  of those
-  /** Faults beyond what virtual page tables cover: the host refuses them without a walk. */
-  faultsBeyond: number;
 }
 
 /**
@@ -40,7 +38,7 @@ export interface LiveCounts {
  *   L1  spaces that exist have different numbers, none of which is free
  */
 export class LiveRecorder implements AccessWatcher, SpaceWatcher {
-  readonly counts: LiveCounts = { spaces: 0, ended: 0, faultsBeyond: 0 };
+  readonly counts: LiveCounts = { spaces: 0, ended: 0 };
   /** The guest's memory, as soon as there is a space. */
   image: GuestSpace['image'] | null = null;
   readonly #hart: Pick<Processor, 'retired'>;
@@ -116,8 +114,7 @@ export class LiveRecorder implements AccessWatcher, SpaceWatcher {
   }
 
   refused(space: GuestSpace, page: number, offset: number, access: Access): void {
-    if (page >= space.table.pageLimit) this.counts.faultsBeyond++;
-    const i = this.#control(FAULT, space, page, 0, access);
+    const i = this.#control(FAULT, space, page, page < space.table.pageLimit ? 0 : 1, access);
     this.#batch.offset[i] = offset;
   }
 

@@ -7,12 +7,12 @@ import { isatty } from 'node:tty';
 import { errnoText } from '../../hostkernel/base/errno.ts';
 import { Tracer } from '../../hostkernel/base/trace.ts';
 import type { Machine } from '../../hostkernel/machine/index.ts';
-import type { StackOptions, StackProbe, StackResult } from '../index.ts';
+import type { SpaceWatcher, StackOptions, StackProbe, StackResult } from '../index.ts';
 import { directoryProvider } from '../posix/node/provider.ts';
 import { FileSystem } from '../posix/vfs/filesystem.ts';
 import { byteString, type FileProvider } from '../posix/vfs/provider.ts';
 import { guarded } from './crash.ts';
-import { chooseFormats } from './layouts.ts';
+import { chooseFormats, type Formats } from './layouts.ts';
 import { bootNested } from './nested.ts';
 import { createMachine, type MachineOptions } from './options.ts';
 import { readProgram, type Refusal } from './program-file.ts';
@@ -40,7 +40,9 @@ interface Found {
 /** What a command wants that looks at the system while the program has its memory. The program's output is not its own. */
 export interface Look {
   readonly probe: StackProbe; // filled in
-  readonly inspect: (machine: Machine) => NonNullable<StackOptions['inspect']>;
+  readonly inspect?: (machine: Machine) => NonNullable<StackOptions['inspect']>;
+  /** Called before the boot, when everything about the program is known. */
+  readonly watch?: (machine: Machine, xlen: 32 | 64, formats: Formats) => SpaceWatcher;
 }
 
 /**
@@ -58,6 +60,7 @@ export function bootProgram(path: string, args: readonly string[], options: Mach
   if (typeof machine === 'string') return complain(machine, EXIT_USAGE);
   const tracer = new Tracer();
   listen(tracer, options);
+  const watcher = look?.watch?.(machine, found.xlen, formats);
   return guarded({ machine, probe, file: options.crashDump }, () =>
     bootNested(options.nest, {
       machine,
@@ -80,7 +83,8 @@ export function bootProgram(path: string, args: readonly string[], options: Mach
         files: found.files,
         report: (line) => void complain(line, 0),
       },
-      ...(look === undefined ? {} : { inspect: look.inspect(machine) }),
+      ...(look?.inspect === undefined ? {} : { inspect: look.inspect(machine) }),
+      ...(watcher === undefined ? {} : { watcher }),
     }),
   );
 }

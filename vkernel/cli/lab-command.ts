@@ -3,8 +3,10 @@ import type { Command } from 'commander';
 import type { RawCompareOptions } from './lab-compare.ts';
 import type { ListOptions } from './lab-lists.ts';
 import type { RawReportOptions } from './lab-report.ts';
+import type { RawLiveOptions } from './lab-live.ts';
 import type { RawSweepOptions } from './lab-sweep.ts';
 import type { RawWorkOptions } from './lab-work.ts';
+import { DEFAULT_MEMORY } from './options.ts';
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
@@ -74,6 +76,29 @@ export function labCommands(program: Command, done: (status: number) => void): v
     .option('--workers <N>', 'threads; without it, one for each processor')
     .option('--patience <SECONDS>', 'end when there was nothing to do for so long')
     .action(async (raw: RawWorkOptions) => done(await (await import('./lab-work.ts')).workCommand(raw)));
+
+  lab
+    .command('live')
+    .description('boot the stack, run a program in it, and measure its real accesses and page tables by several methods')
+    .option('--methods <NAMES>', 'out of `vkernel lab methods`', 'native,nested,shadow,vpagetable,agile')
+    .option('--machine <MACHINE>', 'the machine to model: a name out of `vkernel lab machines`, or a file')
+    .option('--record <FILE>', 'write what happened as a trace, for `vkernel lab compare --trace`')
+    .option('--out <FILE>', 'write the results here')
+    .option('--json', 'print everything as JSON')
+    .option('-m, --memory <SIZE>', 'RAM of the machine: 64M, 1G, ... up to 4G less 64K', DEFAULT_MEMORY)
+    .option('--image <SIZE>', 'memory of the guest, 7/8 of RAM by default')
+    .option('--swap <SIZE|FILE>', 'where physmem puts what does not fit into the guest')
+    .option('--mmu <LAYOUT>', 'page tables of the hardware: a name out of `vkernel layouts`, or a file')
+    .option('--vpte <LAYOUT>', 'virtual page tables: a name out of `vkernel layouts`, or a file')
+    .option('--fault-around <PAGES>', 'resident pages the pager maps around a fault: 1, 2, 4, 8 or 16', '16')
+    .option('--cluster <PAGES>', 'fresh pages the pager brings in at a fault: 1, 2, 4, 8 or 16', '1')
+    .option('--root <DIR>', 'directory the program sees as its file system; read only, changes stay in memory')
+    .argument('<PROGRAM>', 'a static riscv64 or riscv32 Linux program: a path inside --root, or of this machine without it')
+    .argument('[ARGS...]', 'its arguments')
+    .passThroughOptions()
+    .action(async (path: string, args: string[], raw: RawLiveOptions) =>
+      done(await (await import('./lab-live.ts')).liveCommand(path, args, raw)),
+    );
 
   lab
     .command('merge')
