@@ -8,7 +8,7 @@ import { WorkloadError } from '../../bench/lab/workloads/index.ts';
 import { jobsOf, planOf, type RawLabOptions } from './lab-jobs.ts';
 import { Progress } from './lab-progress.ts';
 import { writeWhole } from './lab-results.ts';
-import { assumptionsText, comparisonText, conditionsText, partialText, publishedText } from './lab-table.ts';
+import { assumptionsText, comparisonText, conditionsText, designsText, partialText, publishedText } from './lab-table.ts';
 import { complain, EXIT_FAILURE, EXIT_USAGE, print } from './report.ts';
 
 export interface RawCompareOptions extends RawLabOptions {
@@ -34,7 +34,13 @@ export async function compareCommand(raw: RawCompareOptions): Promise<number> {
   const status = raw.out === undefined ? 0 : writeWhole(raw.out, set);
   if (raw.json === true) print(set.trimEnd());
   else {
-    const parts = [conditionsText(results), comparisonText(results), publishedText(results), assumptionsText(results)];
+    const parts = [
+      conditionsText(results),
+      comparisonText(results),
+      designsText(results),
+      publishedText(results),
+      assumptionsText(results),
+    ];
     print(parts.filter((part) => part !== '').join('\n\n'));
   }
   return status === 0 ? statusOf(results) : status;

@@ -86,7 +86,9 @@ async function sweep({ plan, keys, store, runAll, out, isJson }: Sweep): Promise
   if (interrupt.signal.aborted) return complain(`interrupted: ${there}; the same command goes on from there`, EXIT_INTERRUPTED);
   if (isJson) print(JSON.stringify({ results: store.folder, jobs: keys.size, before, done, failures }));
   else
-    print(`${there}${before > 0 ? `, ${before} of them from before` : ''}${failures.length > 0 ? `; ${failures.length} jobs failed` : ''}`);
+    print(
+      `${there}${before > 0 ? `, ${before} of them from before` : ''}${failures.length > 0 ? `; ${failures.length} ${failures.length === 1 ? 'job' : 'jobs'} failed` : ''}`,
+    );
   if (failures.length > 0) return EXIT_FAILURE;
   return out === undefined ? 0 : writeSet(out, keys, store);
 }

@@ -1,7 +1,7 @@
 /** The human view of a comparison: for each measure a table, methods in rows, workloads in columns. */
-import { hasBasePages, machineOf } from '../../bench/lab/job.ts';
-import { type Published, publishedWalkFraction, workName } from '../../bench/lab/report/published.ts';
-import type { LabResult } from '../../bench/lab/result.ts';
+import { hasBasePages, type Job, machineOf } from '../../bench/lab/job.ts';
+import { DESIGN_SPEEDUPS, type Program, type Published, publishedWalkFraction, workName } from '../../bench/lab/report/published.ts';
+import type { DesignResult, LabResult } from '../../bench/lab/result.ts';
 import { assumptionsOf } from './lab-lists.ts';
 import { jobSides } from './lab-results.ts';
 import { table } from './layout-drawing.ts';
@@ -67,6 +67,24 @@ function publishedOf({ job }: LabResult): Published | null {
 }
 
 const signed = (points: number): string => `${points > 0 ? '+' : ''}${points.toFixed(1)}`;
+
+/** How many times faster the walks of nested runs would be in other designs, computed from the same walks. Empty: not computed. */
+export function designsText(results: readonly LabResult[]): string {
+  const nested = results.filter(({ designs }) => designs !== undefined);
+  const names = [...new Set(nested.flatMap(({ designs }) => Object.keys(designs ?? {})))];
+  if (names.length === 0) return '';
+  const rows = names.map((name) => [`  ${name}`, ...nested.map(({ job, designs }) => designText(job, name, designs?.[name]))]);
+  return aligned([['WALKS FASTER THAN NESTED, TIMES', ...nested.map(sourceName)], ...rows]);
+}
+
+/** Ours, and in brackets what was published for a program of that name. */
+function designText(job: Job, name: string, design: DesignResult | undefined): string {
+  if (design === undefined) return '';
+  const program = job.workload?.name.replace(/-like$/, '') ?? '';
+  const published: Readonly<Record<string, number>> = Object.hasOwn(DESIGN_SPEEDUPS, program) ? DESIGN_SPEEDUPS[program as Program] : {};
+  const there = hasBasePages(job.guest) && Object.hasOwn(published, name) ? ` (${published[name].toFixed(2)})` : '';
+  return `${design.speedup.toFixed(2)}${there}`;
+}
 
 /** Columns of equal width; the first to the left, numbers to the right. A line before each heading but the first. */
 function aligned(rows: readonly (readonly string[])[]): string {

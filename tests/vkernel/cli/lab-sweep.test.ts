@@ -76,6 +76,6 @@ test('a job that fails is named, the others are done, and the status says so', a
   const line = 'lab sweep --workload uniform --accesses 100 --methods nested --guest sv32 --vary footprint=4M,16G --results failing';
   const { status, output } = await folder.run(`vkernel ${line}`);
   expect(output).toMatch(/vkernel: job [0-9a-f]{64}: footprint: the address space has .*\n/);
-  expect(output).toContain('1 of 2 results are in failing; 1 jobs failed');
+  expect(output).toContain('1 of 2 results are in failing; 1 job failed');
   expect([status, resultFiles('failing').length]).toEqual([1, 1]);
 });

@@ -3,7 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { resultSetText, resultText } from '../../../bench/lab/result.ts';
+import { METHOD_NAMES } from '../../../bench/lab/job.ts';
+import { type LabResult, readResults, resultSetText, resultText } from '../../../bench/lab/result.ts';
+import { layoutByName } from '../../../hostkernel/machine/paging/index.ts';
 import { sampleResult } from '../../bench/lab/sample-result.ts';
 import { vkernel } from './in-process.ts';
 
@@ -57,6 +59,74 @@ describe('refusals are a line and status 2', () => {
     expect(stderr).toContain(`vkernel: ${text}`);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
     expect([status, stdout]).toEqual([2, '']);
+  });
+});
+
+describe('compare and run', () => {
+  const SMALL = ['--workload', 'uniform,stride', '--footprint', '2M', '--accesses', '2000'];
+  const compare = async (...more: readonly string[]) => vkernel('lab', 'compare', ...SMALL, ...more);
+
+  function resultsOf(text: string): readonly LabResult[] {
+    const read = readResults(JSON.parse(text));
+    if ('problems' in read) throw new Error(read.problems.map(({ path, text: why }) => `${path}: ${why}`).join('\n'));
+    return read.results;
+  }
+
+  test('methods are rows, workloads are columns, assumptions are marked', async () => {
+    const out = join(folder, 'compared.json');
+    const { status, stdout } = await compare('--methods', METHOD_NAMES.join(','), '--out', out);
+    expect(stdout).toMatch(/^sv39 4K over sv48 4K; 2,000 accesses, seed 1\n\nREFERENCES PER WALK +uniform +stride\n {2}native +\d/);
+    for (const name of METHOD_NAMES) expect(stdout.match(new RegExp(`^  ${name} +[\\d.,]+ +[\\d.,]+$`, 'gm'))).toHaveLength(4);
+    expect(stdout).toMatch(/CYCLES \*[^]*\* The machine is skylake: \d+ of its \d+ numbers are assumptions/);
+    expect(resultsOf(readFileSync(out, 'utf8'))).toHaveLength(2 * METHOD_NAMES.length);
+    expect(status).toBe(0);
+  });
+
+  test('a layout of the user’s own is guest, host, and both', async () => {
+    const own = file('own.json', JSON.stringify({ ...layoutByName('armv8-16k-47'), id: 'mine' }));
+    for (const sides of [
+      ['--guest', own],
+      ['--host', own],
+      ['--guest', own, '--host', own],
+      ['--guest', own, '--host', `${own},sv48`],
+    ]) {
+      const { stdout, stderr } = await compare('--json', ...sides);
+      expect(stderr).toBe('');
+      expect(resultsOf(stdout).every(({ counts }) => counts.walks.count > 0)).toBe(true);
+    }
+  });
+
+  test('a machine of the user’s own, and what is set of it', async () => {
+    const machine = file('mine.toml', 'name = "mine"\nextends = "u54"\n[events]\nexit = 7\n');
+    const { stdout } = await vkernel(
+      'lab',
+      'run',
+      ...SMALL.slice(2),
+      '--workload',
+      'uniform',
+      '--machine',
+      machine,
+      '--set',
+      'machine.events.fault=9',
+    );
+    expect(resultsOf(stdout)[0].job.machine).toMatchObject({ name: 'mine', events: { exit: 7, fault: 9 } });
+    const wrong = file('wrong.toml', '[events]\nexit = "much"\n');
+    expect((await compare('--machine', wrong)).stderr).toContain('vkernel: machine.events.exit: ');
+    expect((await compare('--machine', './none.toml')).stderr).toContain('vkernel: --machine: ./none.toml: ');
+    expect((await compare('--machine', 'pdp11')).stderr).toContain('vkernel: machine.extends: no machine is named');
+  });
+
+  test('a trace that breaks off leaves a partial result and says where', async () => {
+    const whole = file('whole.lackey', ' L 4000,8\n S 5000,8\n');
+    expect((await vkernel('lab', 'run', '--trace', whole)).status).toBe(0);
+    const broken = file('broken.lackey', ' L 4000,8\n S 5000,8\n X nonsense\n');
+    const { status, stdout, stderr } = await vkernel('lab', 'run', '--trace', broken);
+    expect(resultsOf(stdout)[0]).toMatchObject({
+      partial: { reason: expect.stringMatching(/^byte \d+: /) as string },
+      counts: { accesses: 2 },
+    });
+    expect(stderr).toMatch(/^vkernel: nested: partial: byte \d+: /);
+    expect(status).toBe(1);
   });
 });
 
