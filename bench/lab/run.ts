@@ -6,7 +6,7 @@ import { GUEST_METHODS } from './methods/index.ts';
 import type { Method, MethodCounts } from './methods/method.ts';
 import { LabError } from './guest/lab-error.ts';
 import { formatOf, type Job, machineOf, type TraceChoice, type WorkloadChoice } from './job.ts';
-import { type LabDerived, type LabResult, RESULT_SCHEMA } from './result.ts';
+import { type DesignResult, type LabDerived, type LabResult, RESULT_SCHEMA } from './result.ts';
 import { Batch, REGION } from './stream.ts';
 import { workload } from './workloads/index.ts';
 
@@ -140,6 +140,7 @@ class Run {
       guestPolicy: { ...guest, implicitRegions: job.trace !== null },
       hostPolicies: hosts,
       seed,
+      withDesigns: true,
     });
   }
 
@@ -158,7 +159,7 @@ class Run {
 
   result(reason: string | null): LabResult {
     const all = this.#method.finish();
-    const { cycles, ...counts } = this.#before === null ? all : countsSince(this.#before, all);
+    const { cycles, designs, ...counts } = this.#before === null ? all : countsSince(this.#before, all);
     return {
       schema: RESULT_SCHEMA,
       partial: reason === null ? null : { reason },
@@ -166,13 +167,25 @@ class Run {
       counts: { ...counts, walks: { ...counts.walks, perWalk: withoutEmptyEnd(counts.walks.perWalk) }, events: { ...counts.events } },
       cycles,
       derived: derivedOf(cycles, counts.walks),
+      ...(designs === undefined ? {} : { designs: designsOf(designs) }),
     };
   }
 }
 
+type Designs = NonNullable<MethodCounts['designs']>;
+
+/** How much faster walks would have been. */
+function designsOf(designs: Designs): Readonly<Record<string, DesignResult>> {
+  const entries = Object.entries(designs).map(([name, { walkCycles, nestedCycles }]): [string, DesignResult] => [
+    name,
+    { walkCycles, speedup: walkCycles === 0 ? 1 : nestedCycles / walkCycles },
+  ]);
+  return Object.fromEntries(entries);
+}
+
 /** What was counted after `before`. */
 function countsSince(before: MethodCounts, now: MethodCounts): MethodCounts {
-  const { structures, walks, events, cycles, ...totals } = now;
+  const { structures, walks, events, cycles, designs, ...totals } = now;
   return {
     ...since(before, totals),
     structures: Object.fromEntries(Object.entries(structures).map(([name, counts]) => [name, since(before.structures[name], counts)])),
@@ -186,7 +199,12 @@ function countsSince(before: MethodCounts, now: MethodCounts): MethodCounts {
     },
     events: since(before.events, events),
     cycles: since(before.cycles, cycles),
+    ...(designs === undefined ? {} : { designs: designsSince(before.designs ?? {}, designs) }),
   };
+}
+
+function designsSince(before: Designs, now: Designs): Designs {
+  return Object.fromEntries(Object.entries(now).map(([name, counts]) => [name, since(before[name], { ...counts })]));
 }
 
 /** The numbers of `now` less those that had the same name before. */

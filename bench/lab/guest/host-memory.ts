@@ -13,7 +13,7 @@ import { type PageSize, PageTables, type TableMemory } from '../../../hostkernel
 import { FramePool } from './frame-pool.ts';
 import { LabError } from './lab-error.ts';
 import { isEmptyFor, leafPages, nextLeaf, pagesIn, PERMISSIONS, requireTables } from './leaves.ts';
-import { isLargeHere, type MemoryPolicy, sizesOf } from './policy.ts';
+import { checkPolicy, isLargeHere, type MemoryPolicy, sizesOf } from './policy.ts';
 
 const EVERYTHING = PERMISSIONS | ATTR_USER;
 
@@ -42,6 +42,7 @@ export class HostMemory {
   readonly #attributes: number;
 
   constructor({ format, memory, policy, seed, taken }: HostMemorySetup) {
+    checkPolicy(policy, format);
     this.#policy = policy;
     this.#seed = seed;
     this.#taken = taken ?? null;

@@ -35,7 +35,7 @@ import {
 import { FramePool } from './frame-pool.ts';
 import { LabError } from './lab-error.ts';
 import { grantedBy, isEmptyFor, leafPages, nextLeaf, pagesIn, PERMISSIONS, requireTables } from './leaves.ts';
-import { type GuestPolicy, isLargeHere, sizesOf } from './policy.ts';
+import { checkPolicy, type GuestPolicy, isLargeHere, sizesOf } from './policy.ts';
 import { type Region, Regions, SharedMemory } from './regions.ts';
 import type { GuestWatcher } from './watcher.ts';
 
@@ -107,6 +107,7 @@ export class GuestKernel {
   #hasRun = false;
 
   constructor({ format, memory, policy, seed, watcher, events, taken }: GuestKernelSetup) {
+    checkPolicy(policy, format);
     this.format = format;
     this.#policy = policy;
     this.#seed = seed;

@@ -2,8 +2,8 @@
  * What a modelled kernel decides about memory: how large its pages are, where they lie, when they are filled. A guest has
  * a policy, and so has each host below it. Policies are plain JSON.
  */
-import { PAGE_SHIFT } from '../../../hostkernel/base/units.ts';
-import type { PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
+import { PAGE_SHIFT, PAGE_SIZE, READ } from '../../../hostkernel/base/units.ts';
+import { ATTR_USER, type PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
 import { type PageSize, sizeName } from '../../../hostkernel/machine/timing/index.ts';
 import { LabError } from './lab-error.ts';
 
@@ -43,7 +43,7 @@ export function guestPolicy(guest: PageTableFormat, hosts: readonly PageTableFor
  * memory itself).
  */
 export function memoryPolicy(own: PageTableFormat, below: PageTableFormat | null, over: Partial<MemoryPolicy> = {}): MemoryPolicy {
-  const limit = Math.min(2 ** (own.frameBits + PAGE_SHIFT), below?.userEnd ?? Infinity, LARGEST_SPACE);
+  const limit = Math.min(nameableBytes(own), below?.userEnd ?? Infinity, LARGEST_SPACE);
   const isSmall = limit < SMALL_SPACE; //         e.g. 4 GiB: tables from 256 MiB on, data from 1 GiB on
   const tableBase = isSmall ? limit / 16 : 2 ** 28;
   const dataBase = isSmall ? limit / 4 : 2 ** 32;
@@ -62,6 +62,33 @@ export function memoryPolicy(own: PageTableFormat, below: PageTableFormat | null
 const LARGEST_SPACE = 2 ** 46; // bytes
 const SMALL_SPACE = 2 ** 34;
 const LARGEST_MEMORY = 2 ** 38;
+
+/** Bytes of physical memory that leaves of every size of `format` can name: some formats have large pages with wider frames. */
+function nameableBytes(format: PageTableFormat): number {
+  let bits = format.frameBits;
+  for (let level = 0; level < format.levels; level++) {
+    if (!format.hasLeaf(level)) continue;
+    while (bits > 0 && !canName(format, level, 2 ** bits - format.span(level))) bits--;
+  }
+  return 2 ** (bits + PAGE_SHIFT);
+}
+
+function canName(format: PageTableFormat, level: number, frame: number): boolean {
+  if (frame < 0) return true;
+  return format.frame(level, format.leafLo(level, frame, READ | ATTR_USER), format.leafHi(level, frame, READ | ATTR_USER)) === frame;
+}
+
+/** @throws LabError unless `policy` is one that tables of `format` can serve */
+export function checkPolicy(policy: MemoryPolicy, format: PageTableFormat): void {
+  const { tableBase, dataBase, memoryBytes, largeShare } = policy;
+  const isOrdered = tableBase >= 0 && tableBase < dataBase && memoryBytes >= PAGE_SIZE && largeShare >= 0 && largeShare <= 1;
+  if (!isOrdered || tableBase % PAGE_SIZE !== 0 || dataBase % PAGE_SIZE !== 0) {
+    throw new LabError(`memory of ${memoryBytes} bytes at ${dataBase}, tables at ${tableBase}: whole pages, the tables below the data`);
+  }
+  const end = nameableBytes(format);
+  if (dataBase + memoryBytes > end)
+    throw new LabError(`memory up to byte ${dataBase + memoryBytes}: pages of ${format.id} lie below ${end}`);
+}
 
 /**
  * The sizes that `text` names, of those a layout has, the largest first; base pages are among them always.

@@ -7,6 +7,7 @@ import type { MachineConfig } from '../../../hostkernel/machine/timing/index.ts'
 import type { EventCounts } from '../events.ts';
 import type { GuestPolicy, MemoryPolicy } from '../guest/policy.ts';
 import type { Batch } from '../stream.ts';
+import type { DesignCounts } from './post-processed.ts';
 
 export interface Method {
   readonly name: string;
@@ -29,6 +30,8 @@ export interface MethodSetup {
   readonly guestPolicy: GuestPolicy;
   readonly hostPolicies: readonly MemoryPolicy[]; // one for each of `hosts`
   readonly seed: number;
+  /** Compute from each walk what other designs would make of it: of nested paging with one host. */
+  readonly withDesigns?: boolean;
 }
 
 // -------------------------------------------------------------------------------------------------------------- counts
@@ -46,6 +49,8 @@ export interface MethodCounts {
   readonly walks: WalkCounts;
   readonly events: EventCounts;
   readonly cycles: CycleCounts;
+  /** Other designs, computed from the same walks, by name. */
+  readonly designs?: Readonly<Record<string, DesignCounts>>;
 }
 
 export interface WalkCounts {

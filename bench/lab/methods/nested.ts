@@ -13,9 +13,11 @@ import { HostMemory } from '../guest/host-memory.ts';
 import { GuestKernel } from '../guest/kernel.ts';
 import { LabError } from '../guest/lab-error.ts';
 import type { MemoryPolicy } from '../guest/policy.ts';
+import type { Batch } from '../stream.ts';
 import { AccessLoop } from './access-loop.ts';
 import type { Method, MethodSetup } from './method.ts';
 import { DirectGuest, tableMemoryOf } from './native.ts';
+import { DesignRecorder } from './post-processed.ts';
 
 export interface NestedMethod extends Method {
   readonly kernel: GuestKernel;
@@ -64,7 +66,11 @@ export function nested(setup: MethodSetup): NestedMethod {
     },
   };
   const loop = new AccessLoop({ machine, translation, kernel, events, hooks });
-  return { name: 'nested', kernel, hosts, translation, consume: (batch) => loop.consume(batch), finish: () => loop.counts() };
+  const method = { name: 'nested', kernel, hosts, translation, consume: (batch: Batch) => loop.consume(batch) };
+  if (setup.withDesigns !== true || hosts.length > 1) return { ...method, finish: () => loop.counts() };
+  const recorder = new DesignRecorder(guest.levels, formats[0].levels);
+  translation.recorder = recorder;
+  return { ...method, finish: () => ({ ...loop.counts(), designs: recorder.designs }) };
 }
 
 /** Fills the page of guest-physical memory that was missing. @returns false: it is the guest's own tables that refuse */

@@ -27,10 +27,10 @@ export type DesignName = (typeof DESIGN_NAMES)[number];
 
 const HASHING = 12; // cycles of a nested cuckoo walk: three steps
 
-/** What a design's walks cost, and how much faster they are than the nested ones. */
+/** What a design's walks would have cost, and what the nested ones did, without the latency of walk caches. */
 export interface DesignCounts {
   readonly walkCycles: number;
-  readonly speedup: number;
+  readonly nestedCycles: number;
 }
 
 /** Why a design means nothing for tables of so many levels, or null: it does. */
@@ -72,10 +72,10 @@ export class DesignRecorder implements WalkRecorder {
       for (let h = 0; h <= top; h++) walk += latencies[row + h];
       for (let h = 0; h <= top; h += 2) flat += latencies[row + h] > 0 || h === top ? latencies[row + h] : latencies[row + h + 1];
       const low = latencies[row] > latencies[row + 1] ? latencies[row] : latencies[row + 1];
-      const upper = walk - latencies[row] - latencies[row + 1];
+      const upper = walk - latencies[row] - latencies[row + 1]; // of three levels or more
       nested += walk + entry;
       guest += entry;
-      prefetched += entry + (top < 2 || upper > low ? upper : low);
+      prefetched += entry + (top < 2 ? walk : upper > low ? upper : low);
       if (entry > 0 && leafRow < 0) leafRow = row;
       if (g === guestLevels || flatRow !== g >> 1) flattened += entry + flat;
       if (g < guestLevels && entry > 0) flatRow = g >> 1;
@@ -96,12 +96,11 @@ export class DesignRecorder implements WalkRecorder {
   }
 
   /** Of the designs that mean something here. */
-  get designs(): Readonly<Partial<Record<DesignName, DesignCounts>>> {
-    const counts: Partial<Record<DesignName, DesignCounts>> = {};
+  get designs(): Readonly<Record<string, DesignCounts>> {
+    const counts: Record<string, DesignCounts> = {};
     DESIGN_NAMES.forEach((name, i) => {
       if (whyNot(name, this.#guestLevels, this.#hostLevels) !== null) return;
-      const walkCycles = this.#sums[i];
-      counts[name] = { walkCycles, speedup: walkCycles === 0 ? 1 : this.#nested / walkCycles };
+      counts[name] = { walkCycles: this.#sums[i], nestedCycles: this.#nested };
     });
     return counts;
   }
