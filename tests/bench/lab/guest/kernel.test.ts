@@ -6,7 +6,7 @@ import { GuestKernel } from '../../../../bench/lab/guest/kernel.ts';
 import { LabError } from '../../../../bench/lab/guest/lab-error.ts';
 import { type GuestPolicy, guestPolicy } from '../../../../bench/lab/guest/policy.ts';
 import type { GuestWatcher } from '../../../../bench/lab/guest/watcher.ts';
-import { Batch, END, FORK, REGION, REGION_POPULATE, REGION_SHARED, REPERMIT, UNREGION } from '../../../../bench/lab/stream.ts';
+import { Batch, END, FORK, MAP, REGION, REGION_POPULATE, REGION_SHARED, REPERMIT, UNMAP, UNREGION } from '../../../../bench/lab/stream.ts';
 import { EXEC, READ, WRITE } from '../../../../hostkernel/base/units.ts';
 import {
   ATTR_ACCESSED,
@@ -291,5 +291,105 @@ describe('any behaviour of programs leaves what plain rules leave', () => {
       }),
       { numRuns: 5 },
     );
+  });
+});
+
+const ALL = 1000; // thousandths of the window
+const region = { do: 'region' as const, space: 0, offset: 0, length: ALL, rights: READ | WRITE, extra: 0 as const };
+const touchAll = { do: 'sweep' as const, space: 0, offset: 0, length: ALL, access: READ };
+
+function play(setup: Setup, steps: readonly Step[]): Rig {
+  const rig = new Rig(setup);
+  for (const it of steps) {
+    perform(rig, it);
+    rig.check();
+    rig.kernel.assertInvariants();
+  }
+  return rig;
+}
+
+describe('what records seldom do by chance', () => {
+  const large: Setup = { layout: 'sparc-srmmu', span: 64, policy: { pageSizes: '256K' } };
+
+  test('the copy of a large page makes the processor forget all of it', () => {
+    const rig = play(large, [region, touchAll, { do: 'fork', space: 0, child: 1 }, touchAll]);
+    const before = rig.events.invalidations;
+    perform(rig, { do: 'access', space: 0, offset: 500, access: WRITE });
+    rig.check();
+    expect(rig.events.invalidations).toBe(before + 1);
+    expect(rig.kernel.leafPages(0, rig.window)).toBe(64);
+  });
+
+  test('a copy made for one region gives no rights to its neighbour in the same large page', () => {
+    const rig = play(large, [region, touchAll, { do: 'fork', space: 0, child: 1 }]);
+    const rights = { rights: READ, offset: 600, length: 400 };
+    for (const it of [
+      { do: 'repermit' as const, space: 0, ...rights },
+      { do: 'access' as const, space: 0, offset: 0, access: WRITE },
+    ]) {
+      perform(rig, it);
+      rig.check();
+    }
+    expect(rig.access(0, rig.window + 60, WRITE)).toBe(false);
+    rig.kernel.assertInvariants();
+  });
+
+  test('what a program may not touch is inherited, and comes back as it was marked', () => {
+    const software: Setup = { layout: 'sv39', options: { adue: 0 } };
+    const hide = { do: 'repermit' as const, space: 0, offset: 0, length: ALL, rights: 0 };
+    const writeAll = { ...touchAll, access: WRITE };
+    const rig = play(software, [region, writeAll, hide, { do: 'fork', space: 0, child: 1 }, { ...hide, rights: READ }]);
+    rig.kernel.tables.find(rig.kernel.spaces.get(0)?.root ?? 0, rig.window);
+    expect(rig.kernel.tables.attributes & (ATTR_ACCESSED | ATTR_DIRTY)).toBe(ATTR_ACCESSED | ATTR_DIRTY);
+    perform(rig, { do: 'end', space: 0 });
+    rig.check();
+    rig.kernel.assertInvariants();
+    expect(rig.kernel.frames.taken).toBe(16);
+  });
+
+  test('a share of the places for large pages gets one, the same in every run', () => {
+    const counts = [0, 0.5, 1].map((largeShare) => {
+      const { kernel } = play({ ...large, span: 64 * 12, policy: { pageSizes: '256K', largeShare } }, [region, touchAll]);
+      let pages = 0;
+      kernel.tables.forEachLeaf(kernel.spaces.get(0)?.root ?? 0, (_page, _frame, level) => void (pages += level));
+      return pages;
+    });
+    expect(counts).toEqual([0, 5, 12]);
+  });
+});
+
+describe('refused, with the cause, and nothing done', () => {
+  const setup: Setup = { layout: 'sv39', policy: { memoryBytes: 64 * 4096 } };
+  test.each([
+    ['a region over another', REGION, 0, 0x408, 4096, READ, /some are mapped already/],
+    ['a region beyond the layout', REGION, 0, 2 ** 26, 4096, READ, /sv39 has no such addresses/],
+    ['a region over the hole', REGION, 0, 2 ** 26 - 1, 8192, READ, /sv39 has no such addresses/],
+    ['a region of nothing', REGION, 0, 0x800, 0, READ, /a number above 0/],
+    ['a region that does not fit', REGION, 0, 0x800, 65 * 4096, READ | REGION_POPULATE, /frames are free/],
+    ['strange flags', REGION, 0, 0x800, 4096, 64, /no such flags/],
+    ['permissions of a hole', REPERMIT, 0, 0x410, 8 * 4096, READ, /not all are mapped/],
+    ['an unknown space', UNREGION, 7, 0x400, 4096, 0, /space 7: there is none/],
+    ['a child that exists', FORK, 0, 0, 0, 0, /it exists already/],
+    ['a child out of range', FORK, 0, 0, 65536, 0, /spaces are 0 to 65535/],
+    ['an end of nothing', END, 9, 0, 0, 0, /there is none/],
+    ['entries in a space with regions', UNMAP, 0, 0x400, 4096, 0, /it has regions/],
+    ['a page of no size', MAP, 3, 0x400, 1, READ, /sv39 has pages of 2\^ 12, 21, 30/],
+    ['no record', 20, 0, 0, 0, 0, /no such record/],
+  ])('%s', (_, kind, space, page, value, flags, message) => {
+    const rig = play(setup, [{ ...region, length: 600 }, touchAll]);
+    const before = [...rig.kernel.spaces.keys(), rig.kernel.frames.taken, rig.events.tableWrites];
+    const batch = new Batch();
+    batch.control(kind, space, page, value, flags);
+    expect(() => rig.kernel.record(batch, 0)).toThrow(message);
+    expect([...rig.kernel.spaces.keys(), rig.kernel.frames.taken, rig.events.tableWrites]).toEqual(before);
+    rig.check();
+  });
+
+  test('policies that no tables can serve', () => {
+    const build = (layout: string, policy: Partial<GuestPolicy>) => () => new Rig({ layout, policy });
+    expect(build('sv39', { pageSizes: '16K' })).toThrow('page size 16K: sv39 has 4K, 2M, 1G, which may also be called base and thp');
+    expect(build('armv7-short', { dataBase: 2 ** 32 })).toThrow(/pages of armv7-short lie below 4294967296/);
+    expect(build('sv39', { dataBase: 0x1000 })).toThrow(/the tables below the data/);
+    expect(build('sv39', { largeShare: Number.NaN })).toThrow(LabError);
   });
 });
