@@ -39,6 +39,9 @@ import {
 import { describeMachine, isMachine, type MachineConfig, parseMachine } from '../../hostkernel/machine/timing/index.ts';
 import { canonicalText, type JsonTable } from './canonical.ts';
 import { type MemoryPolicy, memoryPolicy } from './guest/policy.ts';
+import { AGILE_POLICY, type AgilePolicy } from './methods/agile-hypervisor.ts';
+import { SHADOW_POLICY, type ShadowPolicy } from './methods/shadow-hypervisor.ts';
+import { VPAGETABLE_POLICY, type VpagetablePolicy } from './methods/vpagetable-host.ts';
 import { TRACE_FORMATS } from './traces/index.ts';
 import { WorkloadError, workloadParams } from './workloads/index.ts';
 
@@ -83,6 +86,10 @@ export interface Job {
   /** Accesses before those, of which nothing is counted: what they map and cache stays. */
   readonly warmUp: number;
   readonly seed: number;
+  /** Choices of the method, null where the job is of another: what a sweep says of one method leaves the others alone. */
+  readonly shadow: ShadowPolicy | null;
+  readonly vpagetable: VpagetablePolicy | null;
+  readonly agile: AgilePolicy | null;
   /** The description of the machine, with where each number is from. */
   readonly machine: JsonTable;
 }
@@ -91,6 +98,7 @@ export const DEFAULT_ACCESSES = 1_000_000;
 const MOST_ACCESSES = 2 ** 50;
 const MOST_SEED = 2 ** 32 - 1;
 const MOST_HOSTS = 2;
+const MOST_CHOICE = 2 ** 20; // of numbers that a method is told
 const MOST_MEMORY = 2 ** 52; // bytes
 const PLACEMENTS = ['linear', 'first-touch', 'scattered'] as const;
 
@@ -313,6 +321,24 @@ type WrittenJob = Omit<Job, 'guest' | 'hosts' | 'machine'> & {
   readonly machine?: JsonTable;
 };
 
+const SHADOW = record<ShadowPolicy>({
+  outOfSync: normally(truth, SHADOW_POLICY.outOfSync),
+  threshold: normally(integer(1, MOST_CHOICE), SHADOW_POLICY.threshold),
+  roots: normally(integer(0, MOST_CHOICE), SHADOW_POLICY.roots),
+  hostUnmap: normally(oneOf<ShadowPolicy['hostUnmap']>('reverse', 'flush'), SHADOW_POLICY.hostUnmap),
+});
+
+const VPAGETABLE = record<VpagetablePolicy>({ superpages: normally(truth, VPAGETABLE_POLICY.superpages) });
+
+const AGILE = record<AgilePolicy>({
+  levels: normally(
+    either(oneOf<'auto'>('auto'), integer(0, 8), (value) => typeof value === 'string'),
+    AGILE_POLICY.levels,
+  ),
+  period: normally(integer(1, MOST_CHOICE), AGILE_POLICY.period),
+  roots: normally(integer(1, MOST_CHOICE), AGILE_POLICY.roots),
+});
+
 const JOB = record<WrittenJob>({
   schema: normally(oneOf(JOB_SCHEMA), JOB_SCHEMA),
   method: required(oneOf(...METHOD_NAMES)),
@@ -323,6 +349,9 @@ const JOB = record<WrittenJob>({
   accesses: normally(orNull(integer(1, MOST_ACCESSES)), null),
   warmUp: normally(integer(0, MOST_ACCESSES), 0),
   seed: normally(integer(0, MOST_SEED), 1),
+  shadow: normally(orNull(SHADOW), null),
+  vpagetable: normally(orNull(VPAGETABLE), null),
+  agile: normally(orNull(AGILE), null),
   machine: maybe(machine),
 });
 
@@ -339,8 +368,18 @@ function whole(written: WrittenJob, problems: Problem[]): Job {
     guest: sides[0],
     hosts: sides.slice(1),
     accesses: written.accesses ?? (trace === null ? DEFAULT_ACCESSES : null),
+    shadow: method === 'shadow' ? (written.shadow ?? SHADOW_POLICY) : null,
+    vpagetable: method === 'vpagetable' ? (written.vpagetable ?? VPAGETABLE_POLICY) : null,
+    agile: method === 'agile' ? agileOf(written.agile ?? AGILE_POLICY, own[0]?.format ?? null, problems) : null,
     machine: written.machine ?? machine({}, 'machine', problems),
   };
+}
+
+function agileOf(policy: AgilePolicy, guest: PageTableFormat | null, problems: Problem[]): AgilePolicy {
+  if (guest !== null && policy.levels !== 'auto' && policy.levels > guest.levels) {
+    say(problems, 'agile.levels', `${guest.id} has ${guest.levels} levels, of which ${policy.levels} cannot be shadowed`);
+  }
+  return policy;
 }
 
 const pathOf = (i: number): string => (i === 0 ? 'guest' : `hosts[${i - 1}]`);

@@ -131,7 +131,7 @@ class Run {
   #before: MethodCounts | null = null; // counts of the warm-up
 
   constructor(job: Job) {
-    const { guest, hosts, seed } = job;
+    const { guest, hosts, seed, shadow, vpagetable, agile } = job;
     this.#job = job;
     this.#method = GUEST_METHODS[job.method]({
       machine: machineOf(job),
@@ -141,6 +141,9 @@ class Run {
       hostPolicies: hosts,
       seed,
       withDesigns: true,
+      shadow,
+      vpagetable,
+      agile,
     });
   }
 

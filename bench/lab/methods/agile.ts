@@ -26,7 +26,7 @@ export interface AgileMethod extends Method {
 }
 
 /** @throws LabError if one walk cannot go through shadow tables and the guest's */
-export function agile(setup: MethodSetup, policy: AgilePolicy = AGILE_POLICY): AgileMethod {
+export function agile(setup: MethodSetup, policy: AgilePolicy = setup.agile ?? AGILE_POLICY): AgileMethod {
   const { machine, guest, hosts: formats, guestPolicy, hostPolicies, seed } = setup;
   if (formats.length === 0) throw new LabError('agile paging: a host is missing');
   requireAgile(guest, formats, hostPolicies[formats.length - 1]);

@@ -8,6 +8,9 @@ import type { EventCounts } from '../events.ts';
 import type { GuestPolicy, MemoryPolicy } from '../guest/policy.ts';
 import type { Batch } from '../stream.ts';
 import type { DesignCounts } from './post-processed.ts';
+import type { AgilePolicy } from './agile-hypervisor.ts';
+import type { ShadowPolicy } from './shadow-hypervisor.ts';
+import type { VpagetablePolicy } from './vpagetable-host.ts';
 
 export interface Method {
   readonly name: string;
@@ -32,6 +35,10 @@ export interface MethodSetup {
   readonly seed: number;
   /** Compute from each walk what other designs would make of it: of nested paging with one host. */
   readonly withDesigns?: boolean;
+  /** Choices of methods that have some; absent or null: their usual ones. */
+  readonly shadow?: ShadowPolicy | null;
+  readonly vpagetable?: VpagetablePolicy | null;
+  readonly agile?: AgilePolicy | null;
 }
 
 // -------------------------------------------------------------------------------------------------------------- counts

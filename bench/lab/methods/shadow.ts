@@ -22,7 +22,7 @@ export interface ShadowMethod extends Method {
 }
 
 /** @throws LabError if the host's tables cannot be a shadow of the guest's */
-export function shadow(setup: MethodSetup, policy: ShadowPolicy = SHADOW_POLICY): ShadowMethod {
+export function shadow(setup: MethodSetup, policy: ShadowPolicy = setup.shadow ?? SHADOW_POLICY): ShadowMethod {
   const { machine, guest, hosts: formats, guestPolicy, hostPolicies, seed } = setup;
   if (formats.length === 0) throw new LabError('shadow paging: a host is missing');
   requireCache('shadow paging', guest, formats[0]);

@@ -22,7 +22,7 @@ export interface VpagetableMethod extends Method {
 }
 
 /** @throws LabError if the host's tables cannot cache the guest's page by page */
-export function vpagetable(setup: MethodSetup, policy: VpagetablePolicy = VPAGETABLE_POLICY): VpagetableMethod {
+export function vpagetable(setup: MethodSetup, policy: VpagetablePolicy = setup.vpagetable ?? VPAGETABLE_POLICY): VpagetableMethod {
   const { machine, guest, hosts: formats, guestPolicy, hostPolicies, seed } = setup;
   if (formats.length === 0) throw new LabError('virtual page tables: a host is missing');
   requireCache('virtual page tables', guest, formats[0]);

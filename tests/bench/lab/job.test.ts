@@ -175,3 +175,29 @@ describe('sizes', () => {
     expect(layout === null ? [] : leafSizes(layout, layout.options).map(bytesName)).toEqual(['4K', '64K', '2M', '32M', '1G', '16G']);
   });
 });
+
+test('choices of a method are said in full in its own jobs, and dropped from those of others', () => {
+  const written = { guest: 'sv39', hosts: ['sv48'], workload: 'gups', shadow: { threshold: 7 }, agile: { levels: 2 } };
+  const choices = (method: string) => {
+    const job = readJob({ ...written, method });
+    return 'schema' in job ? [job.shadow, job.vpagetable, job.agile] : job;
+  };
+  expect(choices('nested')).toEqual([null, null, null]);
+  expect(choices('shadow')).toEqual([{ outOfSync: true, threshold: 7, roots: 0, hostUnmap: 'reverse' }, null, null]);
+  expect(choices('vpagetable')).toEqual([null, { superpages: true }, null]);
+  expect(choices('agile')).toEqual([null, null, { levels: 2, period: 16, roots: 4 }]);
+});
+
+test.each([
+  ['shadow', { outOfSync: 'yes' }, 'shadow.outOfSync'],
+  ['shadow', { threshold: 0 }, 'shadow.threshold'],
+  ['shadow', { hostUnmap: 'never' }, 'shadow.hostUnmap'],
+  ['shadow', { prefetch: 8 }, 'shadow.prefetch'],
+  ['vpagetable', { superpages: 1 }, 'vpagetable.superpages'],
+  ['agile', { levels: 4 }, 'agile.levels'],
+  ['agile', { levels: 'all' }, 'agile.levels'],
+  ['agile', { roots: 0 }, 'agile.roots'],
+])('a choice that the method does not have is a problem of its field: %s %o', (method, choice, path) => {
+  const job = readJob({ method, guest: 'sv39', hosts: ['sv48'], workload: 'gups', [method]: choice });
+  expect('schema' in job ? [] : job.map((problem) => problem.path)).toEqual([path]);
+});
