@@ -19,7 +19,7 @@
  * `denied` too. What such a walk finds is filled over it.
  */
 import { kassert } from '../../base/assert.ts';
-import { type Access, EXEC, PAGE_SHIFT, WRITE } from '../../base/units.ts';
+import { type Access, EXEC, PAGE_SHIFT, READ, WRITE } from '../../base/units.ts';
 import { ATTR_DIRTY } from '../paging/index.ts';
 import type { Shape, StructureCounters, TagStore } from './tag-store.ts';
 import { TlbArray, VM_SHIFT } from './tlb-array.ts';
@@ -111,6 +111,13 @@ class TlbLevel {
   slot = -1;
   latency = 0;
 
+  /** Counts one more hit of an entry that the last find has found. Hot. */
+  hitAgain(array: TlbArray, slot: number): void {
+    this.counts[ACCESSES]++;
+    this.counts[HITS]++;
+    array.store.hit(slot);
+  }
+
   fill(space: number, page: number, frame: number, shift: number, attributes: number): void {
     const route = this.#routes[shift];
     if (route >= 0) this.arrays[route].fill(space, page, frame, this.#stored[shift], attributes);
@@ -127,6 +134,14 @@ export class Tlb {
   readonly #l1i: TlbLevel;
   readonly #l2: TlbLevel | null;
   readonly #l2i: TlbLevel | null;
+  // Where the last lookup hit the first level, for the case that the next one is the same. Page -1: it did not, or something
+  // has changed since.
+  #lastPage = -1;
+  #lastSpace = 0;
+  #lastGrants = 0; // kinds of access that the entry serves
+  #lastLevel: TlbLevel;
+  #lastArray: TlbArray;
+  #lastSlot = 0;
   readonly #levels: readonly TlbLevel[]; // each once
   readonly #arrays: readonly TlbArray[];
 
@@ -144,6 +159,8 @@ export class Tlb {
     this.#levels = [...new Set([this.#l1d, this.#l1i, this.#l2, this.#l2i])].filter((one) => one !== null);
     this.#arrays = this.#levels.flatMap((one) => one.arrays);
     kassert(config.l1d.length > 0, 'tlb: no first level');
+    this.#lastLevel = this.#l1d;
+    this.#lastArray = this.#l1d.arrays[0];
   }
 
   /**
@@ -153,6 +170,10 @@ export class Tlb {
    * @returns whether it was found and permits the access: then frame, shift and attributes are its
    */
   lookup(space: number, page: number, kind: Access): boolean {
+    if (page === this.#lastPage && space === this.#lastSpace && (kind & ~this.#lastGrants) === 0) {
+      this.#lastLevel.hitAgain(this.#lastArray, this.#lastSlot);
+      return true; // all fields are as the last lookup left them
+    }
     const needed = (kind & WRITE) !== 0 ? kind | ATTR_DIRTY : kind;
     const isFetch = (kind & EXEC) !== 0;
     const first = isFetch ? this.#l1i : this.#l1d;
@@ -160,11 +181,24 @@ export class Tlb {
     if (found !== null) {
       this.latency = first.latency;
       this.#take(found, first.slot, page);
+      this.#remember(space, page, isFetch, first, found);
       return true;
     }
+    this.#lastPage = -1;
     this.latency = first.missLatency;
     const second = isFetch ? this.#l2i : this.#l2;
     return second !== null && this.#lookupSecond(first, second, space, page, needed);
+  }
+
+  #remember(space: number, page: number, isFetch: boolean, level: TlbLevel, array: TlbArray): void {
+    const { attributes } = this;
+    const dataKinds = (attributes & ATTR_DIRTY) !== 0 ? READ | WRITE : READ;
+    this.#lastPage = page;
+    this.#lastSpace = space;
+    this.#lastGrants = attributes & (isFetch ? EXEC : dataKinds);
+    this.#lastLevel = level;
+    this.#lastArray = array;
+    this.#lastSlot = level.slot;
   }
 
   #lookupSecond(first: TlbLevel, second: TlbLevel, space: number, page: number, needed: number): boolean {
@@ -191,6 +225,7 @@ export class Tlb {
    * @param shift log2 of the bytes mapped alike around `page`: by a leaf, by the smaller of two leaves, or by a run of leaves
    */
   fill(space: number, page: number, kind: Access, frame: number, shift: number, attributes: number): void {
+    this.#lastPage = -1;
     const isFetch = (kind & EXEC) !== 0;
     const second = isFetch ? this.#l2i : this.#l2;
     if (second !== null) second.fill(space, page, frame, shift, attributes);
@@ -200,6 +235,7 @@ export class Tlb {
 
   /** Drops what translates `page` in `space`, of all sizes, and global entries too. @returns entries dropped, here and below */
   invalidatePage(space: number, page: number): number {
+    this.#lastPage = -1;
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removePage(space, page);
     return dropped;
@@ -207,6 +243,7 @@ export class Tlb {
 
   /** As invalidatePage, but global entries stay. */
   invalidateOwnPage(space: number, page: number): number {
+    this.#lastPage = -1;
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removeOwnPage(space, page);
     return dropped;
@@ -253,6 +290,7 @@ export class Tlb {
   }
 
   #removeIf(visit: (owner: number, page: number, pages: number, frame: number) => boolean): number {
+    this.#lastPage = -1;
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removeIf(visit);
     return dropped;

@@ -27,6 +27,7 @@ export interface Beginning {
   readonly level: number;
   readonly table: number;
   readonly hostTable: number;
+  readonly carried: number; // 0 where nothing is known
 }
 
 export class SlowWalkCache {
@@ -76,7 +77,7 @@ export class SlowWalkCache {
   }
 
   begin(space: number, page: number): Beginning {
-    const nothing = { level: this.#format.levels - 1, table: -1, hostTable: -1 };
+    const nothing = { level: this.#format.levels - 1, table: -1, hostTable: -1, carried: 0 };
     this.#leafKnown = false;
     this.#path = new Map();
     this.#page = page;
@@ -93,11 +94,16 @@ export class SlowWalkCache {
       found.array.lookup(found.tag, found.id);
       if (found.isLeaf) {
         this.#leafKnown = true;
-        return { level, table: found.table, hostTable: -1 };
+        return { level, table: found.table, hostTable: -1, carried: found.carried };
       }
       for (const [above, pointer] of found.path) if (above >= level) this.#path.set(above, pointer);
       const pointer = this.#isPath ? (found.path.get(level) as Pointer) : found;
-      return { level: level - 1, table: pointer.table, hostTable: this.#config.guestHolds === 'hpa' ? pointer.hostTable : -1 };
+      return {
+        level: level - 1,
+        table: pointer.table,
+        hostTable: this.#config.guestHolds === 'hpa' ? pointer.hostTable : -1,
+        carried: pointer.carried,
+      };
     }
     return nothing;
   }
