@@ -9,7 +9,8 @@
  * by `mlp` (rounded up, never below L1's latency): a crude model of misses that overlap. Walks are serial: never divided.
  */
 import { kassert } from '../../base/assert.ts';
-import { type Shape, type StructureCounters, TagStore } from './tag-store.ts';
+import { type LineStore, lineStoreOf } from './line-store.ts';
+import type { Shape, StructureCounters } from './tag-store.ts';
 
 export interface CacheLevelConfig extends Shape {
   readonly latency: number; // cycles of an access that it serves
@@ -36,9 +37,9 @@ export class CacheHierarchy {
   /** SERVED_* of the last access. */
   servedBy = SERVED_MEMORY;
   readonly #lineInverse: number; // 1 / bytes of a line
-  readonly #l1: TagStore | null;
-  readonly #l2: TagStore | null;
-  readonly #llc: TagStore | null;
+  readonly #l1: LineStore | null;
+  readonly #l2: LineStore | null;
+  readonly #llc: LineStore | null;
   readonly #walkerEnters: number; // SERVED_*
   readonly #latency = new Float64Array(8); // by who served it: walker 0 .. 3, data 4 .. 7
   readonly #counts = new Float64Array(8); //  alike
@@ -46,7 +47,7 @@ export class CacheHierarchy {
   constructor(config: CacheConfig, seed: number) {
     kassert(config.lineBytes > 0 && Number.isInteger(Math.log2(config.lineBytes)), 'data cache: bytes of a line');
     this.#lineInverse = 1 / config.lineBytes;
-    const store = (name: string, shape: Shape | null, nth: number) => (shape === null ? null : new TagStore(name, shape, seed + nth));
+    const store = (name: string, shape: Shape | null, nth: number) => (shape === null ? null : lineStoreOf(name, shape, seed + nth));
     this.#l1 = store('cache.l1', config.l1, 0);
     this.#l2 = store('cache.l2', config.l2, 1);
     this.#llc = store('cache.llc', config.llc, 2);
@@ -74,24 +75,9 @@ export class CacheHierarchy {
   }
 
   #fetch(line: number, enters: number): number {
-    const l1 = enters === SERVED_L1 ? this.#l1 : null;
-    if (l1 !== null && l1.lookup(line, 0) >= 0) return SERVED_L1;
-    const servedBy = this.#fetchBelow(line, enters);
-    if (l1 !== null) l1.fill(line, 0);
-    return servedBy;
-  }
-
-  #fetchBelow(line: number, enters: number): number {
-    const l2 = enters <= SERVED_L2 ? this.#l2 : null;
-    if (l2 !== null && l2.lookup(line, 0) >= 0) return SERVED_L2;
-    const llc = this.#llc;
-    let servedBy = SERVED_MEMORY;
-    if (llc !== null) {
-      if (llc.lookup(line, 0) >= 0) servedBy = SERVED_LLC;
-      else llc.fill(line, 0);
-    }
-    if (l2 !== null) l2.fill(line, 0);
-    return servedBy;
+    if (enters === SERVED_L1 && this.#l1 !== null && this.#l1.fetch(line)) return SERVED_L1;
+    if (enters <= SERVED_L2 && this.#l2 !== null && this.#l2.fetch(line)) return SERVED_L2;
+    return this.#llc !== null && this.#llc.fetch(line) ? SERVED_LLC : SERVED_MEMORY;
   }
 
   /** Accesses by who served them: l1, l2, llc, memory. */

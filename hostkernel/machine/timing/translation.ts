@@ -515,6 +515,7 @@ export class Translation {
     let tableLo = fromLo;
     let tableHi = fromHi;
     let hostTable = fromHost;
+    const isQuiet = this.#quiet;
     let owned = 0;
     dim.first = from;
     dim.startCarried = judge.carried;
@@ -551,18 +552,18 @@ export class Translation {
               if (fault !== WALK_HIT) return fault;
               physical = next.frame * 4096 + (atLo & PAGE_MASK);
             }
-            if (reads === 0 && level < from) dim.pathHostTable[level + 1] = isNear ? physical - byte : NOWHERE;
+            if (cache !== null && reads === 0 && level < from) dim.pathHostTable[level + 1] = isNear ? physical - byte : NOWHERE;
           }
           stored = dim.isPhysical ? physical : own;
           if (!memory.holds(stored)) return this.#refuse(dim, WALK_BUS, level, page, offset, isData);
-          if (cache !== null) {
-            if (cache.isPageTableKind) this.#cycles[WALK_CYCLES] += cache.latency;
-            if (!cache.holdsEntry(level, physical)) this.#reference(dim, level, physical, isData);
-          } else if (!this.#quiet) this.#reference(dim, level, physical, isData);
           memory.read(stored, dim.shape);
           lo = memory.lo;
           hi = memory.hi;
-          dim.pathAddress[level] = physical;
+          if (cache !== null) {
+            dim.pathAddress[level] = physical;
+            if (cache.isPageTableKind) this.#cycles[WALK_CYCLES] += cache.latency;
+            if (!cache.holdsEntry(level, physical)) this.#reference(dim, level, physical, isData);
+          } else if (!isQuiet) this.#reference(dim, level, physical, isData);
         }
         step = judge.step(level, lo, hi, vaLo, vaHi, access, isStored);
         if (step !== STEP_INDIRECT) break;
@@ -593,6 +594,7 @@ export class Translation {
         tableLo = judge.tableLo;
         tableHi = judge.tableHi;
         hostTable = NOWHERE;
+        if (cache === null) continue;
         dim.pathTable[level] = (tableHi >>> 0) * 4294967296 + (tableLo >>> 0);
         dim.pathHostTable[level] = NOWHERE;
         dim.pathCarried[level] = judge.carried;
