@@ -51,6 +51,17 @@ function runWorkload(job: Job, { name, params }: WorkloadChoice, take: (batch: B
   }
 }
 
+/** Why a job's method cannot run its guest at all, or null: it can. */
+export function refusalOf(job: Job): string | null {
+  try {
+    methodOf(job);
+    return null;
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    return error.message;
+  }
+}
+
 /** Jobs that are fed from one stream, whoever makes it. */
 export class Runs {
   /** Accesses so far, those before the counting among them. */
@@ -124,6 +135,23 @@ function part(batch: Batch, last: number, rest: Batch): boolean {
   return true;
 }
 
+/** @throws LabError if the method cannot run such a guest */
+function methodOf(job: Job): Method {
+  const { guest, hosts, seed, shadow, vpagetable, agile } = job;
+  return GUEST_METHODS[job.method]({
+    machine: machineOf(job),
+    guest: formatOf(guest),
+    hosts: hosts.map(formatOf),
+    guestPolicy: { ...guest, implicitRegions: job.trace !== null },
+    hostPolicies: hosts,
+    seed,
+    withDesigns: true,
+    shadow,
+    vpagetable,
+    agile,
+  });
+}
+
 /** One method at work on a job. */
 class Run {
   readonly #job: Job;
@@ -131,20 +159,8 @@ class Run {
   #before: MethodCounts | null = null; // counts of the warm-up
 
   constructor(job: Job) {
-    const { guest, hosts, seed, shadow, vpagetable, agile } = job;
     this.#job = job;
-    this.#method = GUEST_METHODS[job.method]({
-      machine: machineOf(job),
-      guest: formatOf(guest),
-      hosts: hosts.map(formatOf),
-      guestPolicy: { ...guest, implicitRegions: job.trace !== null },
-      hostPolicies: hosts,
-      seed,
-      withDesigns: true,
-      shadow,
-      vpagetable,
-      agile,
-    });
+    this.#method = methodOf(job);
   }
 
   get isOfTrace(): boolean {

@@ -3,7 +3,7 @@ import { LabError } from '../../bench/lab/guest/lab-error.ts';
 import type { Job } from '../../bench/lab/job.ts';
 import { readChosenTrace } from '../../bench/lab/node/trace-run.ts';
 import { type LabResult, resultSetText, resultText } from '../../bench/lab/result.ts';
-import { runTogether } from '../../bench/lab/run.ts';
+import { refusalOf, runTogether } from '../../bench/lab/run.ts';
 import { WorkloadError } from '../../bench/lab/workloads/index.ts';
 import { jobsOf, planOf, type RawLabOptions } from './lab-jobs.ts';
 import { Progress } from './lab-progress.ts';
@@ -61,8 +61,16 @@ async function resultsOf(raw: RawCompareOptions): Promise<readonly LabResult[] |
     if (typeof job === 'string') return complain(job, EXIT_USAGE);
     jobs.push(job);
   }
+  const able: Job[] = [];
+  for (const job of jobs) {
+    const refusal = refusalOf(job);
+    if (refusal === null) able.push(job);
+    else if (jobs.length === 1) return complain(refusal, EXIT_USAGE);
+    else complain(`left out: ${job.method}, ${job.workload?.name ?? raw.trace}: ${refusal}`, 0);
+  }
+  if (able.length === 0) return EXIT_USAGE;
   try {
-    return await runAlike(jobs);
+    return await runAlike(able);
   } catch (error) {
     if (error instanceof LabError || error instanceof WorkloadError) return complain(error.message, EXIT_USAGE);
     if (error instanceof RangeError && /allocation|array length/i.test(error.message)) return complain('not enough memory', EXIT_FAILURE);

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type Job, METHOD_NAMES, readJob } from '../../bench/lab/job.ts';
+import { DESIGN_NAMES } from '../../bench/lab/methods/post-processed.ts';
 import {
   combinations,
   type Draft,
@@ -49,6 +50,9 @@ export interface Plan {
 
 /** Layouts and machines out of files, by the names they were given by. */
 type Files = ReadonlyMap<string, Draft>;
+
+/** Designs that are no methods by themselves. */
+const DESIGNS: readonly string[] = DESIGN_NAMES.filter((name) => name !== 'agile');
 
 const MOST_JOBS = 100_000;
 const DEFAULT_WORKLOAD = 'gups';
@@ -126,9 +130,11 @@ function variationsOf(raw: RawLabOptions): readonly Variation[] | string {
     variations.push({ key: 'workload', values: workloads });
   }
   const [option, text] = raw.methods === undefined ? ['--method', raw.method ?? METHOD_NAMES[0]] : ['--methods', raw.methods];
-  const methods = listOf(option, text, METHOD_NAMES);
+  const methods = listOf(option, text, [...METHOD_NAMES, ...DESIGNS]);
   if (typeof methods === 'string') return methods;
-  variations.push({ key: 'method', values: methods });
+  // A design is computed from the walks of a nested run.
+  const isMethod = (name: string): boolean => (METHOD_NAMES as readonly string[]).includes(name);
+  variations.push({ key: 'method', values: [...new Set(methods.map((name) => (isMethod(name) ? name : 'nested')))] });
   for (const vary of raw.vary ?? []) {
     const variation = parseVariation(vary);
     if (typeof variation === 'string') return `--vary: ${variation}`;

@@ -7,7 +7,8 @@ import {
   machineByName,
   parseMachine,
 } from '../../hostkernel/machine/timing/index.ts';
-import { bytesName, METHOD_NAMES, type MethodName } from '../../bench/lab/job.ts';
+import { bytesName, type MethodName } from '../../bench/lab/job.ts';
+import type { DesignName } from '../../bench/lab/methods/post-processed.ts';
 import { type Parameter, WORKLOAD_NAMES, WORKLOADS, workloadParams } from '../../bench/lab/workloads/index.ts';
 import { isTable } from '../../hostkernel/base/shape.ts';
 import { table } from './layout-drawing.ts';
@@ -49,12 +50,17 @@ function parameterRows(name: string): readonly (readonly string[])[] {
   return [['PARAMETER', 'DEFAULT', 'RANGE', 'WHAT IT IS'], ...rows];
 }
 
-const METHODS: Readonly<Record<MethodName, string>> = {
+const METHODS: Readonly<Record<MethodName | Exclude<DesignName, 'agile'>, string>> = {
   native: 'no host: the processor walks the guest’s tables alone',
   nested: 'two-dimensional walks in hardware, through tables of guest and host; three dimensions with two hosts',
   shadow: 'the hypervisor keeps tables that join both, by trapping writes to the guest’s',
   vpagetable: 'a virtual kernel: real tables are a cache of its own, filled by faults, emptied by its calls',
   agile: 'shadow tables for what the guest seldom changes, nested walks below',
+  flattened: 'computed from nested walks: pairs of levels are one table',
+  cuckoo: 'computed from nested walks: nested elastic cuckoo tables',
+  dmt: 'computed from nested walks: direct memory translation',
+  'dmt-pv': 'computed from nested walks: the same, para-virtualised',
+  prefetched: 'computed from nested walks: the last two levels are fetched ahead',
 };
 
 /** All machines; or one, by name or file, with every number and where it is from. */
@@ -129,6 +135,6 @@ function valueText(value: unknown): string {
 /** How a guest can be run. */
 export function methodsCommand(options: ListOptions): number {
   if (options.json === true) print(JSON.stringify(METHODS, null, 2));
-  else print(table([['METHOD', 'HOW THE GUEST IS RUN'], ...METHOD_NAMES.map((name) => [name, METHODS[name]])]));
+  else print(table([['METHOD', 'HOW THE GUEST IS RUN'], ...Object.entries(METHODS)]));
   return 0;
 }

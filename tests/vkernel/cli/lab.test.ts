@@ -82,6 +82,20 @@ describe('compare and run', () => {
     expect(status).toBe(0);
   });
 
+  test('a method that cannot run such a guest is left out, with the reason', async () => {
+    const { status, stdout, stderr } = await compare('--guest', 'i386', '--methods', 'nested,agile');
+    expect(stderr).toMatch(/^vkernel: left out: agile, uniform: agile paging: .*\nvkernel: left out: agile, stride: .*\n$/);
+    expect(stdout).not.toMatch(/^ {2}agile +\d+\.\d{3}/m);
+    expect(stdout).toMatch(/^ {2}nested +\d/m);
+    expect(status).toBe(0);
+    expect((await vkernel('lab', 'run', '--guest', 'i386', '--method', 'agile')).status).toBe(2);
+  });
+
+  test('designs are computed from nested runs', async () => {
+    const { stdout } = await compare('--methods', 'native,flattened');
+    expect(stdout).toMatch(/WALKS FASTER THAN NESTED, TIMES +uniform +stride\n[^]* {2}flattened +\d+\.\d\d +\d+\.\d\d\n/);
+  });
+
   test('a layout of the user’s own is guest, host, and both', async () => {
     const own = file('own.json', JSON.stringify({ ...layoutByName('armv8-16k-47'), id: 'mine' }));
     for (const sides of [
