@@ -101,7 +101,7 @@ test.each([
       expect(rig.hostMemory.used).toBe(0);
       expect(front.switches).toBe(0);
     }),
-    { numRuns: 8 },
+    { numRuns: 6 },
   );
 });
 

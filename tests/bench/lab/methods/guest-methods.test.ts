@@ -43,8 +43,8 @@ function setupOf(choice: Choice): MethodSetup {
     machine: { ...bareMachine(choice.machine ?? {}), events: COSTS },
     guest,
     hosts,
-    guestPolicy: guestPolicy(guest, hosts, choice.guestPolicy ?? {}),
-    hostPolicies: hosts.map((format, i) => memoryPolicy(format, hosts[i + 1] ?? null, choice.hostPolicy ?? {})),
+    guestPolicy: guestPolicy(guest, hosts, { memoryBytes: 2 ** 28, ...choice.guestPolicy }),
+    hostPolicies: hosts.map((format, i) => memoryPolicy(format, hosts[i + 1] ?? null, { memoryBytes: 2 ** 29, ...choice.hostPolicy })),
     seed: 1,
   };
 }
@@ -78,7 +78,7 @@ test.each([
 ] as const)('the tables of a guest end up the same under every method, with their A and D bits: %s over %s, %s', (guest, host, kind) => {
   const setup = setupOf({ guest, hosts: [host], machine: { l1: 16, l2: 64, pwc: 8, hostPwc: 8, ntlb: 8 } });
   const methods = [native(setup), nested(setup), shadow(setup), vpagetable(setup), agile(setup)];
-  feed(methods, 'pt-churn', { footprint: 2 ** 20, churned: 2 ** 18, rate: 20, batch: 8, kind }, 6000);
+  feed(methods, 'pt-churn', { footprint: 2 ** 20, churned: 2 ** 18, rate: 20, batch: 8, kind }, 3000);
   const [first, ...others] = methods;
   const wanted = leavesOf(first.kernel.tables);
   for (const method of others) {
@@ -143,7 +143,7 @@ test.each([
   [agile, 'armv8-64k-48', 'sv48', /no entry of the shadow|no run of host memory/],
   [agile, 'sv32', 'sv48', /name frames below/],
 ] as const)('a pair of layouts that the method cannot join is refused, with the reason: %o', (make, guest, host, reason) => {
-  expect(() => make(setupOf({ guest, hosts: [host] }))).toThrow(reason);
+  expect(() => make(setupOf({ guest, hosts: [host], hostPolicy: { memoryBytes: 2 ** 36 } }))).toThrow(reason);
 });
 
 test('what the host takes away is reached again through a new frame, under every method', () => {

@@ -215,7 +215,7 @@ test.each(SETUPS)('what a program reaches is what guest and host say: %o %o', (s
       for (let space = 0; space < SPACES; space++) rig.end(space);
       expect(rig.hostMemory.used).toBe(0);
     }),
-    { numRuns: 8 },
+    { numRuns: 6 },
   );
 });
 
@@ -239,7 +239,7 @@ test.each([{}, { outOfSync: false }, { threshold: 1 }, { outOfSync: false, thres
           expect(counted).toEqual({ ...wanted });
         }
       }),
-      { numRuns: 8 },
+      { numRuns: 6 },
     );
   },
 );

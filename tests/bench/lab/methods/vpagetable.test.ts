@@ -117,7 +117,7 @@ test.each(SETUPS)(
         for (let space = 0; space < SPACES; space++) rig.end(space);
         expect(rig.hostMemory.used).toBe(0);
       }),
-      { numRuns: 8 },
+      { numRuns: 6 },
     );
   },
 );
