@@ -30,34 +30,45 @@ export interface PoolSetup {
 /** A heap that has grown so large holds no model any more: the tables of a model lie outside of it. */
 const HEAP_MEGABYTES = 512;
 
+/** How long a thread waits for its next job; ms. */
+const IDLE = 10_000;
+
 export function poolOf({ workers, file }: PoolSetup): RunAll {
   return async (jobs, outcomes, signal) => {
     const pool = new Piscina({
       filename: file.href,
       name: 'runInWorker',
-      minThreads: 1,
+      minThreads: 0, // or a thread would begin in the place of one that is stopped
+      idleTimeout: IDLE,
       maxThreads: workers,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
       execArgv: file.pathname.endsWith('.ts') ? ['--import', 'tsx'] : [], // the sources themselves, in tests and benches
     });
     const next = jobs[Symbol.asyncIterator]();
+    const failure = new AbortController(); // of the receiver: its disk is full, say
+    const stop = AbortSignal.any([signal, failure.signal]);
     const runSome = async (): Promise<void> => {
-      for (let one = await next.next(); one.done !== true && !signal.aborted; one = await next.next()) {
+      for (let one = await next.next(); one.done !== true && !stop.aborted; one = await next.next()) {
         const { key, job } = one.value;
-        const outcome = await pool.run(job, { signal }).then(
+        const outcome = await pool.run(job, { signal: stop }).then(
           (text: string) => ({ text }),
           (error: unknown) => ({ reason: reasonOf(error) }),
         );
-        if (signal.aborted) return;
+        if (stop.aborted) return;
         if ('text' in outcome) outcomes.done(key, outcome.text);
         else outcomes.failed(key, outcome.reason);
       }
     };
-    try {
-      await Promise.all(Array.from({ length: workers }, runSome));
-    } finally {
-      await pool.destroy();
-    }
+    const ends = await Promise.allSettled(
+      Array.from({ length: workers }, async () =>
+        runSome().catch((error: unknown) => {
+          failure.abort();
+          throw error;
+        }),
+      ),
+    );
+    await pool.destroy();
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   };
 }
 
