@@ -200,11 +200,6 @@ export class TagStore {
     this.#use(slot);
   }
 
-  /** Counts a lookup whose probes found nothing. Hot. */
-  miss(): void {
-    this.#counts[MISSES]++;
-  }
-
   /** Lets the replacement know of a use, without counting: for owners that count for themselves. Hot. */
   touch(slot: number): void {
     this.#use(slot);
