@@ -1,7 +1,9 @@
 /**
  * The workloads by name, each with its parameters. A stand-in (`redis-like`) is one of the patterns with the parameters
- * that give it the character of the program it is named after: its footprint, its locality, its instructions for each
- * access. It is not that program.
+ * that give it the character of the program it is named after. It is not that program. The instructions for each access of
+ * those that papers on virtualised walks measure (gups, canneal, xsbench, redis, btree, graph500, memcached) were chosen so
+ * that on the machine skylake-sp-sim, with mlp 8 and pages of 4 KiB, nested walks take about the part of time that was
+ * published: that number of theirs is an input here, what follows from it is not.
  */
 import { btree } from './btree.ts';
 import { canneal } from './canneal.ts';
@@ -158,14 +160,14 @@ function standIn(kind: Kind, title: string, values: Readonly<Record<string, numb
 export const WORKLOADS: Readonly<Record<string, WorkloadKind>> = {
   ...KINDS,
   'gups-like': standIn('gups', 'HPC Challenge RandomAccess', { footprint: 64 * GIBI, work: 4 }),
-  'graph500-like': standIn('bfs', 'Graph500', { scale: 22, work: 8 }),
+  'graph500-like': standIn('bfs', 'Graph500', { scale: 22, work: 25 }),
   'pagerank-like': standIn('pagerank', 'PageRank of a graph suite', { scale: 22, work: 6 }),
-  'btree-like': standIn('btree', 'B-tree index', { footprint: 32 * GIBI, work: 24, fan: 128 }),
+  'btree-like': standIn('btree', 'B-tree index', { footprint: 32 * GIBI, work: 30, fan: 128 }),
   'hashjoin-like': standIn('hashjoin', 'hash join of a database', { footprint: 16 * GIBI, work: 6 }),
-  'canneal-like': standIn('canneal', 'PARSEC canneal', { footprint: 4 * GIBI, work: 10 }),
-  'xsbench-like': standIn('xsbench', 'XSBench', { footprint: 8 * GIBI, work: 16 }),
-  'redis-like': standIn('kv-zipf', 'Redis', { footprint: 32 * GIBI, work: 30, value: 256 }),
-  'memcached-like': standIn('kv-zipf', 'Memcached', { footprint: 16 * GIBI, work: 120, value: 1024, sets: 0.05 }),
+  'canneal-like': standIn('canneal', 'PARSEC canneal', { footprint: 4 * GIBI, work: 78 }),
+  'xsbench-like': standIn('xsbench', 'XSBench', { footprint: 8 * GIBI, work: 56 }),
+  'redis-like': standIn('kv-zipf', 'Redis', { footprint: 32 * GIBI, work: 120, value: 256 }),
+  'memcached-like': standIn('kv-zipf', 'Memcached', { footprint: 16 * GIBI, work: 245, value: 1024, sets: 0.05 }),
   'liblinear-like': standIn('stride', 'LibLinear', { footprint: 8 * GIBI, stride: 64, work: 4 }),
   'mcf-like': standIn('chase', 'SPEC mcf', { footprint: 2 * GIBI, node: 64, work: 12 }),
   'astar-like': standIn('canneal', 'SPEC astar', { footprint: 256 * MEBI, work: 10, near: 0.8, reach: 64 * KIBI }),
