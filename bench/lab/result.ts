@@ -15,7 +15,7 @@ export const SET_SCHEMA = 'vkernel-lab-set/1';
 
 /** Entries that walks read in one stage, on one level. */
 export interface StageReferences {
-  /** `guest`: tables the program's addresses index; `host-table`, `host-data`: those that say where these tables, and its data, are. */
+  /** As the translation calls it: `table` for entries of the guest's tables, `host.tables` for where these lie, `host.data` for where its data lies. */
   readonly stage: string;
   /** 0: leaves of base pages. */
   readonly level: number;

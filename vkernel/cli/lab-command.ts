@@ -4,6 +4,7 @@ import type { RawCompareOptions } from './lab-compare.ts';
 import type { ListOptions } from './lab-lists.ts';
 import type { RawReportOptions } from './lab-report.ts';
 import type { RawLiveOptions } from './lab-live.ts';
+import type { RawShapesOptions } from './lab-shapes.ts';
 import type { RawSweepOptions } from './lab-sweep.ts';
 import type { RawWorkOptions } from './lab-work.ts';
 import { DEFAULT_MEMORY } from './options.ts';
@@ -134,6 +135,15 @@ export function labCommands(program: Command, done: (status: number) => void): v
     .option('--json', 'the same as JSON')
     .action(async (options: ListOptions) => done((await lists()).methodsCommand(options)));
 
+  lab
+    .command('shapes')
+    .description('published results beside ours, row by row, with a verdict; exit status 1 if one does not hold')
+    .option('--only <LIST>', 'some of them: 1,3,5')
+    .option('--accesses <N>', 'accesses of each run', '200000')
+    .option('--warm-up <N>', 'accesses before those', '300000')
+    .option('--footprint <SIZE>', 'of every workload, instead of its own: less time and memory')
+    .option('--json', 'the same as JSON')
+    .action(async (options: RawShapesOptions) => done(await (await import('./lab-shapes.ts')).shapesCommand(options)));
   lab
     .command('report')
     .description('draw results: a page for a browser (report.html), or what is asked for')
