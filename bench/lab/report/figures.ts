@@ -6,12 +6,13 @@
  *                               method becomes better than another
  *   anything else was varied    the same as bars, by its value
  *
- * A chart shows one thing that varies. Where several do, the others stand at their first value, and the caption says so.
+ * A chart shows one thing that varies. Where several do, the others stand at their first value, and the caption says so. A
+ * method without the thing (native, where pages of the host vary) is in every chart: it is the same whatever the value.
  */
 import type { Bar } from './chart.ts';
 import { barChart, lineChart } from './chart.ts';
 import { workName } from './published.ts';
-import { type Cell, distinct, METRICS, type MetricName, type Row, variedPaths } from './rows.ts';
+import { type Cell, distinct, METRICS, type MetricName, NO_VALUE, type Row, variedPaths } from './rows.ts';
 
 export interface Figure {
   /** Of the file, without its ending. */
@@ -60,20 +61,25 @@ function follows(path: string, rows: readonly Row[]): boolean {
 }
 
 function isQuantity(path: string, rows: readonly Row[]): boolean {
-  return rows.every((row) => typeof row.varied[path] === 'number');
+  return valuesOf(path, rows).every((value) => typeof value === 'number');
 }
 
-/** Rows in which everything varied but `free` has its first value. */
+/** The values of `path` in the rows that have it. */
+function valuesOf(path: string, rows: readonly Row[]): readonly Cell[] {
+  return distinct(rows.map((row) => row.varied[path]).filter((value) => value !== NO_VALUE));
+}
+
+/** Rows in which everything varied but `free` has its first value, or none. */
 function fixed(
   rows: readonly Row[],
   paths: readonly string[],
   free: string | null,
 ): { readonly rows: readonly Row[]; readonly note: string } {
   const others = paths.filter((path) => path !== free);
-  const held = others.map((path) => [path, rows[0].varied[path]] as const);
+  const held = others.map((path) => [path, valuesOf(path, rows)[0]] as const);
   const note = held.map(([path, value]) => `${nameOf(path)}: ${value}`).join('; ');
   return {
-    rows: rows.filter((row) => held.every(([path, value]) => row.varied[path] === value)),
+    rows: rows.filter((row) => held.every(([path, value]) => row.varied[path] === value || row.varied[path] === NO_VALUE)),
     note: note === '' ? '' : ` With ${note}.`,
   };
 }
@@ -105,14 +111,15 @@ const OVER: readonly MetricName[] = ['cyclesPerAccess', 'walkFraction'];
 
 function lines(all: readonly Row[], path: string, paths: readonly string[]): Figure[] {
   const { rows, note } = fixed(all, paths, path);
-  return distinct(rows.map(({ workload }) => workload)).flatMap((workload) =>
+  return workloadsWith(path, rows).flatMap((workload) =>
     OVER.map((metric) => {
       const mine = rows.filter((row) => row.workload === workload);
+      const values = valuesOf(path, mine);
       const series = distinct(mine.map(({ method }) => method)).map((name) => ({
         name,
         points: mine
           .filter(({ method }) => method === name)
-          .map((row) => ({ x: row.varied[path] as number, y: row.metrics[metric] }))
+          .flatMap((row) => eachValue(row, path, values).map((x) => ({ x: x as number, y: row.metrics[metric] })))
           .sort((a, b) => a.x - b.x),
       }));
       const title = `${capital(METRICS[metric])}, ${workload}`;
@@ -124,6 +131,16 @@ function lines(all: readonly Row[], path: string, paths: readonly string[]): Fig
       };
     }),
   );
+}
+
+/** Workloads among whose rows `path` is varied: others have no such parameter. */
+function workloadsWith(path: string, rows: readonly Row[]): readonly string[] {
+  return distinct(rows.filter((row) => row.varied[path] !== NO_VALUE).map(({ workload }) => workload));
+}
+
+/** The values of `path` that a row stands for: its own; without one, all. */
+function eachValue(row: Row, path: string, all: readonly Cell[]): readonly Cell[] {
+  return row.varied[path] === NO_VALUE ? all : [row.varied[path]];
 }
 
 /** Where lines cross, between which two values: the answer most of these charts are drawn for. */
@@ -147,8 +164,9 @@ function crossings(
 
 function bars(all: readonly Row[], path: string, paths: readonly string[]): Figure[] {
   const { rows, note } = fixed(all, paths, path);
-  return distinct(rows.map(({ workload }) => workload)).map((workload) => {
+  return workloadsWith(path, rows).map((workload) => {
     const mine = rows.filter((row) => row.workload === workload);
+    const values = valuesOf(path, mine);
     const title = `Cycles per access, ${workload}`;
     return {
       name: `cycles-per-access-${kebab(path)}-${kebab(workload)}`,
@@ -157,7 +175,9 @@ function bars(all: readonly Row[], path: string, paths: readonly string[]): Figu
       svg: barChart({
         title,
         y: METRICS.cyclesPerAccess,
-        bars: mine.map((row) => ({ group: label(row.varied[path]), name: row.method, value: row.metrics.cyclesPerAccess })),
+        bars: mine.flatMap((row) =>
+          eachValue(row, path, values).map((value) => ({ group: label(value), name: row.method, value: row.metrics.cyclesPerAccess })),
+        ),
       }),
     };
   });

@@ -81,6 +81,33 @@ describe('charts', () => {
       'Cycles per access of pt-churn over changes of the mapping per thousand accesses. With pages of the host: 4K.',
     );
   });
+  test('what only some methods have holds no other method back: each chart has them all', () => {
+    const methods = ['native', 'nested', 'shadow', 'vpagetable', 'agile'];
+    const results = methods.flatMap((method, i) =>
+      (method === 'native' ? ['4K'] : ['4K', '2M']).map((hostPages) => resultOf({ method, hostPages, cycles: 3 + i })),
+    );
+    const rows = rowsOf(results);
+    expect(Object.keys(rows[0].varied)).toEqual(['hosts.0.pageSizes']);
+    const figures = figuresOf(rows);
+    expect(figures.map(({ name }) => name)).toContain('cycles-per-access-hosts-0-page-sizes-gups');
+    for (const { svg } of figures) for (const method of methods) expect(svg).toContain(`>${method}<`);
+  });
+  test('a parameter that only one workload has is a chart of that one, and holds the other back nowhere', () => {
+    const figures = figuresOf(rowsOf([...crossover, resultOf({ method: 'nested', workload: 'stride', cycles: 9 })]));
+    expect(figures.map(({ name }) => name)).toEqual([
+      'references-per-walk',
+      'walk-fraction',
+      'cycles-per-access',
+      'cycles-per-access-workload-params-rate-pt-churn',
+      'walk-fraction-workload-params-rate-pt-churn',
+    ]);
+    expect(figures[0].svg).toContain('>stride<');
+  });
+  test('rows are in order, whatever order the results came in', () => {
+    const methodsOf = (results: readonly LabResult[]): readonly string[] =>
+      rowsOf(results).map(({ method, varied }) => `${method} ${Object.values(varied).join()}`);
+    expect(methodsOf([...crossover].reverse())).toEqual(['nested 1', 'shadow 1', 'nested 10', 'shadow 10', 'nested 100', 'shadow 100']);
+  });
   test('of no results are none', () => {
     expect(figuresOf([])).toEqual([]);
   });
