@@ -13,7 +13,7 @@ import { TRACE_FORMATS } from '../../bench/lab/traces/index.ts';
 import { isTable } from '../../hostkernel/base/shape.ts';
 import type { StackResult } from '../index.ts';
 import { bootProgram } from './boot-program.ts';
-import { writeWhole } from './lab-results.ts';
+import { isSpecial, writeWhole } from './lab-results.ts';
 import { comparisonText, conditionsText, partialText } from './lab-table.ts';
 import { table } from './layout-drawing.ts';
 import { fileValue } from './layout-file.ts';
@@ -142,8 +142,8 @@ class TraceFile {
 
   /** @returns the file, or why it cannot be made */
   static open(path: string): TraceFile | string {
-    const unfinished = `${path}.${process.pid}.tmp`;
     try {
+      const unfinished = isSpecial(path) ? path : `${path}.${process.pid}.tmp`;
       return new TraceFile(path, unfinished, openSync(unfinished, 'w'));
     } catch (error) {
       return `${path}: ${codeOf(error)}`;
@@ -159,18 +159,22 @@ class TraceFile {
     if (this.#problem === null) this.#writer.end();
     try {
       closeSync(this.#fd);
-      if (this.#problem === null) renameSync(this.#unfinished, this.#path);
+      if (this.#problem === null && this.#unfinished !== this.#path) renameSync(this.#unfinished, this.#path);
     } catch (error) {
       this.#problem ??= codeOf(error);
     }
     if (this.#problem === null) return null;
-    rmSync(this.#unfinished, { force: true });
+    this.#remove();
     return `${this.#path}: ${this.#problem}`;
   }
 
   drop(): void {
     closeSync(this.#fd);
-    rmSync(this.#unfinished, { force: true });
+    this.#remove();
+  }
+
+  #remove(): void {
+    if (this.#unfinished !== this.#path) rmSync(this.#unfinished, { force: true });
   }
 
   #put(bytes: Uint8Array): void {

@@ -39,10 +39,19 @@ export function resultsAt(path: string): readonly LabResult[] | string {
   return all;
 }
 
+/** Whether `path` is there and no plain file: a device, a pipe, a folder. Such a thing is written to, never replaced. */
+export function isSpecial(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === false;
+}
+
 /** Writes a file as a whole or not at all. @returns exit status */
 export function writeWhole(path: string, text: string): number {
   const unfinished = `${path}.${process.pid}.tmp`;
   try {
+    if (isSpecial(path)) {
+      writeFileSync(path, text);
+      return 0;
+    }
     writeFileSync(unfinished, text, { flush: true });
     renameSync(unfinished, path);
     return 0;

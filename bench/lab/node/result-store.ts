@@ -2,9 +2,9 @@
  * Results in a folder, a file each, named by the key of its job: KEY.json. A file that is there is whole: it is written
  * under another name first. Any number of processes may write into one folder, on a shared file system too.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const RESULT_FILE = /^([0-9a-f]{64})\.json$/;
 
@@ -14,7 +14,7 @@ export class ResultStore {
 
   /** Makes the folder if need be. @throws the file system's error */
   constructor(folder: string) {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     this.folder = folder;
     this.#known = new Set(resultKeys(folder));
   }
@@ -44,6 +44,19 @@ export class ResultStore {
   /** The text of each result, by key, in the order of the keys. */
   *texts(): Generator<readonly [key: string, text: string]> {
     for (const key of [...this.#known].sort()) yield [key, readFileSync(this.pathOf(key), 'utf8')];
+  }
+}
+
+/** Makes a folder and those above it. mkdirSync's own recursion never ends where a parent is there and takes no folders, as /proc. */
+function makeFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process of the same sweep may have been first.
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 /** `vkernel lab`: what it refuses, and what it makes of files of results. In this process. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -207,4 +207,24 @@ describe('diff', () => {
 test('a workload’s parameters are listed with their defaults', async () => {
   expect((await vkernel('lab', 'workloads', 'kv-zipf')).stdout).toMatch(/workload\.footprint +1G /);
   expect(JSON.parse((await vkernel('lab', 'workloads', '--json')).stdout)).toHaveProperty('mix.params.turn', 1000);
+});
+
+describe('files of results', () => {
+  const run = ['lab', 'run', '--accesses', '10', '--footprint', '4K'];
+
+  test('a device that --out names is written to, not replaced by a file; one that is full fails', async () => {
+    const out = join(folder, 'full');
+    symlinkSync('/dev/full', out);
+    expect(await vkernel(...run, '--out', out)).toEqual({ status: 1, stdout: '', stderr: `vkernel: --out: ${out}: ENOSPC\n` });
+    expect(lstatSync(out).isSymbolicLink()).toBe(true);
+  });
+
+  test('a folder that --out names is refused', async () => {
+    expect(await vkernel(...run, '--out', folder)).toEqual({ status: 1, stdout: '', stderr: `vkernel: --out: ${folder}: EISDIR\n` });
+  });
+
+  test('a folder of results that cannot be made is refused, also where no parent takes folders', async () => {
+    const { status, stderr } = await vkernel('lab', 'sweep', '--vary', 'seed=1,2', '--results', '/proc/none/results');
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^vkernel: --results: .*\n$/)]);
+  });
 });
