@@ -154,7 +154,8 @@ export class PageTables {
    * @param page, frame multiples of the size (the frame not where the format adds offsets)
    * @param shift one of `sizes`
    * @param attributes READ .. ATTR_GLOBAL; the permissions are not empty
-   * @throws RangeError if there is no room for tables
+   * @throws RangeError if there is no room for tables, or leaves of that size cannot name the frame; then nothing has changed but
+   *   tables that were made
    */
   map(root: number, page: number, frame: number, shift: number, attributes: number): void {
     const { format } = this;
@@ -163,6 +164,9 @@ export class PageTables {
     kassert(page % (span * entries) === 0, 'page tables: the page is not aligned to its size');
     kassert(format.offsetAdds || frame % (span * entries) === 0, 'page tables: the frame is not aligned to its size');
     kassert((attributes & PERMISSIONS) !== 0, 'page tables: a mapping without permissions');
+    const last = frame + (entries - 1) * span;
+    if (format.frame(level, format.leafLo(level, last, attributes), format.leafHi(level, last, attributes)) !== last)
+      throw new RangeError(`frame ${last}: pages of ${format.id} of 2^${shift} bytes cannot lie there`);
     if (level > 0) this.#forget();
     const lo = entries > 1 ? this.#runLo : 0;
     const hi = entries > 1 ? this.#runHi : 0;

@@ -148,6 +148,20 @@ test('tables beyond what a pointer can say are refused, with the reason', () => 
   expect(() => tables.map(root, 0, 0, 12, READ)).toThrow(/sv32 cannot lie at byte .*too narrow/u);
 });
 
+test.each(['sv32', 'i386-2l', 'sv39', 'x86-64-4l', 'armv8-4k-48', 'm68040-8k'])(
+  '%s: a frame that no leaf can name is refused, not truncated',
+  (name) => {
+    const tables = tablesOf(name);
+    const root = tables.createRoot();
+    const { format } = tables;
+    const page = format.span(1);
+    const beyond = 2 ** 48;
+    expect(() => tables.map(root, page, beyond, tables.sizes[0].shift, READ)).toThrow(new RegExp(`frame ${beyond}: pages of ${name} `));
+    expect(tables.find(root, page)).toBe(false);
+    tables.assertInvariants();
+  },
+);
+
 test('no room for tables is refused, with the reason', () => {
   const tables = new PageTables(formatOf('sv48'), new TableMemory({ firstFrame: 256, frames: 2 }));
   const root = tables.createRoot();
