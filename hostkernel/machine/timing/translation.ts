@@ -192,7 +192,6 @@ export class Translation {
   readonly #latencies: Float64Array;
   readonly #columns: number;
   #row = 0;
-  #column = 0;
 
   constructor({ machine, dimensions, mode = 'user', front }: TranslationSetup) {
     kassert(dimensions.length >= 1 && dimensions.length <= 3, 'translation: one to three dimensions');
@@ -547,7 +546,7 @@ export class Translation {
             const isNear = (tableLo & PAGE_MASK) + byte <= PAGE_MASK; // on the first page of its table
             if (hostTable >= 0 && reads === 0 && isNear) physical = hostTable + byte;
             else {
-              this.#row = level;
+              if (dim.number === 0) this.#row = level;
               const fault = this.#resolve(next, (atHi >>> 0) * PAGES_PER_HALF + (atLo >>> 12), atLo & PAGE_MASK, next.entryAccess, false);
               if (fault !== WALK_HIT) return fault;
               physical = next.frame * 4096 + (atLo & PAGE_MASK);
@@ -617,7 +616,7 @@ export class Translation {
         const bits = dim.ownBits;
         this.#defer(dim, dim.ownStored[i], bits[4 * i], bits[4 * i + 1], bits[4 * i + 2], bits[4 * i + 3]);
       }
-      this.#row = dim.top + 1;
+      if (dim.number === 0) this.#row = dim.top + 1;
       const fault = this.#resolve(next, judge.frame, offset, access, isData);
       if (fault !== WALK_HIT) return fault;
       dim.frame = next.frame;
@@ -692,8 +691,7 @@ export class Translation {
   #record(dim: Dimension, stage: number, level: number, physical: number, cycles: number): void {
     const columns = this.#columns;
     if (dim.number === 0) this.#latencies[level * columns + columns - 1] += cycles;
-    if (dim.number === 1) this.#column = level;
-    if (dim.number > 0) this.#latencies[this.#row * columns + this.#column] += cycles;
+    else if (dim.number === 1) this.#latencies[this.#row * columns + level] += cycles;
     this.recorder?.referenced?.(stage, level, physical, cycles);
   }
 

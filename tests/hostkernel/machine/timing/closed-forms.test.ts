@@ -165,3 +165,20 @@ test('E entries over N random tags hit E / N', () => {
   expect(rate('l1')).toBeCloseTo(l1 / pages, 2);
   expect(rate('pwc.1')).toBeCloseTo(pwc / (pages / 512), 2);
 });
+
+test('three dimensions: a recorder gets the references of the first two, each at its own level, and none of the third', () => {
+  const [format] = FORMATS.filter(({ id }) => id === 'sv39');
+  const guest = new Identity(format, [DATA]);
+  const host = new Identity(format, [DATA, ...guest.tablePages]);
+  const last = new Identity(format, [DATA, ...guest.tablePages, ...host.tablePages]);
+  const rootOf = ({ roots }: Identity): number => roots[0][1];
+  const model = new Translation({ machine: bareMachine(), dimensions: [guest, host, last] });
+  model.setSpace(0, { root: rootOf(guest) });
+  model.setRoot(1, rootOf(host));
+  model.setRoot(2, rootOf(last));
+  let recorded: readonly number[] = [];
+  model.recorder = { walked: (_space, _page, _access, latencies) => void (recorded = [...latencies]) };
+  expect(references(model)).toBe(4 * 4 * 4 - 1);
+  const row = [1, 1, 1];
+  expect(recorded).toEqual([...row, 1, ...row, 1, ...row, 1, ...row, 0]);
+});
