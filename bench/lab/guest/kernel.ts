@@ -732,7 +732,7 @@ export class GuestKernel {
   #range(page: number, bytes: number): PageRange {
     const base = pagesIn(this.#base);
     if (!Number.isInteger(page) || page < 0 || page >= PAGES_END) throw new LabError(`page ${page}: pages are 0 to 2^52 - 1`);
-    if (!(bytes > 0 && bytes <= PAGES_END * PAGE_SIZE)) throw new LabError(`${bytes} bytes: a number above 0`);
+    if (!(bytes >= 1 && bytes <= PAGES_END * PAGE_SIZE)) throw new LabError(`${bytes} bytes: a number from 1 on`);
     const start = page - (page % base);
     const end = Math.ceil((page + Math.ceil(bytes / PAGE_SIZE)) / base) * base;
     const isWithin =
