@@ -42,7 +42,7 @@ export class CacheHierarchy {
   readonly #llc: LineStore | null;
   readonly #walkerEnters: number; // SERVED_*
   readonly #latency = new Float64Array(8); // by who served it: walker 0 .. 3, data 4 .. 7
-  readonly #counts = new Float64Array(8); //  alike
+  readonly #counts = new Float64Array(8); //  alike, but for data that L1 serves: the rest of its hits
 
   constructor(config: CacheConfig, seed: number) {
     kassert(config.lineBytes > 0 && Number.isInteger(Math.log2(config.lineBytes)), 'data cache: bytes of a line');
@@ -66,12 +66,24 @@ export class CacheHierarchy {
    * @returns cycles
    */
   read(byteAddress: number, fromWalker: boolean): number {
-    const line = Math.floor(byteAddress * this.#lineInverse);
-    const servedBy = this.#fetch(line, fromWalker ? this.#walkerEnters : SERVED_L1);
+    if (!fromWalker) return this.readData(0, byteAddress);
+    const servedBy = this.#fetch(Math.floor(byteAddress * this.#lineInverse), this.#walkerEnters);
     this.servedBy = servedBy;
-    const slot = fromWalker ? servedBy : 4 + servedBy;
-    this.#counts[slot]++;
-    return this.#latency[slot];
+    this.#counts[servedBy]++;
+    return this.#latency[servedBy];
+  }
+
+  /** Fetches the line of byte `offset` of page `frame` for the program. Hot: what L1 serves is counted there alone. @returns cycles */
+  readData(frame: number, offset: number): number {
+    const line = Math.floor((frame * 4096 + offset) * this.#lineInverse);
+    const l1 = this.#l1;
+    let servedBy = SERVED_L1;
+    if (l1 === null || !l1.fetch(line)) {
+      servedBy = this.#fetch(line, SERVED_L2);
+      this.#counts[4 + servedBy]++;
+    }
+    this.servedBy = servedBy;
+    return this.#latency[4 + servedBy];
   }
 
   #fetch(line: number, enters: number): number {
@@ -86,7 +98,13 @@ export class CacheHierarchy {
   }
 
   get servedData(): readonly number[] {
-    return [...this.#counts.subarray(4)];
+    const first = this.#l1 === null ? 0 : this.#l1.counters.hits - this.#counts[SERVED_L1];
+    return [first, ...this.#counts.subarray(5)];
+  }
+
+  /** Cycles of all that was fetched for the program. */
+  get dataCycles(): number {
+    return this.servedData.reduce((sum, count, servedBy) => sum + count * this.#latency[4 + servedBy], 0);
   }
 
   /** By level: cache.l1, cache.l2, cache.llc, as far as they exist. */

@@ -59,11 +59,15 @@ class OrderedLines implements LineStore {
     const lines = this.#lines;
     const set = this.#setMask >= 0 ? line & this.#setMask : line - Math.floor(line / this.#sets) * this.#sets;
     const first = set * this.#ways;
-    let passed = lines[first];
-    if (passed === line) {
-      this.#counts[HITS]++;
-      return true;
-    }
+    const newest = lines[first];
+    if (newest !== line) return this.#passOn(lines, line, first, newest);
+    this.#counts[HITS]++;
+    return true;
+  }
+
+  /** Puts the line in front of the set at `first`, where it was not, and moves on those it passes. @returns whether it was behind them */
+  #passOn(lines: Int32Array | Float64Array, line: number, first: number, newest: number): boolean {
+    let passed = newest;
     lines[first] = line;
     const end = first + this.#ways;
     for (let way = first + 1; way < end; way++) {

@@ -176,22 +176,31 @@ export class TagStore {
 
   /** The slot of an entry or -1, without counting and without a use. For owners who look under several tags. Hot. */
   probe(tag: number, id: number): number {
+    if (this.#full) return this.#probeHash(tag, id);
     const tags = this.#tags;
     const ids = this.#ids;
-    if (this.#full) {
-      const front = this.#front;
-      if (tags[front] === tag && ids[front] === id) return front;
-      const chain = this.#chain;
-      let slot = this.#heads[this.#bucket(tag, id)];
-      while (slot !== NONE && (tags[slot] !== tag || ids[slot] !== id)) slot = chain[slot];
-      return slot;
-    }
     const first = this.#firstOf(tag);
     const end = first + this.#ways;
     for (let slot = first; slot < end; slot++) {
       if (tags[slot] === tag && ids[slot] === id) return slot;
     }
     return -1;
+  }
+
+  #probeHash(tag: number, id: number): number {
+    const tags = this.#tags;
+    const ids = this.#ids;
+    const front = this.#front;
+    if (tags[front] === tag && ids[front] === id) return front;
+    const chain = this.#chain;
+    let slot = this.#heads[this.#bucket(tag, id)];
+    while (slot !== NONE && (tags[slot] !== tag || ids[slot] !== id)) slot = chain[slot];
+    return slot;
+  }
+
+  /** Counts a hit on a slot that is the last one used already. Hot. */
+  hitAgain(): void {
+    this.#counts[HITS]++;
   }
 
   /** Counts a hit on `slot`, which a probe has found, and lets the replacement know of the use. Hot. */

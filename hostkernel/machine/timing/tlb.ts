@@ -49,10 +49,9 @@ export interface TlbLevelCounters {
   readonly denied: number;
 }
 
-/** Slots of a level's counts. */
-const ACCESSES = 0;
-const HITS = 1;
-const DENIED = 2;
+/** Slots of a level's counts. Hits are those of its arrays. */
+const MISSES = 0;
+const DENIED = 1;
 
 class TlbLevel {
   readonly name: string;
@@ -61,7 +60,10 @@ class TlbLevel {
   readonly #latencies: Float64Array; // per array
   readonly #routes = new Int8Array(64).fill(-1); // by log2 of a page's size: the array it goes to, or -1
   readonly #stored = new Uint8Array(64); //         and the size it has there
-  readonly counts = new Float64Array(3);
+  readonly #counts = new Float64Array(2);
+  // Of the last find that found something.
+  slot = -1;
+  latency = 0; // cycles
 
   constructor(name: string, configs: readonly TlbArrayConfig[], baseShift: number, seed: number) {
     this.name = name;
@@ -86,7 +88,6 @@ class TlbLevel {
   /** The array that has the page, or null; its slot is `slot`, what the look costs `latency`. Counts. Hot. */
   find(space: number, page: number, needed: number): TlbArray | null {
     const arrays = this.arrays;
-    this.counts[ACCESSES]++;
     let denied = false;
     for (let i = 0; i < arrays.length; i++) {
       const array = arrays[i];
@@ -94,7 +95,6 @@ class TlbLevel {
       if (slot >= 0) {
         array.store.hit(slot);
         array.denied = false;
-        this.counts[HITS]++;
         this.slot = slot;
         this.latency = this.#latencies[i];
         return array;
@@ -104,18 +104,20 @@ class TlbLevel {
         denied = true;
       }
     }
-    if (denied) this.counts[DENIED]++;
+    this.#counts[MISSES]++;
+    if (denied) this.#counts[DENIED]++;
     return null;
   }
 
-  slot = -1;
-  latency = 0;
+  get counters(): TlbLevelCounters {
+    const hits = this.arrays.reduce((sum, array) => sum + array.store.counters.hits, 0);
+    return { accesses: hits + this.#counts[MISSES], hits, denied: this.#counts[DENIED] };
+  }
 
-  /** Counts one more hit of an entry that the last find has found. Hot. */
-  hitAgain(array: TlbArray, slot: number): void {
-    this.counts[ACCESSES]++;
-    this.counts[HITS]++;
-    array.store.hit(slot);
+  /** Cycles of all looks. */
+  get cycles(): number {
+    const misses = this.#counts[MISSES] * this.missLatency;
+    return this.arrays.reduce((sum, array, i) => sum + array.store.counters.hits * this.#latencies[i], misses);
   }
 
   fill(space: number, page: number, frame: number, shift: number, attributes: number): void {
@@ -139,9 +141,7 @@ export class Tlb {
   #lastPage = -1;
   #lastSpace = 0;
   #lastGrants = 0; // kinds of access that the entry serves
-  #lastLevel: TlbLevel;
-  #lastArray: TlbArray;
-  #lastSlot = 0;
+  #lastStore: TagStore;
   readonly #levels: readonly TlbLevel[]; // each once
   readonly #arrays: readonly TlbArray[];
 
@@ -159,8 +159,7 @@ export class Tlb {
     this.#levels = [...new Set([this.#l1d, this.#l1i, this.#l2, this.#l2i])].filter((one) => one !== null);
     this.#arrays = this.#levels.flatMap((one) => one.arrays);
     kassert(config.l1d.length > 0, 'tlb: no first level');
-    this.#lastLevel = this.#l1d;
-    this.#lastArray = this.#l1d.arrays[0];
+    this.#lastStore = this.#l1d.arrays[0].store;
   }
 
   /**
@@ -171,7 +170,7 @@ export class Tlb {
    */
   lookup(space: number, page: number, kind: Access): boolean {
     if (page === this.#lastPage && space === this.#lastSpace && (kind & ~this.#lastGrants) === 0) {
-      this.#lastLevel.hitAgain(this.#lastArray, this.#lastSlot);
+      this.#lastStore.hitAgain();
       return true; // all fields are as the last lookup left them
     }
     const needed = (kind & WRITE) !== 0 ? kind | ATTR_DIRTY : kind;
@@ -181,7 +180,7 @@ export class Tlb {
     if (found !== null) {
       this.latency = first.latency;
       this.#take(found, first.slot, page);
-      this.#remember(space, page, isFetch, first, found);
+      this.#remember(space, page, isFetch, found);
       return true;
     }
     this.#lastPage = -1;
@@ -190,15 +189,13 @@ export class Tlb {
     return second !== null && this.#lookupSecond(first, second, space, page, needed);
   }
 
-  #remember(space: number, page: number, isFetch: boolean, level: TlbLevel, array: TlbArray): void {
+  #remember(space: number, page: number, isFetch: boolean, array: TlbArray): void {
     const { attributes } = this;
     const dataKinds = (attributes & ATTR_DIRTY) !== 0 ? READ | WRITE : READ;
     this.#lastPage = page;
     this.#lastSpace = space;
     this.#lastGrants = attributes & (isFetch ? EXEC : dataKinds);
-    this.#lastLevel = level;
-    this.#lastArray = array;
-    this.#lastSlot = level.slot;
+    this.#lastStore = array.store;
   }
 
   #lookupSecond(first: TlbLevel, second: TlbLevel, space: number, page: number, needed: number): boolean {
@@ -304,15 +301,20 @@ export class Tlb {
 
   /** By level: l1d, l1i (or l1), l2d, l2i (or l2). */
   get levelCounters(): Readonly<Record<string, TlbLevelCounters>> {
-    const counters = ({ name, counts }: TlbLevel) => [name, { accesses: counts[ACCESSES], hits: counts[HITS], denied: counts[DENIED] }];
-    return Object.fromEntries(this.#levels.map(counters)) as Record<string, TlbLevelCounters>;
+    return Object.fromEntries(this.#levels.map(({ name, counters }) => [name, counters]));
+  }
+
+  /** Cycles of all lookups. */
+  get cycles(): number {
+    return this.#levels.reduce((sum, level) => sum + level.cycles, 0);
   }
 
   /** By array: l2, or l1d.4K, l1d.2M where a level has several. Each is looked at whenever its level is. */
   get counters(): Readonly<Record<string, StructureCounters>> {
     const all: Record<string, StructureCounters> = {};
     for (const level of this.#levels) {
-      for (const array of level.arrays) all[array.store.name] = { ...array.store.counters, accesses: level.counts[ACCESSES] };
+      const { accesses } = level.counters;
+      for (const array of level.arrays) all[array.store.name] = { ...array.store.counters, accesses };
     }
     return all;
   }

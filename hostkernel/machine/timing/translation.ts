@@ -93,19 +93,13 @@ export interface TranslationCounters {
 }
 
 /** Slots of the counts. */
-const ACCESSES = 0;
-const READS = 1;
-const WRITES = 2;
-const FETCHES = 3;
-const WALKS = 4;
-const REFUSALS = 5;
-const REFERENCES = 6;
-const SWITCHES = 7;
+const WALKS = 0;
+const REFUSALS = 1;
+const REFERENCES = 2;
+const SWITCHES = 3;
 
-/** Slots of the cycles. */
-const TLB_CYCLES = 0;
-const WALK_CYCLES = 1;
-const DATA_CYCLES = 2;
+/** Slots of the cycles that are counted here. */
+const WALK_CYCLES = 0;
 
 /** Of byStage: levels of a stage, and who may serve a reference. */
 export const STAGE_LEVELS = 17;
@@ -172,8 +166,9 @@ export class Translation {
   readonly #shadow: Dimension | null;
   readonly #structures: TranslationStructures;
   readonly #referenceCycles: number;
-  readonly #counts = new Float64Array(8);
-  readonly #cycles = new Float64Array(3);
+  readonly #counts = new Float64Array(4);
+  readonly #cycles = new Float64Array(1);
+  readonly #kinds = new Float64Array(8); // accesses, by kind
   #space = 0;
   #vm = 0;
   #startsInShadow = false;
@@ -254,11 +249,13 @@ export class Translation {
 
   get counters(): TranslationCounters {
     const counts = this.#counts;
+    const kinds = this.#kinds;
+    const of = (is: (kind: number) => boolean): number => kinds.reduce((sum, count, kind) => (is(kind) ? sum + count : sum), 0);
     return {
-      accesses: counts[ACCESSES],
-      reads: counts[READS],
-      writes: counts[WRITES],
-      fetches: counts[FETCHES],
+      accesses: of(() => true),
+      reads: of((kind) => (kind & (WRITE | EXEC)) === 0),
+      writes: of((kind) => (kind & WRITE) !== 0),
+      fetches: of((kind) => (kind & (WRITE | EXEC)) === EXEC),
       walks: counts[WALKS],
       refused: counts[REFUSALS],
       references: counts[REFERENCES],
@@ -282,7 +279,7 @@ export class Translation {
   }
 
   get tlbCycles(): number {
-    return this.#cycles[TLB_CYCLES];
+    return this.tlb.cycles;
   }
 
   get walkCycles(): number {
@@ -290,7 +287,7 @@ export class Translation {
   }
 
   get dataCycles(): number {
-    return this.#cycles[DATA_CYCLES];
+    return this.caches?.dataCycles ?? 0;
   }
 
   /** The current address space. */
@@ -333,27 +330,20 @@ export class Translation {
    * @returns TRANSLATED or REFUSED
    */
   access(page: number, offset: number, access: Access): number {
-    const counts = this.#counts;
-    const cycles = this.#cycles;
     const { tlb, caches } = this;
-    counts[ACCESSES]++;
-    if ((access & WRITE) !== 0) counts[WRITES]++;
-    else if ((access & EXEC) !== 0) counts[FETCHES]++;
-    else counts[READS]++;
+    this.#kinds[access]++;
     let frame = 0;
     if (tlb.lookup(this.#space, page, access)) {
-      cycles[TLB_CYCLES] += tlb.latency;
       frame = tlb.frame;
       this.shift = tlb.shift;
       this.attributes = tlb.attributes;
     } else {
-      cycles[TLB_CYCLES] += tlb.latency;
       if (this.walk(page, offset, access) !== TRANSLATED) return REFUSED;
       frame = this.frame;
       tlb.fill(this.#space, page, access, frame, this.shift, this.attributes);
     }
     this.frame = frame;
-    if (caches !== null) cycles[DATA_CYCLES] += caches.read(frame * 4096 + offset, false);
+    if (caches !== null) caches.readData(frame, offset);
     return TRANSLATED;
   }
 
