@@ -7,6 +7,8 @@
 export interface CpuTimes {
   readonly best: number;
   readonly median: number;
+  /** All of them, as they came. */
+  readonly samples: readonly number[];
 }
 
 /** A case that has been called once before it counts. */
@@ -30,8 +32,8 @@ export function cpuTimes(rounds: number, cases: readonly (() => unknown)[]): rea
   return times.map(summary);
 }
 
-/** The shortest and the median of some times. */
+/** The shortest and the median of some times, with all of them. */
 export function summary(times: readonly number[]): CpuTimes {
   const sorted = times.toSorted((a, b) => a - b);
-  return { best: sorted[0], median: sorted[sorted.length >>> 1] };
+  return { best: sorted[0], median: sorted[sorted.length >>> 1], samples: times };
 }

@@ -28,6 +28,7 @@ import {
 import { compileLayout, Machine, SV32, SV39, VPTE_32_NX, VPTE_64_NX } from '../../hostkernel/machine/index.ts';
 import { FAULT_OK, type VmSpace } from '../../hostkernel/vm/index.ts';
 import { summary } from '../cpu-time.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const PAGES = 10_000; // mapped, every second one
 const SPAN = 2 * PAGES * PAGE_SIZE; // bytes from the first to the last
@@ -85,7 +86,8 @@ function mapAll(space: VmSpace): void {
   }
 }
 
-export function run(): void {
+export function run(): Files {
+  const suite = new Suite('inval');
   const machine = Machine.create({ ramBytes: 2 * SPAN });
   if (machine === null) throw new Error('no memory for the machine');
   const kernel = new HostKernel({
@@ -127,6 +129,8 @@ export function run(): void {
         const slowest = summary(times[0]).median;
         methods.forEach(([name], i) => {
           const { median } = summary(times[i]);
+          suite.counts(`${name}, ${n} at a time`, { calls: calls[i], 'PTEs dropped': PAGES });
+          suite.times(`${name}, ${n} at a time`, times[i]);
           const ns = ((median * 1e6) / PAGES).toFixed(0);
           console.log(
             `  ${name.padEnd(22)} ${String(calls[i]).padStart(6)} calls ${ns.padStart(6)} ns a page  ${(median / slowest).toFixed(2)} of one by one`,
@@ -138,4 +142,5 @@ export function run(): void {
     64,
   );
   kernel.run();
+  return suite.files();
 }

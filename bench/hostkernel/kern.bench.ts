@@ -24,6 +24,7 @@ import {
 } from '../../hostkernel/kern/index.ts';
 import { compileLayout, Machine, SV32, SV39, VPTE_32_NX, VPTE_64_NX } from '../../hostkernel/machine/index.ts';
 import { buildElf, code } from '../../tests/hostkernel/base/elf-builder.ts';
+import { type Counters, type Files, Suite } from '../suite.ts';
 
 const BATCH = 4096; // calls a measured step makes
 const ID = 0x1000;
@@ -94,33 +95,40 @@ function callingProgram(): HostKernel {
   return made;
 }
 
-/** What one step of `made` adds to the counters, per call. */
-function countStep(made: HostKernel): string {
+/** What one step of `made` adds to the counters. */
+function countStep(made: HostKernel): Counters {
   const { counters, vm, machine } = made;
   const before = [counters.syscalls, counters.runs, vm.counters.faults, vm.counters.walks, machine.mmu.walks, machine.hart.retired];
   made.step();
   const after = [counters.syscalls, counters.runs, vm.counters.faults, vm.counters.walks, machine.mmu.walks, machine.hart.retired];
-  const [syscalls, runs, faults, walks, misses, retired] = after.map((value, i) => (value - before[i]) / BATCH);
-  return `system calls ${syscalls}, RUNs ${runs}, faults ${faults}, vpte walks ${walks}, TLB misses ${misses}, instructions ${retired}`;
+  const [syscalls, runs, faults, walks, misses, retired] = after.map((value, i) => value - before[i]);
+  return { 'system calls': syscalls, RUNs: runs, faults, 'vpte walks': walks, 'TLB misses': misses, instructions: retired };
 }
 
-export async function run(): Promise<void> {
+export async function run(): Promise<Files> {
+  const suite = new Suite('kern');
   const cases: readonly (readonly [name: string, made: HostKernel])[] = [
     ['system call, RISC-V program', callingProgram()],
     ['system call, TypeScript program', bodyKernel((host) => () => void host.syscall(SYS_getpid))],
     ['RUN of a guest system call', bodyKernel(guestRun([ECALL]))],
     ['RUN of a guest that changes floating-point state', bodyKernel(guestRun([ADD_FLOAT, ECALL]))],
   ];
-  for (const [name, made] of cases) console.log(`${name}, each: ${countStep(made)}`);
+  for (const [name, made] of cases) {
+    const counters = countStep(made);
+    suite.counts(name, counters);
+    const each = Object.entries(counters).map(([counter, value]) => `${counter} ${value / BATCH}`);
+    console.log(`${name}, each: ${each.join(', ')}`);
+  }
   const summary = await b.suite(
     `kern: ${BATCH} calls a step`,
     ...cases.map(([name, made]) => b.add(name, () => () => void made.step())),
     b.cycle(),
-    b.save({ folder: 'bench/results', file: 'kern', details: true }),
   );
+  suite.timesOf(summary);
   for (const result of summary.results) {
     const { median, standardDeviation } = result.details;
     const ns = (seconds: number): string => ((seconds * 1e9) / BATCH).toFixed(1);
     console.log(`  ${result.name}: ${ns(median)} ns (median; deviation ${ns(standardDeviation)})`);
   }
+  return suite.files();
 }

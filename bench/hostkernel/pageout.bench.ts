@@ -23,11 +23,15 @@ import {
   type VmSpace,
 } from '../../hostkernel/vm/index.ts';
 import { measureKernelMemory } from '../../tests/hostkernel/vm/kernel-memory.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const RAM_PAGES = 2048;
 const PAGES = 2 * RAM_PAGES;
 const RESIDENT = 512; // pages of the cases without pressure: one leaf table
 const PROT = PROT_READ | PROT_WRITE;
+
+const WRITTEN = 'written: page-out and page-in of each page';
+const READ_IN = 'read: page-in of each page';
 
 interface Rig {
   readonly vm: Vm;
@@ -104,10 +108,10 @@ function resident(made: Rig): () => void {
   };
 }
 
-function reportCounts(): void {
-  for (const [name, access] of [
-    ['written', WRITE],
-    ['read', READ],
+function reportCounts(suite: Suite): void {
+  for (const [name, title, access] of [
+    ['written', WRITTEN, WRITE],
+    ['read', READ_IN, READ],
   ] as const) {
     const made = rig(true);
     const step = sweeping(access)(made);
@@ -115,6 +119,10 @@ function reportCounts(): void {
     if (counters === null) throw new Error('no disk');
     const before = Object.assign({}, counters);
     step();
+    suite.counts(
+      title,
+      Object.fromEntries(Object.entries(counters).map(([key, count]) => [key, count - before[key as keyof typeof before]])),
+    );
     const each = (key: keyof typeof before) => ((counters[key] - before[key]) / PAGES).toFixed(3);
     console.log(
       `  a sweep of ${PAGES} pages over ${RAM_PAGES} frames, ${name}: per page ${each('pagesRead')} read in ${each('reads')} requests,` +
@@ -122,24 +130,26 @@ function reportCounts(): void {
     );
   }
   const { frames, bytes, kernelBytes, arrays } = measureKernelMemory(2 ** 20 - 2 ** 11);
+  suite.counts(`memory for ${frames} frames`, { bytes, 'of vm and pmap': kernelBytes });
   console.log(
     `  memory for ${frames} frames in use: vm and pmap ${(kernelBytes / frames).toFixed(2)} bytes each, with the machine ${(bytes / frames).toFixed(2)}`,
   );
   for (const [place, size] of arrays) console.log(`    ${(size / frames).toFixed(2).padStart(6)}  ${place}`);
 }
 
-export async function run(): Promise<void> {
-  reportCounts();
-  await b.suite(
+export async function run(): Promise<Files> {
+  const suite = new Suite('pageout');
+  reportCounts(suite);
+  const sweeps = await b.suite(
     `pageout: a sweep of ${PAGES} pages over ${RAM_PAGES} frames`,
-    b.add('written: page-out and page-in of each page', () => sweeping(WRITE)(rig(true))),
-    b.add('read: page-in of each page', () => sweeping(READ)(rig(true))),
+    b.add(WRITTEN, () => sweeping(WRITE)(rig(true))),
+    b.add(READ_IN, () => sweeping(READ)(rig(true))),
     b.add('two copies of each page', copying),
     b.cycle(),
     b.complete(),
-    b.save({ folder: 'bench/results', file: 'pageout', details: true }),
   );
-  await b.suite(
+  suite.timesOf(sweeps);
+  const plenty = await b.suite(
     `pageout: ${RESIDENT} faults where memory is plentiful`,
     b.add('first touch, without a disk', () => firstTouch(rig(false))),
     b.add('first touch, with a disk', () => firstTouch(rig(true))),
@@ -147,6 +157,7 @@ export async function run(): Promise<void> {
     b.add('resident page, with a disk', () => resident(rig(true))),
     b.cycle(),
     b.complete(),
-    b.save({ folder: 'bench/results', file: 'pageout-plenty', details: true }),
   );
+  suite.timesOf(plenty);
+  return suite.files();
 }

@@ -9,10 +9,13 @@ import { type HostFrame, PAGE_SIZE, READ, type VirtualPage, WRITE } from '../../
 import { compileLayout, Machine, SV39 } from '../../hostkernel/machine/index.ts';
 import { type HardwarePmap, HardwarePmaps, type PageSource } from '../../hostkernel/pmap/index.ts';
 import { FrameAllocator } from '../../hostkernel/vm/frames.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const PAGES = 4096;
 const FIRST_DATA = 1024; // frames below are for tables
 const RW = READ | WRITE;
+const LARGE = 'found: large pages';
+const SMALL = 'found: small pages';
 const vpage = (page: number) => page as VirtualPage;
 
 interface Rig {
@@ -86,21 +89,24 @@ function walks(all: Rig): () => number {
   };
 }
 
-function reportCounts(): void {
+function reportCounts(suite: Suite): void {
   for (const superpages of [true, false]) {
     const all = rig(superpages);
     walks(all)();
     const { walkReferences } = all.machine.mmu;
+    suite.counts(superpages ? LARGE : SMALL, { 'large pages': all.pmaps.largePages, 'entries read': walkReferences });
     const mapped = `${PAGES} pages are ${all.pmaps.largePages} large pages and ${PAGES - 512 * all.pmaps.largePages} small ones`;
     console.log(`large pages ${superpages ? 'on ' : 'off'}: ${mapped}, walks of all read ${walkReferences} entries`);
   }
   const { pmaps } = rig();
+  suite.counts('arrays of the pmaps, nothing mapped', { bytes: pmaps.bytes });
   console.log(`arrays of the pmaps, nothing mapped: ${(pmaps.bytes / (FIRST_DATA + PAGES)).toFixed(1)} bytes a frame`);
 }
 
-export async function run(): Promise<void> {
-  reportCounts();
-  await b.suite(
+export async function run(): Promise<Files> {
+  const suite = new Suite('pmap');
+  reportCounts(suite);
+  const made = await b.suite(
     `pmap: ${PAGES} translations made and gone`,
     b.add('frames in a row: large pages', () => enterAndRemove(rig(), inARow)),
     b.add('frames in a row, large pages off', () => enterAndRemove(rig(false), inARow)),
@@ -109,14 +115,15 @@ export async function run(): Promise<void> {
     b.add('scattered frames, gone by frame', () => byFrame(rig())),
     b.cycle(),
     b.complete(),
-    b.save({ folder: 'bench/results', file: 'pmap', details: true }),
   );
-  await b.suite(
+  suite.timesOf(made);
+  const found = await b.suite(
     `pmap: ${PAGES} pages found after the TLB has forgotten them`,
-    b.add('large pages', () => walks(rig())),
-    b.add('small pages', () => walks(rig(false))),
+    b.add(LARGE, () => walks(rig())),
+    b.add(SMALL, () => walks(rig(false))),
     b.cycle(),
     b.complete(),
-    b.save({ folder: 'bench/results', file: 'pmap-walks', details: true }),
   );
+  suite.timesOf(found);
+  return suite.files();
 }

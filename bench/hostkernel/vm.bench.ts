@@ -24,6 +24,7 @@ import {
   Vm,
   type VmSpace,
 } from '../../hostkernel/vm/index.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const BATCH = 512; // pages: one leaf table
 const SMALL = 16; // pages: 64 KiB
@@ -165,14 +166,16 @@ function countsOf({ counters }: Vm) {
 }
 
 /** What one step of each case counts, per fault. */
-function reportCounts(): void {
+function reportCounts(suite: Suite): void {
   for (const [name, prepare] of CASES) {
     const made = rig();
     const step = prepare(made);
     step();
     const before = countsOf(made.vm);
     step();
-    const { faults, zeroFills, copies, walks, walkReferences, walkUpdates } = countsOf(made.vm);
+    const after = countsOf(made.vm);
+    suite.counts(name, Object.fromEntries(Object.entries(after).map(([key, count]) => [key, count - before[key as keyof typeof before]])));
+    const { faults, zeroFills, copies, walks, walkReferences, walkUpdates } = after;
     if (faults === before.faults) continue;
     const perFault = (now: number, then: number) => (now - then) / (faults - before.faults);
     console.log(
@@ -183,13 +186,15 @@ function reportCounts(): void {
   }
 }
 
-export async function run(): Promise<void> {
-  reportCounts();
-  await b.suite(
+export async function run(): Promise<Files> {
+  const suite = new Suite('vm');
+  reportCounts(suite);
+  const summary = await b.suite(
     'vm: faults the host resolves',
     ...CASES.map(([name, prepare]) => b.add(name, () => prepare(rig()))),
     b.cycle(),
     b.complete(),
-    b.save({ folder: 'bench/results', file: 'vm', details: true }),
   );
+  suite.timesOf(summary);
+  return suite.files();
 }

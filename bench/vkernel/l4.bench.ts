@@ -11,6 +11,7 @@ import { HostKernel } from '../../hostkernel/kern/index.ts';
 import { compileLayout, Machine, SV32, SV39, VPTE_32_NX, VPTE_64_NX } from '../../hostkernel/machine/index.ts';
 import { L4Kernel, Platform } from '../../vkernel/l4/index.ts';
 import { ANY, fpage, type L4, type L4Body, type L4Wait, LABEL_PAGE_FAULT, NIL, type ThreadId, threadId } from '../../vkernel/l4/user.ts';
+import { type Counters, type Files, Suite } from '../suite.ts';
 
 const BATCH = 2048; // operations a measured call makes
 const TEXT = 0x10000;
@@ -189,25 +190,26 @@ function mapMany(): System {
 }
 
 /** The counts one batch makes. */
-function events(title: string, made: System): void {
+function events(title: string, made: System): Counters {
   made.batch();
   const before = { ...made.kernel.counters, invalidations: made.platform.counters.invalidations };
   made.batch();
   const after = { ...made.kernel.counters, invalidations: made.platform.counters.invalidations };
-  const text = Object.entries(after)
+  const changed = Object.entries(after)
     .map(([name, value]) => [name, value - (before[name as keyof typeof before] as number)] as const)
-    .filter(([, value]) => value !== 0)
-    .map(([name, value]) => `${name} ${value}`);
-  console.log(`${title}: ${text.join(', ')}`);
+    .filter(([, value]) => value !== 0);
+  console.log(`${title}: ${changed.map(([name, value]) => `${name} ${value}`).join(', ')}`);
+  return Object.fromEntries(changed);
 }
 
-export async function run(): Promise<void> {
+export async function run(): Promise<Files> {
+  const suite = new Suite('l4');
   const systems = { echo: echo(), syscalls: syscalls(), faults: faults(), mapMany: mapMany() };
-  events(`${BATCH} calls`, systems.echo);
-  events(`${BATCH} system calls`, systems.syscalls);
-  events(`${BATCH} faults`, systems.faults);
-  events('one large item', systems.mapMany);
-  await b.suite(
+  suite.counts('call and answer', events(`${BATCH} calls`, systems.echo));
+  suite.counts('guest system call', events(`${BATCH} system calls`, systems.syscalls));
+  suite.counts('guest fault, system call, unmap', events(`${BATCH} faults`, systems.faults));
+  suite.counts('map and unmap 63,488 pages', events('one large item', systems.mapMany));
+  const summary = await b.suite(
     `l4: ${BATCH} operations, and one item of 2^16 pages`,
     b.add('call and answer', () => systems.echo.batch()),
     b.add('guest system call', () => systems.syscalls.batch()),
@@ -215,6 +217,7 @@ export async function run(): Promise<void> {
     b.add('map and unmap 63,488 pages', () => systems.mapMany.batch()),
     b.cycle(),
     b.complete(),
-    b.save({ folder: 'bench/results', file: 'l4', details: true }),
   );
+  suite.timesOf(summary);
+  return suite.files();
 }

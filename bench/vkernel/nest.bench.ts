@@ -18,6 +18,7 @@ import {
 import { buildElf, code } from '../../tests/hostkernel/base/elf-builder.ts';
 import { A0, add, addi, bne, ECALL, exitA0, j, li, S0, sw, syscall, T0, T1, T2, ZERO } from '../../tests/hostkernel/kern/assembler.ts';
 import { elf, nestOf } from '../../tests/vkernel/nest/rig.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const TEXT = 0x10000;
 const DATA = 0x20000;
@@ -95,21 +96,20 @@ function measure({ setup, words, delegates }: Case, depth: number, times: number
   return { entries: made.kernels[0].counters.entries, ms: (user + system) / 1e3 };
 }
 
-export function run(): void {
+export function run(): Files {
+  const suite = new Suite('nest');
   for (const one of CASES) {
     for (let depth = 0; depth <= 3; depth++) {
       const few = 10;
       const many = few + one.rounds;
       const events = one.rounds * one.each;
-      const entries = (measure(one, depth, many).entries - measure(one, depth, few).entries) / events;
-      let least = Infinity;
-      let most = Infinity;
-      for (let i = 0; i < REPETITIONS; i++) {
-        least = Math.min(least, measure(one, depth, few).ms);
-        most = Math.min(most, measure(one, depth, many).ms);
-      }
-      const ms = most - least;
-      console.log(`  ${one.name}, depth ${depth}: ${entries.toFixed(2)} entries, ${((ms * 1e3) / events).toFixed(2)} µs`);
+      const entries = measure(one, depth, many).entries - measure(one, depth, few).entries;
+      const [short, long] = [few, many].map((times) => Array.from({ length: REPETITIONS }, () => measure(one, depth, times).ms));
+      const ms = Math.min(...long) - Math.min(...short);
+      suite.counts(`${one.name}, depth ${depth}`, { events, entries });
+      suite.times(`${one.name}, depth ${depth}`, long);
+      console.log(`  ${one.name}, depth ${depth}: ${(entries / events).toFixed(2)} entries, ${((ms * 1e3) / events).toFixed(2)} µs`);
     }
   }
+  return suite.files();
 }

@@ -31,6 +31,7 @@ import { taskServer } from '../../vkernel/task/server.ts';
 import { WORTEL, withCapability } from '../../vkernel/wortel/interface.ts';
 import { wortel } from '../../vkernel/wortel/server.ts';
 import { cpuTimes } from '../cpu-time.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const RW = MAP_READ | MAP_WRITE | FORCE_WRITE;
 const COPY_PAGES = 16; // the server's split threshold
@@ -83,7 +84,7 @@ interface Case {
   readonly round: () => void;
 }
 
-function table(title: string, unit: string, cases: readonly Case[], rounds = 5): void {
+function table(suite: Suite, title: string, unit: string, cases: readonly Case[], rounds = 5): void {
   console.log(`\n  ${title}`);
   const events = cases.map(({ physmem, round }) => {
     const before = { ...physmem.counters };
@@ -99,6 +100,8 @@ function table(title: string, unit: string, cases: readonly Case[], rounds = 5):
   console.log(['', ...COLUMNS, 'µs a round', `ns a ${unit}`].map((text, i) => text.padStart(i === 0 ? 26 : 12)).join(''));
   cases.forEach(({ title: name, units }, i) => {
     const micros = (times[i].best * 1000) / repeats(units);
+    suite.counts(`${title}: ${name}`, Object.fromEntries(COLUMNS.map((column, at) => [column, events[i][at]])));
+    suite.times(`${title}: ${name}`, times[i].samples);
     const row = [name, ...events[i].map(String), micros.toFixed(2), ((micros * 1000) / units).toFixed(1)];
     console.log(row.map((text, column) => text.padStart(column === 0 ? 26 : 12)).join(''));
   });
@@ -110,7 +113,7 @@ function repeats(units: number): number {
 }
 
 /** Allocate, map and deallocate, in one request each and page by page. */
-function lives(): void {
+function lives(suite: Suite): void {
   const sizes = [0, 4, 8, 12, 16, 18].map((log) => 2 ** log);
   const whole = sizes.map((pages): Case => {
     const physmem = core(2 ** 19);
@@ -132,11 +135,11 @@ function lives(): void {
     };
     return { title: `${pages} pages, one by one`, units: pages, physmem, round };
   });
-  table('allocate, map, deallocate', 'page', [...whole, ...single]);
+  table(suite, 'allocate, map, deallocate', 'page', [...whole, ...single]);
 }
 
 /** A copy of 1000 pages, of which a share is written; then the copy goes. */
-function copies(): void {
+function copies(suite: Suite): void {
   const PAGES = 1000;
   const cases = [1000, 8, 1].flatMap((piece) =>
     [0, 1, 10, 100].map((percent): Case => {
@@ -154,11 +157,11 @@ function copies(): void {
       return { title: `pieces of ${piece}, ${percent} % written`, units: PAGES, physmem, round };
     }),
   );
-  table('copy of 1000 pages, part of it written, deallocated', 'page', cases);
+  table(suite, 'copy of 1000 pages, part of it written, deallocated', 'page', cases);
 }
 
 /** The copy alone, which has to cost as many entries as there are, and not pages. */
-function copyAlone(): void {
+function copyAlone(suite: Suite): void {
   const cases = [2 ** 4, 2 ** 8, 2 ** 12, 2 ** 16].map((pages): Case => {
     const physmem = core(2 ** 17);
     const source = physmem.create(physmem.root);
@@ -171,11 +174,11 @@ function copyAlone(): void {
     };
     return { title: `${pages} pages, one entry`, units: 1, physmem, round };
   });
-  table('copy of one entry and its end', 'copy', cases);
+  table(suite, 'copy of one entry and its end', 'copy', cases);
 }
 
 /** Copies of copies: each written once, and all of them deallocated from the first on. */
-function chains(): void {
+function chains(suite: Suite): void {
   const cases = [10, 100, 1000].map((length): Case => {
     const physmem = core(2 ** 16);
     const round = (): void => {
@@ -191,10 +194,10 @@ function chains(): void {
     };
     return { title: `${length} copies`, units: length, physmem, round };
   });
-  table('chains of copies of 16 pages, each written once', 'copy', cases, 3);
+  table(suite, 'chains of copies of 16 pages, each written once', 'copy', cases, 3);
 }
 
-function manyContainers(): void {
+function manyContainers(suite: Suite): void {
   const cases = [100, 1000, 10_000, 100_000].map((count): Case => {
     const physmem = core(2 ** 18);
     const round = (): void => {
@@ -209,11 +212,11 @@ function manyContainers(): void {
     };
     return { title: `${count} containers`, units: count, physmem, round };
   });
-  table('containers of one page: created, mapped, destroyed', 'container', cases, 3);
+  table(suite, 'containers of one page: created, mapped, destroyed', 'container', cases, 3);
 }
 
 /** The largest piece copied at once: smaller ones split more and copy less. */
-function thresholds(): void {
+function thresholds(suite: Suite): void {
   const PAGES = 1024;
   const cases = [1, 4, 16, 64, 1024].map((copyPages): Case => {
     const physmem = core(8192, copyPages);
@@ -229,11 +232,11 @@ function thresholds(): void {
     };
     return { title: `at most ${copyPages} pages`, units: PAGES, physmem, round };
   });
-  table('split threshold: copy of a frame of 1024 pages, every hundredth written', 'page', cases);
+  table(suite, 'split threshold: copy of a frame of 1024 pages, every hundredth written', 'page', cases);
 }
 
 /** Extra pages asked back: a principal within its guarantee maps a page that another holds as extra, and that one returns it. */
-function upcalls(): void {
+function upcalls(suite: Suite): void {
   const PAGES = 1024;
   const cases = [2, 16, 128, 1024].map((principals): Case => {
     const words = new Uint32Array(ROW_WORDS * 4096);
@@ -267,11 +270,11 @@ function upcalls(): void {
     };
     return { title: `one of ${principals} tasks`, units: 1, physmem, round };
   });
-  table('a page asked back from a task, returned, and mapped by the other', 'page', cases);
+  table(suite, 'a page asked back from a task, returned, and mapped by the other', 'page', cases);
 }
 
 /** What a frame costs: a million of one page, each in an entry of its own, all bound. */
-function million(): void {
+function million(suite: Suite): void {
   const PAGES = 2 ** 20;
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
@@ -288,12 +291,13 @@ function million(): void {
   const used = settle() - before;
   console.log(`\n  a million frames of one page, bound, with their entries: ${(used / PAGES).toFixed(1)} bytes each`);
   const set = container.entries.size; // keeps all of it alive up to here
+  suite.counts('a million frames of one page', { entries: set, 'bytes of frames and entries': physmem.table.bytes });
   const tables = (physmem.table.bytes / set).toFixed(1);
   console.log(`  (frames and entries ${tables}; the rest is the container's set, free memory and owners)`);
 }
 
 /** One page by message: allocate, map, deallocate; and with the map in the same request. Real memory, real page tables. */
-function messages(): void {
+function messages(suite: Suite): void {
   const ROUNDS = 4096;
   const machine = Machine.create({ ramBytes: 64 * 2 ** 20 });
   if (machine === null) throw new Error('no memory for the machine');
@@ -304,39 +308,50 @@ function messages(): void {
     vpte32: compileLayout(VPTE_32_NX),
   };
   const host = new HostKernel({ machine, tracer: new Tracer(), ...formats });
+  const made: { kernel?: L4Kernel } = {};
   const root: L4Body = function* (l4) {
     const data = yield* startup(l4);
     if (typeof data === 'string') throw new Error(data);
     const { physmem } = data;
     done(yield* invoke(l4, physmem, PHYSMEM.create, data.memoryControl));
     const container = l4.message.word(1);
-    const VA = 0x4000_0000;
     const cpu = (): number => {
       const { user, system } = process.cpuUsage();
       return user + system;
     };
-    const show = (title: string, best: number): void =>
-      console.log(`${title.padStart(58)}${(best / ROUNDS).toFixed(2).padStart(12)} µs a page`);
+    const VA = 0x4000_0000;
+    const separate = function* () {
+      yield* invoke(l4, physmem, PHYSMEM.allocate, container, 0, 0, PAGE_SIZE);
+      yield* invoke(l4, physmem, PHYSMEM.map, container, RW, VA, 0, PAGE_SIZE);
+      yield* invoke(l4, physmem, PHYSMEM.deallocate, container, 0, PAGE_SIZE);
+    };
+    const together = function* () {
+      yield* invoke(l4, physmem, PHYSMEM.provide, container, RW, VA, 0, PAGE_SIZE);
+      yield* invoke(l4, physmem, PHYSMEM.deallocate, container, 0, PAGE_SIZE);
+    };
+    const ipcs = (): number => (made.kernel as L4Kernel).counters.ipcs;
     console.log('\n  one page by message');
-    let separate = Number.POSITIVE_INFINITY;
-    let together = Number.POSITIVE_INFINITY;
-    for (let round = 0; round < 6; round += 1) {
-      let before = cpu();
-      for (let i = 0; i < ROUNDS; i += 1) {
-        yield* invoke(l4, physmem, PHYSMEM.allocate, container, 0, 0, PAGE_SIZE);
-        yield* invoke(l4, physmem, PHYSMEM.map, container, RW, VA, 0, PAGE_SIZE);
-        yield* invoke(l4, physmem, PHYSMEM.deallocate, container, 0, PAGE_SIZE);
+    for (const [title, step] of [
+      ['allocate, map, deallocate: three requests', separate],
+      ['provide, deallocate: two', together],
+    ] as const) {
+      const micros: number[] = [];
+      const first = ipcs();
+      for (let round = 0; round < 6; round += 1) {
+        const before = cpu();
+        for (let i = 0; i < ROUNDS; i += 1) yield* step();
+        if (round > 0) micros.push(cpu() - before);
       }
-      if (round > 0) separate = Math.min(separate, cpu() - before);
-      before = cpu();
-      for (let i = 0; i < ROUNDS; i += 1) {
-        yield* invoke(l4, physmem, PHYSMEM.provide, container, RW, VA, 0, PAGE_SIZE);
-        yield* invoke(l4, physmem, PHYSMEM.deallocate, container, 0, PAGE_SIZE);
-      }
-      if (round > 0) together = Math.min(together, cpu() - before);
+      const messages = ipcs() - first;
+      suite.counts(title, { pages: 6 * ROUNDS, ipcs: messages });
+      suite.times(
+        title,
+        micros.map((time) => time / 1000),
+      );
+      console.log(
+        `${title.padStart(58)}${String(messages / (6 * ROUNDS)).padStart(4)} messages${(Math.min(...micros) / ROUNDS).toFixed(2).padStart(12)} µs a page`,
+      );
     }
-    show('allocate, map, deallocate: three requests', separate);
-    show('provide, deallocate: two', together);
     yield* invoke(l4, data.wortel, withCapability(WORTEL, data.wortelCapability).shutdown, 0);
   };
   const say = (): void => undefined;
@@ -347,6 +362,7 @@ function messages(): void {
       const platform = Platform.create(api, { format: formats.vpte64, memoryBytes: 32 * 2 ** 20 });
       if (typeof platform === 'number') throw new Error(`no platform: ${platform}`);
       const kernel = new L4Kernel(platform);
+      made.kernel = kernel;
       const modules = {
         physmem: physmemBody({ wortel: threadId(USER_BASE + 2, 1, 64), capability: 1, tracer }),
         task: { body: taskServer(tracer, say), pages: 16 },
@@ -361,14 +377,16 @@ function messages(): void {
   host.run();
 }
 
-export function run(): void {
-  lives();
-  copyAlone();
-  copies();
-  chains();
-  manyContainers();
-  thresholds();
-  upcalls();
-  million();
-  messages();
+export function run(): Files {
+  const suite = new Suite('physmem-growth');
+  lives(suite);
+  copyAlone(suite);
+  copies(suite);
+  chains(suite);
+  manyContainers(suite);
+  thresholds(suite);
+  upcalls(suite);
+  million(suite);
+  messages(suite);
+  return suite.files();
 }

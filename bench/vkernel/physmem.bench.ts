@@ -14,6 +14,7 @@ import { deallocate } from '../../vkernel/physmem/core/deallocate.ts';
 import { map, type MapSink } from '../../vkernel/physmem/core/map.ts';
 import { Physmem, type PhysmemCounters } from '../../vkernel/physmem/core/physmem.ts';
 import { FORCE_WRITE, MAP_READ, MAP_WRITE } from '../../vkernel/physmem/interface.ts';
+import { type Counters, type Files, Suite } from '../suite.ts';
 
 const RW = MAP_READ | MAP_WRITE | FORCE_WRITE;
 const CROWD = 10_000; // pages
@@ -61,14 +62,15 @@ function crowd(physmem: Physmem, pages: number): Container {
 }
 
 /** The events one round makes, as counted by physmem. */
-function events(title: string, round: (physmem: Physmem) => () => number): void {
+function events(title: string, round: (physmem: Physmem) => () => number): Counters {
   const physmem = machine();
   const once = round(physmem);
   const before: Readonly<Record<string, number>> = { ...physmem.counters };
   once();
   const after: PhysmemCounters = physmem.counters;
-  const changed = Object.entries(after).map(([name, count]) => `${name} ${count - (before[name] ?? 0)}`);
-  console.log(`  ${title}: ${changed.join(', ')}`);
+  const changed = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const);
+  console.log(`  ${title}: ${changed.map(([name, count]) => `${name} ${count}`).join(', ')}`);
+  return Object.fromEntries(changed);
 }
 
 type Round = (physmem: Physmem) => () => number;
@@ -105,9 +107,10 @@ const ROUND_KINDS: readonly (readonly [string, Round])[] = [
   ['copy of sixteen pages, one written', copied],
 ];
 
-export async function run(): Promise<void> {
-  for (const [title, round] of ROUND_KINDS) events(title, round);
-  await b.suite(
+export async function run(): Promise<Files> {
+  const suite = new Suite('physmem');
+  for (const [title, round] of ROUND_KINDS) suite.counts(title, events(title, round));
+  const summary = await b.suite(
     `physmem: ${ROUNDS} rounds of allocate, map, deallocate in the core`,
     ...ROUND_KINDS.map(([title, round]) =>
       b.add(title, () => {
@@ -121,6 +124,7 @@ export async function run(): Promise<void> {
     ),
     b.cycle(),
     b.complete(),
-    b.save({ folder: 'bench/results', file: 'physmem', details: true }),
   );
+  suite.timesOf(summary);
+  return suite.files();
 }

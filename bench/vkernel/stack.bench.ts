@@ -12,6 +12,7 @@ import { Tracer } from '../../hostkernel/base/trace.ts';
 import { compileLayout, Machine, SV32, SV39, VPTE_32_NX, VPTE_64_NX } from '../../hostkernel/machine/index.ts';
 import { bootStack, type StackStats } from '../../vkernel/index.ts';
 import { cpuTimes } from '../cpu-time.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const CALLS = 500_000;
 const PAGES = 40_000;
@@ -27,10 +28,8 @@ function warmMachine(): Machine {
   return made;
 }
 
-const machine = warmMachine();
-
-/** Boots the machine, runs `events` with these arguments, shuts down. */
-function events(...args: string[]): StackStats {
+/** Boots `machine`, runs the program with these arguments, shuts down. */
+function events(machine: Machine, ...args: string[]): StackStats {
   const { report, failure, stats } = bootStack({
     machine,
     xlen: 64,
@@ -55,24 +54,32 @@ function events(...args: string[]): StackStats {
 
 const SHOWN = ['instructions', 'guestSyscalls', 'guestFaults', 'ipcs', 'hostFaults', 'vpteWalks', 'hostSyscalls', 'maps'] as const;
 
-/** Counters of N events, less those of none, an event. */
-function perEvent(name: string, n: number, some: StackStats, none: StackStats): void {
+/** Counters of N events, less those of none, an event; the sums go to the suite. */
+function perEvent(suite: Suite, name: string, n: number, some: StackStats, none: StackStats): void {
+  suite.counts(name, { events: n, ...Object.fromEntries(SHOWN.map((counter) => [counter, some[counter] - none[counter]])) });
   const each = SHOWN.map((counter) => `${((some[counter] - none[counter]) / n).toFixed(2)} ${counter}`);
   console.log(`${name}: ${each.join(', ')}`);
 }
 
-export function run(): void {
-  const none = events('syscall', '0');
-  perEvent('a system call', CALLS, events('syscall', String(CALLS)), none);
-  perEvent('a page', PAGES, events('touch', String(PAGES)), none);
+export function run(): Files {
+  const suite = new Suite('stack');
+  const machine = warmMachine();
+  const none = events(machine, 'syscall', '0');
+  suite.counts('boot', Object.fromEntries(SHOWN.map((counter) => [counter, none[counter]])));
+  perEvent(suite, 'a system call', CALLS, events(machine, 'syscall', String(CALLS)), none);
+  perEvent(suite, 'a page', PAGES, events(machine, 'touch', String(PAGES)), none);
   const [boot, calls, pages] = cpuTimes(ROUNDS, [
-    () => events('syscall', '0'),
-    () => events('syscall', String(CALLS)),
-    () => events('touch', String(PAGES)),
+    () => events(machine, 'syscall', '0'),
+    () => events(machine, 'syscall', String(CALLS)),
+    () => events(machine, 'touch', String(PAGES)),
   ]);
+  suite.times('boot', boot.samples);
+  suite.times('a system call', calls.samples);
+  suite.times('a page', pages.samples);
   const each = (some: number, base: number, n: number): string => `${(((some - base) / n) * 1e6).toFixed(0)} ns`;
   console.log(`processor time, median of ${ROUNDS} (best):`);
   console.log(`  boot, a program that does nothing, shutdown: ${boot.median.toFixed(0)} ms (${boot.best.toFixed(0)})`);
   console.log(`  a system call: ${each(calls.median, boot.median, CALLS)} (${each(calls.best, boot.best, CALLS)})`);
   console.log(`  a page touched and released: ${each(pages.median, boot.median, PAGES)} (${each(pages.best, boot.best, PAGES)})`);
+  return suite.files();
 }

@@ -11,6 +11,7 @@ import b from 'benny';
 import { type GuestFrame, PAGE_SIZE } from '../../hostkernel/base/units.ts';
 import { accepts, ANY, at, type Constraint, colour, constraintOf, DMA16, type MemoryType } from '../../vkernel/physmem/core/constraint.ts';
 import { Zones } from '../../vkernel/physmem/core/zone.ts';
+import { type Files, Suite } from '../suite.ts';
 
 const ORDERS = [10, 12, 14, 16, 18, 20]; // log2 of pages of memory
 const ROUNDS = 256; // a measured call makes
@@ -67,7 +68,8 @@ function once(zones: Zones, constraint: Constraint): number {
   return frame;
 }
 
-export async function run(): Promise<void> {
+export async function run(): Promise<Files> {
+  const suite = new Suite('zone');
   for (const [title, typeFor] of KINDS) {
     const counts = ORDERS.map((order) => {
       const pages = 2 ** order;
@@ -76,12 +78,14 @@ export async function run(): Promise<void> {
       const before = zones.looks;
       const list = new List(pages);
       if (once(zones, constraint) !== list.find(constraint)) throw new Error(`${title}: not the same block`);
+      suite.counts(`${title}: 2^${order} pages`, { 'words looked at': zones.looks - before });
+      suite.counts(`${title}: list of 2^${order} pages`, { 'blocks looked at': list.looks });
       return `2^${order} ${zones.looks - before} / ${list.looks}`;
     });
     console.log(`  ${title}: words / blocks looked at in ${counts.join(', ')}`);
   }
   for (const [title, typeFor] of KINDS) {
-    await b.suite(
+    const summary = await b.suite(
       `zones: ${ROUNDS} blocks taken and given back, ${title}`,
       ...[10, 16, 20].map((order) =>
         b.add(`2^${order} pages`, () => {
@@ -105,7 +109,8 @@ export async function run(): Promise<void> {
       }),
       b.cycle(),
       b.complete(),
-      b.save({ folder: 'bench/results', file: `zone-${title.split(' ')[0]}`, details: true }),
     );
+    suite.timesOf(summary, `${title}: `);
   }
+  return suite.files();
 }

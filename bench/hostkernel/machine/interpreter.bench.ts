@@ -9,6 +9,7 @@ import { TRAP_ECALL, TRAP_FETCH_PAGE } from '../../../hostkernel/machine/index.t
 import { RW, RX, Rig, code } from '../../../tests/hostkernel/machine/rig.ts';
 import * as asm from '../../../tests/hostkernel/machine/riscv/assembler.ts';
 import { cpuTimes } from '../../cpu-time.ts';
+import { type Files, Suite } from '../../suite.ts';
 import { DOUBLES_64, MIXED_32, MIXED_64, SIEVE_32, SIEVE_64 } from './kernels.ts';
 
 const CODE = 0x10000;
@@ -54,18 +55,20 @@ function call(rig: Rig, args: readonly (number | bigint)[]): number {
 }
 
 /** Millions of instructions in a second of processor time: the figure to quote. */
-function kernels(): void {
+function kernels(suite: Suite): void {
   const instructions: number[] = [];
   const cases = KERNELS.map((kernel) => {
     const rig = rigWith(kernel.xlen, kernel.words, 64);
     instructions.push(call(rig, kernel.args));
     const { mmu, hart } = rig.machine;
+    suite.counts(kernel.name, { instructions: instructions.at(-1) as number, walks: mmu.walks, 'frames of code': hart.code.claims });
     console.log(`  ${kernel.name}: ${instructions.at(-1)} instructions, ${mmu.walks} walks, ${hart.code.claims} frame of code`);
     return () => {
       for (let i = 0; i < REPEATS; i++) call(rig, kernel.args);
     };
   });
-  cpuTimes(ROUNDS, cases).forEach(({ best, median }, i) => {
+  cpuTimes(ROUNDS, cases).forEach(({ best, median, samples }, i) => {
+    suite.times(KERNELS[i].name, samples);
     const rate = (ms: number) => ((instructions[i] * REPEATS) / ms / 1e3).toFixed(0);
     console.log(`  ${KERNELS[i].name}: ${rate(median)} M instructions/s (median of ${ROUNDS}; best ${rate(best)})`);
   });
@@ -86,7 +89,7 @@ const PAIR_LOOP = [
   asm.jalr(0, 1, 0),
 ];
 
-async function memoryAccess(): Promise<void> {
+async function memoryAccess(suite: Suite): Promise<void> {
   const rig = rigWith(64, LOAD_LOOP, 8192);
   const pair = rigWith(64, PAIR_LOOP, 8192);
   const walksOf = (subject: Rig, args: readonly number[]): number => {
@@ -99,43 +102,45 @@ async function memoryAccess(): Promise<void> {
   const misaligned = [DATA + 1, LOADS, 8];
   const refill = [DATA, LOADS, 4096];
   const apart = [DATA, LOADS, 8, 2 ** 24];
-  console.log(
-    `  walks for ${LOADS} loads: hit ${walksOf(rig, hit)}, misaligned ${walksOf(rig, misaligned)}, a page each ${walksOf(rig, refill)}`,
-  );
-  console.log(`  walks for ${LOADS} pairs of loads 16 MiB apart: ${walksOf(pair, apart)}`);
+  const walks = [walksOf(rig, hit), walksOf(rig, misaligned), walksOf(rig, refill), walksOf(pair, apart)];
+  console.log(`  walks for ${LOADS} loads: hit ${walks[0]}, misaligned ${walks[1]}, a page each ${walks[2]}`);
+  console.log(`  walks for ${LOADS} pairs of loads 16 MiB apart: ${walks[3]}`);
   const summary = await b.suite(
     `interpreter: ${LOADS} times around a load`,
     b.add('TLB hit', () => call(rig, hit)),
     b.add('misaligned', () => call(rig, misaligned)),
     b.add('a page each: TLB refill', () => call(rig, refill)),
     b.add('pair 16 MiB apart: second part of the TLB', () => call(pair, apart)),
-    b.save({ folder: 'bench/results', file: 'interpreter-memory', details: true }),
   );
+  summary.results.forEach(({ name }, i) => suite.counts(name, { walks: walks[i] }));
+  suite.timesOf(summary);
   for (const result of summary.results)
     console.log(`  ${result.name}: ${((result.details.median * 1e9) / LOADS).toFixed(1)} ns a turn (median)`);
 }
 
 const CALLS = 1000;
 
-async function systemCalls(): Promise<void> {
+async function systemCalls(suite: Suite): Promise<void> {
   const rig = rigWith(64, [asm.addi(17, 0, 172), asm.ECALL, asm.jal(0, -8)], 64);
   const { hart } = rig.machine;
   const summary = await b.suite(
     `interpreter: ${CALLS} times out at an ecall and in again`,
-    b.add('run', () => {
+    b.add('out at an ecall, and in again', () => {
       hart.setPc(CODE);
       for (let i = 0; i < CALLS; i++) {
         if (hart.run(1e6) !== TRAP_ECALL) throw new Error('not an ecall');
         hart.setPc(hart.pc + 4);
       }
     }),
-    b.save({ folder: 'bench/results', file: 'interpreter-calls', details: true }),
   );
+  suite.timesOf(summary);
   console.log(`  ${((summary.results[0].details.median * 1e9) / CALLS).toFixed(1)} ns a call (median)`);
 }
 
-export async function run(): Promise<void> {
-  kernels();
-  await memoryAccess();
-  await systemCalls();
+export async function run(): Promise<Files> {
+  const suite = new Suite('interpreter');
+  kernels(suite);
+  await memoryAccess(suite);
+  await systemCalls(suite);
+  return suite.files();
 }

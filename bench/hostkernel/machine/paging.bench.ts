@@ -27,6 +27,7 @@ import {
   type WalkMemory,
   walkReference,
 } from '../../../hostkernel/machine/index.ts';
+import { type Files, Suite } from '../../suite.ts';
 
 const PAGES = 65536; // 256 MiB of base pages
 const STRIDE = 40503; // odd: visits every page once, none near the one before
@@ -130,8 +131,8 @@ function mapPages(format: PageTableFormat, ram: WalkMemory, start: number): numb
 const ROUNDS = 60;
 const ROUND = 2048; // operations
 
-/** Nanoseconds of one `operation`: the median of ROUNDS rounds, after as many to warm up. */
-function nanoseconds(operation: (page: number) => void, count = ROUND): number {
+/** Nanoseconds of one `operation`, in each of ROUNDS rounds, after as many to warm up. */
+function nanoseconds(operation: (page: number) => void, count = ROUND): readonly number[] {
   const times: number[] = [];
   let page = 0;
   for (let round = 0; round < 2 * ROUNDS; round++) {
@@ -142,11 +143,11 @@ function nanoseconds(operation: (page: number) => void, count = ROUND): number {
     }
     if (round >= ROUNDS) times.push(((performance.now() - start) * 1e6) / count);
   }
-  return times.toSorted((a, b) => a - b)[ROUNDS / 2];
+  return times;
 }
 
 /** A line for each layout. */
-function everyLayout(): void {
+function everyLayout(suite: Suite): void {
   console.log('\n  layout            entries  walk ns  any-format ns  reference ns  TLB refill ns');
   let sum = 0;
   for (const name of LAYOUT_NAMES) {
@@ -158,31 +159,45 @@ function everyLayout(): void {
     const { read } = entries(own, machine.ram);
     const walker = compileWalk(own, machine.ram);
     const any = compileAnyWalk(own, machine.ram, 'user');
+    const median = (title: string, times: readonly number[]): number => {
+      suite.times(
+        `${name}: ${title}`,
+        times.map((ns) => ns / 1e6),
+      );
+      return times.toSorted((a, b) => a - b)[ROUNDS / 2];
+    };
     const time = ({ walk, result }: typeof walker) =>
       nanoseconds((page) => {
         if (walk(root / PAGE_SIZE, page * PAGE_SIZE, 0, READ) !== WALK_HIT) throw new Error(`${name}: page ${page} is not mapped`);
         sum += result.frame;
       });
-    const walk = time(walker);
+    const walk = median('walk', time(walker));
     const { references } = walker.result;
-    const anyWalk = time(any);
+    suite.counts(`${name}: walk`, { entries: references });
+    const anyWalk = median('walk for any format', time(any));
     // The reference begins with a register; where that is no root table, it is not timed.
     const isPointer = layout.root.kind === 'pointer' && layout.levels[0].bits > 0;
     const memory = { read: ({ lo }: { readonly lo: number }) => read(lo), write: () => undefined };
     const reference = isPointer
-      ? nanoseconds((page) => {
-          const request = { root: { lo: root, hi: 0 }, va: { lo: page * PAGE_SIZE, hi: 0 }, access: 'r', mode: 'user' } as const;
-          sum += walkReference(layout, memory, request).refs.length;
-        }, 64)
+      ? median(
+          'reference',
+          nanoseconds((page) => {
+            const request = { root: { lo: root, hi: 0 }, va: { lo: page * PAGE_SIZE, hi: 0 }, access: 'r', mode: 'user' } as const;
+            sum += walkReference(layout, memory, request).refs.length;
+          }, 64),
+        )
       : NaN;
     const isHardware = layout.stage !== 2 && own.basePages === 1;
     const context = isHardware ? machine.createContext(own, (root / PAGE_SIZE) as HostFrame) : null;
     const refill =
       context === null
         ? NaN
-        : nanoseconds((page) => {
-            sum += context.lookup(page * PAGE_SIZE, READ); // four times as many pages as the TLB has entries
-          });
+        : median(
+            'TLB refill',
+            nanoseconds((page) => {
+              sum += context.lookup(page * PAGE_SIZE, READ); // four times as many pages as the TLB has entries
+            }),
+          );
     const column = (value: number, width: number) => (Number.isNaN(value) ? '-' : value.toFixed(1)).padStart(width);
     console.log(
       `  ${name.padEnd(18)}${String(references).padStart(7)}${column(walk, 9)}${column(anyWalk, 15)}${column(reference, 14)}${column(refill, 15)}`,
@@ -191,7 +206,8 @@ function everyLayout(): void {
   if (sum === 0) throw new Error('nothing was walked');
 }
 
-export async function run(): Promise<void> {
+export async function run(): Promise<Files> {
+  const suite = new Suite('paging');
   const ram = addressSpace();
   const { walk, result } = compileWalk(format, ram);
   const entries = new BigUint64Array(ram.i32.buffer);
@@ -238,13 +254,15 @@ export async function run(): Promise<void> {
       }
     }),
     b.cycle(),
-    b.save({ folder: 'bench/results', file: 'paging', details: true }),
   );
+  for (const { name } of summary.results) suite.counts(name, { 'entries a walk': references });
+  suite.timesOf(summary);
   const [compiled, bigint, reference] = summary.results.map((r, i) => (r.details.median * 1e9) / (i === 2 ? REFERENCE_BATCH : BATCH));
   console.log(`  entries read per walk: ${references}`);
   console.log(`  bigint / compiled:     ${(bigint / compiled).toFixed(0)}`);
   console.log(`  reference / compiled:  ${(reference / compiled).toFixed(0)}`);
   console.log(`  compiled:              ${compiled.toFixed(1)} ns a walk (median)`);
   if (sum === 0) throw new Error('nothing was walked');
-  everyLayout();
+  everyLayout(suite);
+  return suite.files();
 }

@@ -23,6 +23,7 @@ import {
   result,
   state,
 } from '../../../hostkernel/machine/riscv/softfloat/index.ts';
+import { type Files, Suite } from '../../suite.ts';
 
 const COUNT = 1024;
 
@@ -110,12 +111,15 @@ const RIVALS: readonly Rival[] = [
   },
 ];
 
-export async function run(): Promise<void> {
+export async function run(): Promise<Files> {
+  const suite = new Suite('softfloat');
   for (const { name, registers, halves } of RIVALS) {
     const d = operands();
     const w = new Int32Array(d.buffer);
     state.rounding = RNE;
-    console.log(`softfloat: ${registers(d)} of ${COUNT} operations (${name}) taken natively`);
+    const native = registers(d);
+    suite.counts(`${name}: registers`, { operations: COUNT, 'taken natively': native });
+    console.log(`softfloat: ${native} of ${COUNT} operations (${name}) taken natively`);
     const throughHalves = (rounding: number, flags: number) => () => {
       state.rounding = rounding;
       halves(w, flags);
@@ -131,12 +135,13 @@ export async function run(): Promise<void> {
       b.add('halves, NX clear', throughHalves(RNE, 0)),
       b.add('integers', throughHalves(RMM, NX)),
       b.cycle(),
-      b.save({ folder: 'bench/results', file: `softfloat-${name.replaceAll(' ', '-')}`, details: true }),
     );
+    suite.timesOf(summary, `${name}: `);
     const times = summary.results.map((r) => (r.details.median * 1e9) / COUNT); // ns an operation
     console.log(`  integers / registers: ${(times[3] / times[0]).toFixed(1)}`);
     console.log(`  integers / halves:    ${(times[3] / times[1]).toFixed(1)}`);
     console.log(`  NX clear / halves:    ${(times[2] / times[1]).toFixed(1)}`);
     console.log(`  registers:            ${times[0].toFixed(1)} ns an operation (median)`);
   }
+  return suite.files();
 }

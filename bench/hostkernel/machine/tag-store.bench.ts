@@ -8,6 +8,7 @@ import b from 'benny';
 import { READ } from '../../../hostkernel/base/units.ts';
 import { CacheHierarchy, machineByName, type Shape, Tlb, WalkCache } from '../../../hostkernel/machine/timing/index.ts';
 import { TagStore } from '../../../hostkernel/machine/timing/tag-store.ts';
+import { type Files, Suite } from '../../suite.ts';
 
 const BATCH = 4096;
 const SPACE = 1;
@@ -57,7 +58,8 @@ const STORES: readonly (readonly [string, Shape, number])[] = [
   ['1536 entries, full: misses', { entries: 1536, ways: 'full', replacement: 'lru' }, 2 ** 20],
 ];
 
-export async function run(): Promise<void> {
+export async function run(): Promise<Files> {
+  const suite = new Suite('tag-store');
   const machine = machineByName('skylake');
   if (machine === null || machine.pwc === null || machine.cache === null) throw new Error('no such machine');
   const { pwc, cache } = machine;
@@ -66,10 +68,11 @@ export async function run(): Promise<void> {
     const store = new TagStore(name, shape);
     for (let pass = 0; pass < 2; pass++) lookAll(store, randomPages(pages));
     const { accesses, hits, evictions } = store.counters;
+    suite.counts(name, { accesses, hits, evictions });
     console.log(`${name}: of ${accesses} looks ${hits} hits, ${evictions} evictions`);
   }
 
-  await b.suite(
+  const stores = await b.suite(
     'tag store: 4096 looks',
     ...STORES.map(([name, shape, pages]) =>
       b.add(name, () => {
@@ -81,8 +84,9 @@ export async function run(): Promise<void> {
     b.cycle(),
     b.complete(),
   );
+  suite.timesOf(stores);
 
-  await b.suite(
+  const skylake = await b.suite(
     'skylake: 4096 looks',
     b.add('TLBs, hits in the first level', () => {
       const tlb = new Tlb(machine.tlb, { baseShift: 12, seed: 1 });
@@ -135,4 +139,6 @@ export async function run(): Promise<void> {
     b.cycle(),
     b.complete(),
   );
+  suite.timesOf(skylake);
+  return suite.files();
 }

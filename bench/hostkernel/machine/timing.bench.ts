@@ -24,6 +24,7 @@ import {
   Translation,
 } from '../../../hostkernel/machine/timing/index.ts';
 import { cpuTimes } from '../../cpu-time.ts';
+import { type Files, Suite } from '../../suite.ts';
 
 const ROUNDS = 3;
 const ACCESSES = 200_000; // a round
@@ -91,13 +92,15 @@ function plain(accesses: number): number {
 }
 
 /** Prints a line: what was done, references a walk, nanoseconds an access, millions a second, and times the plain loop. */
-function report(title: string, model: Translation, pages: number, accesses = ACCESSES): void {
+function report(suite: Suite, title: string, model: Translation, pages: number, accesses = ACCESSES): void {
   access(model, pages, accesses); // fills the structures
   const before = model.counters;
   access(model, pages, accesses);
   const { walks, references } = model.counters;
   const perWalk = walks === before.walks ? 0 : (references - before.references) / (walks - before.walks);
+  suite.counts(title, { accesses, walks: walks - before.walks, references: references - before.references });
   const [times, base] = cpuTimes(ROUNDS, [() => access(model, pages, accesses), () => plain(16 * accesses)]);
+  suite.times(title, times.samples);
   const nanoseconds = (times.best * 1e6) / accesses;
   const ratio = nanoseconds / ((base.best * 1e6) / (16 * accesses));
   const memory = process.memoryUsage().rss / 2 ** 20;
@@ -106,10 +109,12 @@ function report(title: string, model: Translation, pages: number, accesses = ACC
   );
 }
 
-export function run(): void {
+export function run(): Files {
+  const suite = new Suite('timing');
   console.log('  what                              refs/walk      ns     M/s   plain     MiB');
-  report('hits: 32 pages', modelOf(GIB, true), 32);
-  report('native, 1 GiB', modelOf(GIB, false), GIB);
-  for (const gib of FOOTPRINTS) report(`nested, ${gib} GiB`, modelOf(gib * GIB, true), gib * GIB);
-  report('nested, 1 GiB, four times as long', modelOf(GIB, true), GIB, 4 * ACCESSES);
+  report(suite, 'hits: 32 pages', modelOf(GIB, true), 32);
+  report(suite, 'native, 1 GiB', modelOf(GIB, false), GIB);
+  for (const gib of FOOTPRINTS) report(suite, `nested, ${gib} GiB`, modelOf(gib * GIB, true), gib * GIB);
+  report(suite, 'nested, 1 GiB, four times as long', modelOf(GIB, true), GIB, 4 * ACCESSES);
+  return suite.files();
 }
