@@ -196,7 +196,7 @@ export class WalkCache {
       this.#leafKnown = false;
       return known;
     }
-    const store = this.#stores[level];
+    const store = level < this.#levels ? this.#stores[level] : null; // above the tables is a context's entry, which is not held
     if (store === null) return false;
     this.#accesses[level]++;
     const slot = store.probe(address * this.#entryInverse, 0);

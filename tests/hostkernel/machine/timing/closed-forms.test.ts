@@ -137,6 +137,24 @@ describe('with caches, at their best', () => {
     references(model);
     expect(references(model)).toBe(wanted);
   });
+
+  test.each(['page-table', 'split-page-table', 'translation', 'split-translation', 'translation-path'] as const)(
+    'the entry of a context table is above what a walk cache of kind %s holds, in either dimension',
+    (kind) => {
+      const format = formatOf('sparc-srmmu');
+      const guest = new Identity(format, [DATA]);
+      const host = new Identity(format, [DATA, ...guest.tablePages]);
+      const model = new Translation({ machine: bareMachine({ pwc: 8, hostPwc: 8, walkCaches: { kind } }), dimensions: [guest, host] });
+      model.setSpace(0, { root: guest.roots[0][1] });
+      model.setRoot(1, host.roots[0][1]);
+      references(model);
+      references(model);
+      // Leaves are fetched, and by a cache that knows entries, not where to go on, those of the context tables.
+      const isOfEntries = kind.endsWith('page-table');
+      const walk = isOfEntries ? 2 : 1;
+      expect(references(model)).toBe(isOfEntries ? (4 + 1) * walk + 2 : walk + 1 + walk);
+    },
+  );
 });
 
 test('E entries over N random tags hit E / N', () => {
