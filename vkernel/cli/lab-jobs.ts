@@ -152,7 +152,7 @@ function variationsOf(raw: RawLabOptions): readonly Variation[] | string {
 async function filesOf(draft: Draft, variations: readonly Variation[]): Promise<Files | string> {
   const files = new Map<string, Draft>();
   const varied = (name: string): readonly DraftValue[] => variations.filter(({ key }) => key === name).flatMap(({ values }) => values);
-  const sides = [draft['guest'], ...(draft['hosts'] as DraftValue[])] as readonly Draft[];
+  const sides = [draft['guest'], ...hostsOf(draft)] as readonly Draft[];
   for (const name of [...sides.map((side) => side['layout']), ...varied('guest'), ...varied('host')]) {
     if (typeof name !== 'string' || layoutByName(name) !== null) continue;
     const layout = await namedLayout(name);
@@ -169,6 +169,12 @@ async function filesOf(draft: Draft, variations: readonly Variation[]): Promise<
   return files;
 }
 
+/** The hosts, if there is a list of them: settings may have put anything there, and readJob() says what is wrong with it. */
+function hostsOf(draft: Draft): readonly DraftValue[] {
+  const hosts = draft['hosts'];
+  return Array.isArray(hosts) ? hosts : [];
+}
+
 /** The draft with what files say in the place of their names; what is written beside a name comes after. */
 function withFilesOf(draft: Draft, files: Files): Draft {
   const side = (value: DraftValue): DraftValue => {
@@ -180,7 +186,7 @@ function withFilesOf(draft: Draft, files: Files): Draft {
   return {
     ...draft,
     guest: side(draft['guest']),
-    hosts: (draft['hosts'] as DraftValue[]).map(side),
+    ...(Array.isArray(draft['hosts']) ? { hosts: hostsOf(draft).map(side) } : {}),
     ...(typeof base === 'string' && files.has(base) ? { machine: merged(files.get(base) as Draft, over) } : {}),
   };
 }
