@@ -51,6 +51,7 @@ export function shapeProblem(shape: Shape): string | null {
   if (ways !== 'full') {
     if (!Number.isInteger(ways) || ways < 1) return `ways must be 'full' or a whole number from 1 on`;
     if (entries % ways !== 0) return `${ways} ways do not divide ${entries} entries`;
+    if (ways > MOST_WAYS && ways < entries) return `a set has at most ${MOST_WAYS} ways, unless it is the only one`;
   }
   const perSet = ways === 'full' ? entries : ways;
   if (replacement === 'plru' && (perSet & (perSet - 1)) !== 0) return `plru needs a power of two of ways, not ${perSet}`;
@@ -58,6 +59,7 @@ export function shapeProblem(shape: Shape): string | null {
 }
 
 const MAX_ENTRIES = 2 ** 24;
+const MOST_WAYS = 2 ** 14; // so that stamps of a whole set are few of the int32s there are
 
 /** Slots of the counts. */
 const HITS = 0;
@@ -76,6 +78,8 @@ const POLICY: Readonly<Record<Replacement, number>> = { lru: LRU, fifo: FIFO, pl
 /** No tag: tags are not negative. */
 const EMPTY = -1;
 
+const MOST_INT32 = 2 ** 31 - 1;
+
 /** End of a chain of the hash, and of the list. */
 const NONE = -1;
 
@@ -89,11 +93,17 @@ export class TagStore {
   readonly #policy: number;
   readonly #tags: Float64Array; // per slot: the tag, or EMPTY
   readonly #ids: Int32Array; //    per slot: the id
-  readonly #stamps: Float64Array; // per slot, set-associative LRU and FIFO: the clock at the last use or fill
-  readonly #clock = new Float64Array(1); // as an array, so that it never becomes a number on the heap
+  // Per slot, set-associative LRU and FIFO: the clock at the last use or fill above the way's number; of an empty way the
+  // latter alone. The least of a set is that of the lowest empty way, or of the victim.
+  readonly #stamps: Int32Array;
+  readonly #wayMask: number; // the bits of a stamp that are the way
+  #clock = 0; //            the last stamp without its way
   readonly #tree: Uint8Array; //   per set `ways` bytes, PLRU: node n has children 2n and 2n + 1, the ways are nodes ways .. 2 ways - 1
   readonly #counts = new Float64Array(5);
   #random: number;
+  // What the last probe has not found, if nothing has been filled since: an insert need not look for it again.
+  #absentTag = EMPTY;
+  #absentId = 0;
 
   // fully associative only
   readonly #hashShift: number;
@@ -122,7 +132,9 @@ export class TagStore {
     this.#policy = POLICY[shape.replacement];
     this.#tags = new Float64Array(entries).fill(EMPTY);
     this.#ids = new Int32Array(entries);
-    this.#stamps = new Float64Array(!this.#full && (this.#policy === LRU || this.#policy === FIFO) ? entries : 0);
+    this.#stamps = new Int32Array(!this.#full && (this.#policy === LRU || this.#policy === FIFO) ? entries : 0);
+    this.#wayMask = this.#ways === 1 ? 0 : 2 ** (32 - Math.clz32(this.#ways - 1)) - 1;
+    this.#clearStamps();
     this.#tree = new Uint8Array(this.#policy === PLRU ? entries : 0);
     this.#random = (seed | 0) === 0 ? 0x9e3779b9 | 0 : seed | 0;
 
@@ -134,6 +146,33 @@ export class TagStore {
     this.#newer = new Int32Array(this.#full ? entries : 0);
     this.#older = new Int32Array(this.#full ? entries : 0);
     if (this.#full) this.#linkAll();
+  }
+
+  #clearStamps(): void {
+    for (let slot = 0; slot < this.#stamps.length; slot++) this.#stamps[slot] = slot % this.#ways;
+  }
+
+  /** The next stamp, without a way. Hot. */
+  #tick(): number {
+    if (this.#clock > MOST_INT32 - 2 * (this.#wayMask + 1)) this.#restamp();
+    this.#clock += this.#wayMask + 1;
+    return this.#clock;
+  }
+
+  /** The clock has run out: it begins again, and the ways of every set keep their order. */
+  #restamp(): void {
+    const mask = this.#wayMask;
+    let most = 0;
+    for (let first = 0; first < this.slots; first += this.#ways) {
+      let clock = 0;
+      for (const stamp of this.#stamps.slice(first, first + this.#ways).sort()) {
+        if (stamp <= mask) continue; // an empty way
+        clock += mask + 1;
+        this.#stamps[first + (stamp & mask)] = clock | (stamp & mask);
+      }
+      most = Math.max(most, clock);
+    }
+    this.#clock = most;
   }
 
   /** All slots on the list, slot 0 at the back. */
@@ -184,6 +223,8 @@ export class TagStore {
     for (let slot = first; slot < end; slot++) {
       if (tags[slot] === tag && ids[slot] === id) return slot;
     }
+    this.#absentTag = tag;
+    this.#absentId = id;
     return -1;
   }
 
@@ -195,6 +236,10 @@ export class TagStore {
     const chain = this.#chain;
     let slot = this.#heads[this.#bucket(tag, id)];
     while (slot !== NONE && (tags[slot] !== tag || ids[slot] !== id)) slot = chain[slot];
+    if (slot === NONE) {
+      this.#absentTag = tag;
+      this.#absentId = id;
+    }
     return slot;
   }
 
@@ -219,7 +264,7 @@ export class TagStore {
     if (policy === LRU) {
       if (this.#full) {
         if (slot !== this.#front) this.#toFront(slot);
-      } else this.#stamps[slot] = ++this.#clock[0];
+      } else this.#stamps[slot] = this.#tick() | (this.#stamps[slot] & this.#wayMask);
     } else if (policy === PLRU) this.#turnAway(slot);
   }
 
@@ -228,7 +273,7 @@ export class TagStore {
    * What the owner's arrays hold there is then the owner's to write.
    */
   insert(tag: number, id: number): number {
-    const slot = this.probe(tag, id);
+    const slot = tag === this.#absentTag && id === this.#absentId ? NONE : this.probe(tag, id);
     if (slot < 0) return this.fill(tag, id);
     this.#use(slot);
     return slot;
@@ -240,6 +285,7 @@ export class TagStore {
     this.#tags[slot] = tag;
     this.#ids[slot] = id;
     this.#counts[FILLS]++;
+    this.#absentTag = EMPTY;
     if (this.#full) {
       const bucket = this.#bucket(tag, id);
       this.#chain[slot] = this.#heads[bucket];
@@ -275,6 +321,7 @@ export class TagStore {
     if (removed === 0) return 0;
     this.#tags.fill(EMPTY);
     this.#heads.fill(NONE);
+    this.#clearStamps();
     this.#counts[INVALIDATIONS] += removed;
     return removed;
   }
@@ -326,18 +373,15 @@ export class TagStore {
     let slot = first;
     if (policy === LRU || policy === FIFO) {
       const stamps = this.#stamps;
-      let oldest = Infinity;
-      for (let way = first; way < end; way++) {
-        if (tags[way] === EMPTY) {
-          stamps[way] = ++this.#clock[0];
-          return way;
-        }
-        if (stamps[way] < oldest) {
-          oldest = stamps[way];
-          slot = way;
-        }
+      let least = stamps[first];
+      // Without a branch: where the least is cannot be foretold.
+      for (let way = first + 1; way < end; way++) {
+        const below = stamps[way] - least;
+        least += below & (below >> 31);
       }
-      stamps[slot] = ++this.#clock[0];
+      slot = first + (least & this.#wayMask);
+      stamps[slot] = this.#tick() | (least & this.#wayMask);
+      if (tags[slot] === EMPTY) return slot;
     } else {
       while (slot < end && tags[slot] !== EMPTY) slot++;
       if (slot < end) return slot;
@@ -375,7 +419,7 @@ export class TagStore {
     if (this.#full) {
       this.#unhash(slot);
       if (slot !== this.#back) this.#toBack(slot);
-    }
+    } else if (this.#stamps.length > 0) this.#stamps[slot] &= this.#wayMask;
     this.#tags[slot] = EMPTY;
     this.#counts[INVALIDATIONS]++;
   }

@@ -133,6 +133,30 @@ test('a hit rate over random pages is entries / pages, whatever the policy', () 
   }
 });
 
+test('victims come in the order of their last use also after more uses than the clock has ticks', () => {
+  const [sets, ways] = [2, 512];
+  const store = new TagStore('long lived', { entries: sets * ways, ways, replacement: 'lru' });
+  for (let tag = 0; tag < sets * ways; tag++) store.insert(tag, 0);
+  const dropped = store.probe(7, 0); // in the set of odd tags
+  const last = new Int32Array(sets * ways); // per slot: its last use
+  let x = 1;
+  for (let use = 1; use <= 9_000_000; use++) {
+    x = (Math.imul(x, 1664525) + 1013904223) | 0;
+    const slot = x >>> 22;
+    if (use === 5_000_000) store.remove(7, 0);
+    if (slot === dropped) continue;
+    store.touch(slot);
+    last[slot] = use;
+  }
+  const slots = Array.from(last.keys());
+  for (const set of [0, 1]) {
+    const expected = slots.filter((slot) => Math.floor(slot / ways) === set).sort((a, b) => last[a] - last[b]);
+    expect(expected.map((_, i) => store.fill(sets * ways + 2 * i + set, 0))).toEqual(expected);
+  }
+  store.assertInvariants();
+  expect(store.counters).toMatchObject({ evictions: sets * ways - 1, invalidations: 1 });
+});
+
 test('shapes that cannot be are named', () => {
   const shape: Shape = { entries: 12, ways: 4, replacement: 'lru' };
   expect(shapeProblem(shape)).toBeNull();
@@ -141,6 +165,7 @@ test('shapes that cannot be are named', () => {
   expect(shapeProblem({ ...shape, entries: 2 ** 25 })).toContain('entries');
   expect(shapeProblem({ ...shape, ways: 0 })).toContain('ways');
   expect(shapeProblem({ ...shape, ways: 5 })).toContain('do not divide');
+  expect(shapeProblem({ ...shape, entries: 2 ** 16, ways: 2 ** 15 })).toContain('at most 16384 ways');
   expect(shapeProblem({ entries: 12, ways: 'full', replacement: 'plru' })).toContain('power of two');
   expect(() => new TagStore('bad', { ...shape, ways: 5 })).toThrow('tag store bad');
 });
