@@ -103,8 +103,10 @@ export class VpagetableHost implements GuestWatcher {
     const backing = this.#backing;
     backing.back(walk.frame);
     const rights = walk.dirty ? walk.rights : walk.rights & ~WRITE;
-    if (pmap.enter(inReachOf(this.#real.format, page), backing.frame, access, rights))
-      this.#translation.invalidatePage(this.#current, page);
+    const { promotions } = pmap;
+    const wasThere = pmap.enter(inReachOf(this.#real.format, page), backing.frame, access, rights);
+    const isPromoted = pmap.promotions > promotions; // the table that a walk cache may point to is gone
+    if (wasThere || isPromoted) this.#translation.invalidatePage(this.#current, page, isPromoted);
     events.pmapEnters++;
     if (this.#reverse.isKept) this.#reverse.insert(backing.frame, 1, this.#current, page);
     return true;

@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { VPAGETABLE_POLICY, VpagetableHost, type VpagetablePolicy } from '../../../../bench/lab/methods/vpagetable-host.ts';
 import { newEvents } from '../../../../bench/lab/events.ts';
+import { type Job, readJob } from '../../../../bench/lab/job.ts';
+import { runJob } from '../../../../bench/lab/run.ts';
 import { READ, WRITE } from '../../../../hostkernel/base/units.ts';
 import { ATTR_DIRTY, ATTR_USER, ENTRY_LEAF, ENTRY_TABLE } from '../../../../hostkernel/machine/paging/index.ts';
 import { anyStep, type Hypervisor, Rig, type RigSetup, SPACES } from './hypervisor-rig.ts';
@@ -144,6 +146,20 @@ test('a full table of written pages in a row becomes a large page, which no faul
   for (let page = 0; page < 512; page++) rig.access(page, WRITE);
   expect(rig.events.hiddenFaults).toBe(513);
   expect(host.pmapOf(0)?.promotions).toBe(2);
+});
+
+test('no walk begins in a table that a large page has replaced: walk caches forget it', async () => {
+  const pages = { pageSizes: '2M', populate: true };
+  const written = {
+    method: 'vpagetable',
+    guest: { layout: 'sv48', ...pages },
+    hosts: [{ layout: 'sv48', ...pages }],
+    workload: { name: 'gups', params: { footprint: 2 ** 22 } },
+    accesses: 12_000, // each of 1024 pages is touched
+  };
+  const { counts } = await runJob(readJob(written) as Job);
+  expect(counts.accesses).toBe(12_000);
+  expect(counts.events).toMatchObject({ hiddenFaults: 1024, pmapEnters: 1024, programErrors: 0 });
 });
 
 test('a page that was read is written by a second fault, once', () => {
