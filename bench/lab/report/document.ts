@@ -29,7 +29,23 @@ const SHOWN: readonly MetricName[] = ['referencesPerWalk', 'walkFraction', 'trap
 export function reportOf(results: readonly LabResult[], title: string): Report {
   const rows = rowsOf(results);
   const figures = figuresOf(rows);
-  return { html: html(rows, figures, title), markdown: markdown(rows, figures, title), figures, rows };
+  return { html: html([{ heading: '', rows, figures }], title), markdown: markdown(rows, figures, title), figures, rows };
+}
+
+/** One page for several sets of results, in each of which something else was varied: a table and charts for each. */
+export function pageOf(sets: ReadonlyMap<string, readonly LabResult[]>, title: string): string {
+  const parts = [...sets].map(([heading, results]): Part => {
+    const rows = rowsOf(results);
+    return { heading, rows, figures: figuresOf(rows) };
+  });
+  return html(parts, title);
+}
+
+/** What one set of results fills of a page. */
+interface Part {
+  readonly heading: string; // empty: the page's own is enough
+  readonly rows: readonly Row[];
+  readonly figures: readonly Figure[];
 }
 
 interface Table {
@@ -107,10 +123,8 @@ table { border-collapse: collapse; font-size: 13px; margin: 1rem 0 } th, td { pa
 th { background: #f4f4f4; text-align: right } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left } .wide { overflow-x: auto }
 figure { margin: 2rem 0 } figcaption { color: #555; font-size: 14px } svg { max-width: 100%; height: auto }`;
 
-function html(rows: readonly Row[], figures: readonly Figure[], title: string): string {
-  const { head, body } = tableOf(rows);
-  const row = (cells: readonly Cell[], tag: 'td' | 'th'): string =>
-    `<tr>${cells.map((value) => `<${tag}>${escaped(String(value))}</${tag}>`).join('')}</tr>`;
+function html(parts: readonly Part[], title: string): string {
+  const rows = parts.flatMap((part) => part.rows);
   const list = (items: readonly string[]): string => `<ul>\n${items.map((item) => `<li>${escaped(item)}</li>`).join('\n')}\n</ul>`;
   const assumed = assumptionsOf(rows);
   const works = distinct(rows.flatMap(({ published }) => published?.work ?? []));
@@ -119,12 +133,7 @@ function html(rows: readonly Row[], figures: readonly Figure[], title: string): 
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(title)}</title><style>${STYLE}</style></head>
 <body>
 <h1>${escaped(title)}</h1>
-<div class="wide"><table>
-<thead>${row(head, 'th')}</thead>
-<tbody>
-${body.map((cells) => row(cells, 'td')).join('\n')}
-</tbody></table></div>
-${figures.map(({ svg, caption }) => `<figure>${svg}<figcaption>${escaped(caption)}</figcaption></figure>`).join('\n')}
+${parts.map(htmlPart).join('\n')}
 <h2>What these numbers claim</h2>
 ${list(CLAIMS)}
 ${assumed.length === 0 ? '' : `<h2>Assumptions</h2>\n${list(assumed)}`}
@@ -133,6 +142,18 @@ ${works.length === 0 ? '' : `<h2>Published work</h2>\n${list(works.map((id) => `
 </body>
 </html>
 `;
+}
+
+function htmlPart({ heading, rows, figures }: Part): string {
+  const { head, body } = tableOf(rows);
+  const row = (cells: readonly Cell[], tag: 'td' | 'th'): string =>
+    `<tr>${cells.map((value) => `<${tag}>${escaped(String(value))}</${tag}>`).join('')}</tr>`;
+  return `${heading === '' ? '' : `<h2>${escaped(heading)}</h2>\n`}<div class="wide"><table>
+<thead>${row(head, 'th')}</thead>
+<tbody>
+${body.map((cells) => row(cells, 'td')).join('\n')}
+</tbody></table></div>
+${figures.map(({ svg, caption }) => `<figure>${svg}<figcaption>${escaped(caption)}</figcaption></figure>`).join('\n')}`;
 }
 
 function escaped(text: string): string {

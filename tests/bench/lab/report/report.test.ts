@@ -2,7 +2,7 @@ import { DOMParser } from '@xmldom/xmldom';
 import { describe, expect, test } from 'vitest';
 import { readJob } from '../../../../bench/lab/job.ts';
 import { csvOf } from '../../../../bench/lab/report/csv.ts';
-import { reportOf } from '../../../../bench/lab/report/document.ts';
+import { pageOf, reportOf } from '../../../../bench/lab/report/document.ts';
 import { figuresOf } from '../../../../bench/lab/report/figures.ts';
 import { rowsOf } from '../../../../bench/lab/report/rows.ts';
 import { type LabResult, readResults, RESULT_SCHEMA } from '../../../../bench/lab/result.ts';
@@ -152,4 +152,21 @@ describe('comma-separated values', () => {
     expect(cell('a,"b"')).toContain(',"a,""b""",');
     expect(cell('=1+1')).toContain(",'=1+1,");
   });
+});
+
+test('a page of several sets has a heading, a table and charts for each, of what is varied there; all results once, at the end', () => {
+  const one = [resultOf({ method: 'nested', workload: 'gups', cycles: 9 })];
+  const page = pageOf(
+    new Map([
+      ['One & only', one],
+      ['Crossover', crossover],
+    ]),
+    'T',
+  );
+  expect(page.match(/<h2>.*?<\/h2>/g)).toEqual(expect.arrayContaining(['<h2>One &amp; only</h2>', '<h2>Crossover</h2>']));
+  expect(page.match(/<table>/g)).toHaveLength(2);
+  const [first, second] = page.slice(page.indexOf('<h2>One')).split('<h2>Crossover</h2>');
+  expect(first).not.toContain('workload.params.rate');
+  expect(second).toContain('workload.params.rate');
+  expect(page.match(/id="results"/g)).toHaveLength(1);
 });
