@@ -13,9 +13,15 @@ export function jsonOfFile(path: string): { readonly value: unknown } | string {
     return { value: JSON.parse(readFileSync(path, 'utf8')) as unknown };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return `${path}: ${code === undefined ? 'no JSON: the file is damaged, or of another kind' : code === 'ENOENT' ? 'no such file' : code}`;
+    return `${path}: ${code === undefined ? 'no JSON: the file is damaged, or of another kind' : (SAID[code] ?? code)}`;
   }
 }
+
+/** What a person is told where a file of results should be. */
+const SAID: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EISDIR: 'a folder; `vkernel lab merge` makes a file of its results',
+};
 
 /** The results in a file. @returns them, or one line that says what is wrong */
 export function resultsOfFile(path: string): readonly LabResult[] | string {

@@ -104,7 +104,8 @@ function sourceName({ job }: LabResult): string {
 export function conditionsText(results: readonly LabResult[]): string {
   const widest = results.reduce((most, result) => (result.job.hosts.length > most.job.hosts.length ? result : most));
   const { job, counts } = widest;
-  return `${jobSides(job)}; ${whole(counts.accesses)} accesses, seed ${job.seed}`;
+  const before = job.warmUp === 0 ? '' : ` after ${whole(job.warmUp)} of warm-up`;
+  return `${jobSides(job)}; ${whole(counts.accesses)} accesses${before}, seed ${job.seed}`;
 }
 
 /** Which numbers of the machine no source was seen for. Empty: none. */
