@@ -83,13 +83,14 @@ export class TlbArray {
     return this.store.idOf(slot) & ID_LEVEL_MASK;
   }
 
-  /** Enters a translation of the 2^shift bytes around `page`, whose own frame is `frame`. Hot. */
-  fill(space: number, page: number, frame: number, shift: number, attributes: number): void {
+  /** Enters a translation of the 2^shift bytes around `page`, whose own frame is `frame`. Hot. @returns its slot */
+  fill(space: number, page: number, frame: number, shift: number, attributes: number): number {
     this.#willHold(shift, attributes);
     const tag = Math.floor(page * INVERSE[shift]);
     const slot = this.store.insert(tag, (attributes & ATTR_GLOBAL) !== 0 ? globalId(space, shift) : (space << ID_LEVEL_BITS) | shift);
     this.#delta[slot] = frame - page;
     this.#attributes[slot] = attributes;
+    return slot;
   }
 
   #willHold(shift: number, attributes: number): void {

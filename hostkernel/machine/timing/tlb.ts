@@ -20,7 +20,7 @@
  */
 import { kassert } from '../../base/assert.ts';
 import { type Access, EXEC, PAGE_SHIFT, READ, WRITE } from '../../base/units.ts';
-import { ATTR_DIRTY } from '../paging/index.ts';
+import { ATTR_DIRTY, ATTR_GLOBAL } from '../paging/index.ts';
 import type { Shape, StructureCounters, TagStore } from './tag-store.ts';
 import { TlbArray, VM_SHIFT } from './tlb-array.ts';
 
@@ -53,16 +53,44 @@ export interface TlbLevelCounters {
 const MISSES = 0;
 const DENIED = 1;
 
+/** Sizes are below 2^this, in bytes. */
+const MOST_SHIFT = 64;
+
+/** Hints for data, and as many for instructions. */
+const HINTS = 64;
+
+/**
+ * What a lookup found, kept for the next one of the page: `lookup` of a page that has a hint looks nowhere else. It holds
+ * until its slot is filled again, anything is dropped, or an entry comes that would be found first.
+ */
+class Hint {
+  page = -1; // -1: holds nothing to find
+  space = 0;
+  grants = 0; // kinds of access that the entry serves
+  store: TagStore;
+  slot = 0;
+  frame = 0;
+  shift = PAGE_SHIFT;
+  attributes = 0;
+  latency = 0;
+
+  constructor(store: TagStore) {
+    this.store = store;
+  }
+}
+
 class TlbLevel {
   readonly name: string;
   readonly arrays: readonly TlbArray[];
   readonly missLatency: number; // cycles: the slowest array
+  readonly hintOf: (Hint | null)[][]; // per array and slot: the last hint that was for it
   readonly #latencies: Float64Array; // per array
   readonly #routes = new Int8Array(64).fill(-1); // by log2 of a page's size: the array it goes to, or -1
   readonly #stored = new Uint8Array(64); //         and the size it has there
   readonly #counts = new Float64Array(2);
   // Of the last find that found something.
   slot = -1;
+  nth = 0; // which array it was
   latency = 0; // cycles
 
   constructor(name: string, configs: readonly TlbArrayConfig[], baseShift: number, seed: number) {
@@ -70,6 +98,7 @@ class TlbLevel {
     this.arrays = configs.map(
       (config, i) => new TlbArray(configs.length === 1 ? name : `${name}.${sizesName(config.sizes)}`, config, seed + i),
     );
+    this.hintOf = this.arrays.map((array) => Array.from({ length: array.store.slots }, () => null));
     this.#latencies = Float64Array.from(configs, (config) => config.latency);
     this.missLatency = Math.max(0, ...this.#latencies);
     for (let shift = PAGE_SHIFT; shift < 64; shift++) {
@@ -96,6 +125,7 @@ class TlbLevel {
         array.store.hit(slot);
         array.denied = false;
         this.slot = slot;
+        this.nth = i;
         this.latency = this.#latencies[i];
         return array;
       }
@@ -120,28 +150,28 @@ class TlbLevel {
     return this.arrays.reduce((sum, array, i) => sum + array.store.counters.hits * this.#latencies[i], misses);
   }
 
-  fill(space: number, page: number, frame: number, shift: number, attributes: number): void {
+  /** @returns the place of the entry among those that a find asks, -1 if there is none: see rankOf */
+  fill(space: number, page: number, frame: number, shift: number, attributes: number): number {
     const route = this.#routes[shift];
-    if (route >= 0) this.arrays[route].fill(space, page, frame, this.#stored[shift], attributes);
+    if (route < 0) return -1;
+    const stored = this.#stored[shift];
+    const slot = this.arrays[route].fill(space, page, frame, stored, attributes);
+    const hint = this.hintOf[route][slot];
+    if (hint !== null) hint.page = -1;
+    return rankOf(route, stored);
   }
 }
 
 export class Tlb {
-  // What the last lookup found; the latency also where it found nothing.
-  frame = 0; //      of the page that was asked for
-  shift = PAGE_SHIFT; // log2 of the bytes of the entry
-  attributes = 0;
-  latency = 0; //    cycles
+  latency = 0; // cycles of the last lookup
   readonly #l1d: TlbLevel;
   readonly #l1i: TlbLevel;
   readonly #l2: TlbLevel | null;
   readonly #l2i: TlbLevel | null;
-  // Where the last lookup hit the first level, for the case that the next one is the same. Page -1: it did not, or something
-  // has changed since.
-  #lastPage = -1;
-  #lastSpace = 0;
-  #lastGrants = 0; // kinds of access that the entry serves
-  #lastStore: TagStore;
+  readonly #hints: readonly Hint[]; //  by the low bits of a page
+  #lastRank = -1; // the last place, among those that a find asks, of any entry that has a hint
+  readonly #ofSecond: Hint; // what was found in a second level
+  #found: Hint; //             what the last lookup found
   readonly #levels: readonly TlbLevel[]; // each once
   readonly #arrays: readonly TlbArray[];
 
@@ -159,7 +189,23 @@ export class Tlb {
     this.#levels = [...new Set([this.#l1d, this.#l1i, this.#l2, this.#l2i])].filter((one) => one !== null);
     this.#arrays = this.#levels.flatMap((one) => one.arrays);
     kassert(config.l1d.length > 0, 'tlb: no first level');
-    this.#lastStore = this.#l1d.arrays[0].store;
+    const { store } = this.#l1d.arrays[0];
+    this.#hints = Array.from({ length: 2 * HINTS }, () => new Hint(store));
+    this.#ofSecond = new Hint(store);
+    this.#found = this.#ofSecond;
+  }
+
+  // What the last lookup found.
+  get frame(): number {
+    return this.#found.frame; // of the page that was asked for
+  }
+
+  get shift(): number {
+    return this.#found.shift; // log2 of the bytes of the entry
+  }
+
+  get attributes(): number {
+    return this.#found.attributes;
   }
 
   /**
@@ -169,51 +215,71 @@ export class Tlb {
    * @returns whether it was found and permits the access: then frame, shift and attributes are its
    */
   lookup(space: number, page: number, kind: Access): boolean {
-    if (page === this.#lastPage && space === this.#lastSpace && (kind & ~this.#lastGrants) === 0) {
-      this.#lastStore.hitAgain();
-      return true; // all fields are as the last lookup left them
+    const hint = this.#hints[(page & (HINTS - 1)) | ((kind & EXEC) === 0 ? 0 : HINTS)];
+    if (hint.page !== page || hint.space !== space || (kind & ~hint.grants) !== 0) return this.#lookupFirst(hint, space, page, kind);
+    this.latency = hint.latency;
+    if (hint === this.#found) {
+      hint.store.hitAgain();
+      return true;
     }
+    hint.store.hit(hint.slot);
+    this.#found = hint;
+    return true;
+  }
+
+  /** A lookup without a hint: what the first level has becomes one. */
+  #lookupFirst(hint: Hint, space: number, page: number, kind: Access): boolean {
     const needed = (kind & WRITE) !== 0 ? kind | ATTR_DIRTY : kind;
     const isFetch = (kind & EXEC) !== 0;
     const first = isFetch ? this.#l1i : this.#l1d;
-    const found = first.find(space, page, needed);
-    if (found !== null) {
-      this.latency = first.latency;
-      this.#take(found, first.slot, page);
-      this.#remember(space, page, isFetch, found);
+    const array = first.find(space, page, needed);
+    if (array !== null) {
+      this.#keep(hint, first, array, space, page, isFetch);
       return true;
     }
-    this.#lastPage = -1;
     this.latency = first.missLatency;
     const second = isFetch ? this.#l2i : this.#l2;
     return second !== null && this.#lookupSecond(first, second, space, page, needed);
   }
 
-  #remember(space: number, page: number, isFetch: boolean, array: TlbArray): void {
-    const { attributes } = this;
+  #keep(hint: Hint, level: TlbLevel, array: TlbArray, space: number, page: number, isFetch: boolean): void {
+    const { slot } = level;
+    const hints = level.hintOf[level.nth];
+    const before = hints[slot];
+    if (before !== null && before !== hint && before.slot === slot) before.page = -1;
+    hints[slot] = hint;
+    this.#take(hint, array, slot, page);
+    const { attributes } = hint;
     const dataKinds = (attributes & ATTR_DIRTY) !== 0 ? READ | WRITE : READ;
-    this.#lastPage = page;
-    this.#lastSpace = space;
-    this.#lastGrants = attributes & (isFetch ? EXEC : dataKinds);
-    this.#lastStore = array.store;
+    hint.page = (attributes & ATTR_GLOBAL) === 0 ? page : -1; // an entry of the space's own would be found before a global one
+    hint.space = space;
+    hint.grants = attributes & (isFetch ? EXEC : dataKinds);
+    hint.store = array.store;
+    hint.slot = slot;
+    hint.latency = level.latency;
+    this.latency = level.latency;
+    const rank = rankOf(level.nth, hint.shift);
+    if (rank > this.#lastRank) this.#lastRank = rank;
   }
 
   #lookupSecond(first: TlbLevel, second: TlbLevel, space: number, page: number, needed: number): boolean {
-    const found = second.find(space, page, needed);
-    if (found === null) {
+    const array = second.find(space, page, needed);
+    if (array === null) {
       this.latency += second.missLatency;
       return false;
     }
     this.latency += second.latency;
-    this.#take(found, second.slot, page);
-    first.fill(space, page, this.frame, this.shift, this.attributes);
+    const found = this.#ofSecond;
+    this.#take(found, array, second.slot, page);
+    this.#fillFirst(first, space, page, found.frame, found.shift, found.attributes);
     return true;
   }
 
-  #take(array: TlbArray, slot: number, page: number): void {
-    this.frame = array.frameOf(slot, page);
-    this.shift = array.shiftOf(slot);
-    this.attributes = array.attributesOf(slot);
+  #take(hint: Hint, array: TlbArray, slot: number, page: number): void {
+    hint.frame = array.frameOf(slot, page);
+    hint.shift = array.shiftOf(slot);
+    hint.attributes = array.attributesOf(slot);
+    this.#found = hint;
   }
 
   /**
@@ -222,17 +288,32 @@ export class Tlb {
    * @param shift log2 of the bytes mapped alike around `page`: by a leaf, by the smaller of two leaves, or by a run of leaves
    */
   fill(space: number, page: number, kind: Access, frame: number, shift: number, attributes: number): void {
-    this.#lastPage = -1;
     const isFetch = (kind & EXEC) !== 0;
     const second = isFetch ? this.#l2i : this.#l2;
     if (second !== null) second.fill(space, page, frame, shift, attributes);
-    const first = isFetch ? this.#l1i : this.#l1d;
-    first.fill(space, page, frame, shift, attributes);
+    this.#fillFirst(isFetch ? this.#l1i : this.#l1d, space, page, frame, shift, attributes);
+    this.#found = this.#ofSecond;
+  }
+
+  /** Fills the first level, and drops the hints of pages that have an entry now that would be found before theirs. */
+  #fillFirst(first: TlbLevel, space: number, page: number, frame: number, shift: number, attributes: number): void {
+    const rank = first.fill(space, page, frame, shift, attributes);
+    if (rank < 0) return;
+    const data = this.#hints[page & (HINTS - 1)];
+    if (data.page === page) data.page = -1;
+    const fetched = this.#hints[(page & (HINTS - 1)) | HINTS];
+    if (fetched.page === page) fetched.page = -1;
+    if ((rank & (MOST_SHIFT - 1)) > PAGE_SHIFT && rank < this.#lastRank) this.#dropHints();
+  }
+
+  #dropHints(): void {
+    for (const hint of this.#hints) hint.page = -1;
+    this.#lastRank = -1;
   }
 
   /** Drops what translates `page` in `space`, of all sizes, and global entries too. @returns entries dropped, here and below */
   invalidatePage(space: number, page: number): number {
-    this.#lastPage = -1;
+    this.#dropHints();
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removePage(space, page);
     return dropped;
@@ -240,7 +321,7 @@ export class Tlb {
 
   /** As invalidatePage, but global entries stay. */
   invalidateOwnPage(space: number, page: number): number {
-    this.#lastPage = -1;
+    this.#dropHints();
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removeOwnPage(space, page);
     return dropped;
@@ -287,7 +368,7 @@ export class Tlb {
   }
 
   #removeIf(visit: (owner: number, page: number, pages: number, frame: number) => boolean): number {
-    this.#lastPage = -1;
+    this.#dropHints();
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removeIf(visit);
     return dropped;
@@ -322,6 +403,11 @@ export class Tlb {
   assertInvariants(): void {
     for (const array of this.#arrays) array.assertInvariants();
   }
+}
+
+/** Orders entries as a find asks for them: arrays one after the other, and smaller sizes first. */
+function rankOf(array: number, shift: number): number {
+  return array * MOST_SHIFT + shift;
 }
 
 function vmOf(owner: number): number {
