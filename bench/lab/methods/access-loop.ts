@@ -56,6 +56,7 @@ export class AccessLoop {
   readonly #touched = new TouchedPages();
   readonly #kinds = new Float64Array(REGION); // accesses, by kind
   #records = 0;
+  #at = 0; // the record of the present batch
   #instructions = 0;
   #walks = 0; // seen so far
 
@@ -69,33 +70,39 @@ export class AccessLoop {
 
   /** Takes the records of `batch`. Hot: accesses that hit the TLB allocate nothing. @throws LabError, with the number of the record */
   consume(batch: Batch): void {
-    let i = 0;
     try {
-      for (; i < batch.count; i++) this.#take(batch, i);
+      this.#takeAll(batch);
     } catch (error) {
-      if (error instanceof LabError) error.record = this.#records + i;
+      if (error instanceof LabError) error.record = this.#records + this.#at;
       throw error;
     } finally {
-      this.#records += i;
+      this.#records += this.#at;
+      for (let i = 0; i < this.#at; i++) this.#instructions += batch.work[i];
     }
   }
 
-  #take(batch: Batch, i: number): void {
-    const kind = batch.kind[i];
-    if (kind >= REGION || kind === 0) {
-      this.#control(batch, i);
-      this.#instructions += batch.work[i];
-      return;
+  /** Takes all records; `#at` is the one at work wherever something may be refused. */
+  #takeAll(batch: Batch): void {
+    const { kind: kinds, page: pages, offset: offsets, bytes: sizes, space: spaces, count } = batch;
+    const kernel = this.#kernel;
+    const counts = this.#kinds;
+    for (let i = 0; i < count; i++) {
+      this.#at = i;
+      const kind = kinds[i];
+      if (kind >= REGION || kind === 0) this.#control(batch, i);
+      else {
+        const page = pages[i];
+        const offset = offsets[i];
+        const end = offset + sizes[i];
+        if (!(page >= 0 && page < PAGES_END) || Math.floor(page) !== page || offset >= PAGE_SIZE || end === offset)
+          this.#refuseRecord(batch, i);
+        if (spaces[i] !== kernel.current) kernel.switchTo(spaces[i]);
+        this.#access(page, offset, kind);
+        if (end > PAGE_SIZE) this.#access((page + 1) % PAGES_END, 0, kind);
+        counts[kind]++;
+      }
     }
-    const page = batch.page[i];
-    const offset = batch.offset[i];
-    const bytes = batch.bytes[i];
-    if (!(page >= 0 && page < PAGES_END) || Math.floor(page) !== page || offset >= PAGE_SIZE || bytes === 0) this.#refuseRecord(batch, i);
-    if (batch.space[i] !== this.#kernel.current) this.#kernel.switchTo(batch.space[i]);
-    this.#access(page, offset, kind);
-    if (offset + bytes > PAGE_SIZE) this.#access((page + 1) % PAGES_END, 0, kind);
-    this.#kinds[kind]++;
-    this.#instructions += batch.work[i];
+    this.#at = count;
   }
 
   #access(page: number, offset: number, access: Access): void {
