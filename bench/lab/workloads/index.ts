@@ -134,6 +134,7 @@ function appender(made: Made, accesses: number, populate: boolean): RecordSource
   let left = accesses;
   let isDeclared = false;
   return (batch) => {
+    if (left === 0) return false;
     if (!isDeclared) {
       if (batch.count > 0) return true; // an empty batch has room for everything
       const flags = ALL_RIGHTS | (populate ? REGION_POPULATE : 0);
@@ -142,15 +143,13 @@ function appender(made: Made, accesses: number, populate: boolean): RecordSource
       isDeclared = true;
     }
     const last = BATCH_RECORDS - pattern.records;
-    while (left > 0 && batch.count <= last) {
-      const first = batch.count;
-      pattern.step(batch);
-      for (let i = first; i < batch.count; i++) {
-        if (batch.kind[i] >= REGION) continue;
-        if (--left > 0) continue;
-        batch.count = i + 1;
-        break;
-      }
+    const first = batch.count;
+    while (batch.count <= last) pattern.step(batch);
+    const { kind, count } = batch;
+    for (let i = first; i < count; i++) {
+      if (kind[i] >= REGION || --left > 0) continue;
+      batch.count = i + 1;
+      break;
     }
     return left > 0;
   };
