@@ -91,6 +91,7 @@ class TlbLevel {
   // Of the last find that found something.
   slot = -1;
   nth = 0; // which array it was
+  isFirst = true; // no entry of the page came before it and lacked a right: other kinds of access find that one
   latency = 0; // cycles
 
   constructor(name: string, configs: readonly TlbArrayConfig[], baseShift: number, seed: number) {
@@ -123,6 +124,7 @@ class TlbLevel {
       const slot = array.find(space, page, needed);
       if (slot >= 0) {
         array.store.hit(slot);
+        this.isFirst = !denied && !array.denied;
         array.denied = false;
         this.slot = slot;
         this.nth = i;
@@ -251,7 +253,8 @@ export class Tlb {
     this.#take(hint, array, slot, page);
     const { attributes } = hint;
     const dataKinds = (attributes & ATTR_DIRTY) !== 0 ? READ | WRITE : READ;
-    hint.page = (attributes & ATTR_GLOBAL) === 0 ? page : -1; // an entry of the space's own would be found before a global one
+    // An entry of the space's own would be found before a global one.
+    hint.page = (attributes & ATTR_GLOBAL) === 0 && level.isFirst ? page : -1;
     hint.space = space;
     hint.grants = attributes & (isFetch ? EXEC : dataKinds);
     hint.store = array.store;
@@ -400,9 +403,26 @@ export class Tlb {
     return all;
   }
 
+  /** Beside those of the arrays: H1, a hint says what its first level would be found to have. */
   assertInvariants(): void {
     for (const array of this.#arrays) array.assertInvariants();
+    this.#hints.forEach((hint, i) => {
+      if (hint.page < 0) return;
+      for (const kind of [READ, WRITE, EXEC]) {
+        if ((hint.grants & kind) !== 0) assertHint(hint, i < HINTS ? this.#l1d : this.#l1i, kind);
+      }
+    });
   }
+}
+
+function assertHint({ store, slot, space, page, frame, shift, attributes }: Hint, level: TlbLevel, kind: Access): void {
+  const needed = kind === WRITE ? kind | ATTR_DIRTY : kind;
+  const array = level.arrays.find((one) => one.find(space, page, needed) >= 0);
+  for (const one of level.arrays) one.denied = false;
+  kassert(array !== undefined && array.store === store && array.find(space, page, needed) === slot, 'tlb H1: entry');
+  const isSame = array.frameOf(slot, page) === frame && array.shiftOf(slot) === shift && array.attributesOf(slot) === attributes;
+  array.denied = false;
+  kassert(isSame, 'tlb H1: what it translates');
 }
 
 /** Orders entries as a find asks for them: arrays one after the other, and smaller sizes first. */

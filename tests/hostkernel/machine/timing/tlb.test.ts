@@ -223,6 +223,15 @@ test('a nested TLB keeps VMs apart, has entries of the host leaf, and counts', (
   ntlb.assertInvariants();
 });
 
+test('a write that a small entry denies and a large one serves does not make reads find the large one', () => {
+  const tlb = new Tlb({ l1d: [unified], l1i: null, l2: [], l2i: null }, { baseShift: 12, seed: 1 });
+  tlb.fill(1, 5, READ, 1024 + 5, 21, ALL);
+  tlb.fill(1, 5, READ, 77, 12, READ | EXEC);
+  expect(tlb.lookup(1, 5, WRITE) && tlb.shift).toBe(21);
+  expect(tlb.lookup(1, 5, READ) && tlb.frame).toBe(77);
+  tlb.assertInvariants();
+});
+
 test('sizes have the names that people use', () => {
   expect([12, 13, 14, 16, 18, 21, 22, 25, 29, 30, 39].map(sizeName)).toEqual('4K 8K 16K 64K 256K 2M 4M 32M 512M 1G 512G'.split(' '));
 });
