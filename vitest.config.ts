@@ -3,13 +3,14 @@ import { pathToFileURL } from 'node:url';
 import { build, type Plugin as EsbuildPlugin } from 'esbuild';
 import { defineConfig, type Plugin } from 'vitest/config';
 
-/** Where a module lies, also when it has become part of another file. */
+/** What `import.meta.url` is in a module that has become part of another file: a constant of its own. */
+const ADDRESS = '__ownAddress';
 const ownAddress: EsbuildPlugin = {
   name: 'own-address',
   setup(builder) {
     builder.onLoad({ filter: /\.ts$/ }, ({ path }) => {
-      const text = readFileSync(path, 'utf8');
-      return { contents: text.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)), loader: 'ts' };
+      const address = `const ${ADDRESS} = ${JSON.stringify(pathToFileURL(path).href)};`;
+      return { contents: `${address}${readFileSync(path, 'utf8')}`, loader: 'ts' };
     });
   },
 };
@@ -36,6 +37,7 @@ const oneModule: Plugin = {
       target: 'node20',
       packages: 'external',
       sourcemap: 'inline',
+      define: { 'import.meta.url': ADDRESS },
       plugins: [ownAddress],
       logLevel: 'silent',
     });
