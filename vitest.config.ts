@@ -16,7 +16,7 @@ const ownAddress: EsbuildPlugin = {
 };
 
 /** Tests whose time is spent in hot loops: of the interpreter, of the timing model. */
-const HOT = /\/tests\/(hostkernel\/machine\/timing|bench\/lab|system|fuzz)\/.*\.test\.ts$/;
+const HOT = /\/tests\/(hostkernel\/machine\/timing|userland|vkernel\/nest|bench\/lab|system|fuzz)\/.*\.test\.ts$/;
 
 /**
  * Makes such a file one module with all that it imports of ours. Where modules are loaded one by one, every use of something
