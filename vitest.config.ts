@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, type Plugin as EsbuildPlugin } from 'esbuild';
 import { defineConfig, type Plugin } from 'vitest/config';
@@ -28,10 +29,11 @@ const oneModule: Plugin = {
   enforce: 'pre',
   async load(id) {
     if (!HOT.test(id)) return null;
-    const { outputFiles } = await build({
+    const file = resolve('node_modules/.vitest', `${relative('tests', id)}.mjs`);
+    await build({
       entryPoints: [id],
+      outfile: file,
       bundle: true,
-      write: false,
       format: 'esm',
       platform: 'node',
       target: 'node20',
@@ -41,7 +43,8 @@ const oneModule: Plugin = {
       plugins: [ownAddress],
       logLevel: 'silent',
     });
-    return { code: outputFiles[0].text, map: null };
+    const address = JSON.stringify(pathToFileURL(file).href);
+    return { code: `process.setSourceMapsEnabled(true); await import(${address});`, map: null };
   },
 };
 

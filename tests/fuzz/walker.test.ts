@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { LAYOUT_NAMES } from '../../hostkernel/machine/paging/index.ts';
 import { fuzzWalker } from './walker.ts';
 
-const CASES = 300_000;
+const CASES = 150_000;
 
-test('three hundred thousand walks through random tables of all layouts', () => {
+test('a hundred and fifty thousand walks through random tables of all layouts', () => {
   const { failures, coverage, referenced } = fuzzWalker({ seed: 4, from: 0, cases: CASES });
   expect(failures.map(({ error }) => error.message)).toEqual([]);
   expect(coverage.total).toBe(CASES);

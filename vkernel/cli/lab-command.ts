@@ -50,7 +50,7 @@ export function labCommands(program: Command, done: (status: number) => void): v
 
   jobFlags(lab.command('compare').description('run several methods over the same workloads; a table, and JSON'))
     .option('--methods <NAMES>', 'out of `vkernel lab methods`', 'native,nested')
-    .option('--out <FILE>', 'write the results here')
+    .option('--out <FILE>', 'where the results go as JSON; without it, and without --json, to lab.json')
     .option('--json', 'print them, not the table')
     .action(async (raw: RawCompareOptions) => done(await (await import('./lab-compare.ts')).compareCommand(raw)));
 

@@ -26,12 +26,16 @@ export async function runCommand(raw: RawCompareOptions): Promise<number> {
   return status === 0 ? statusOf(results) : status;
 }
 
+/** Where results go that are printed as a table only. */
+const RESULTS = 'lab.json';
+
 /** All methods over all workloads: a table, and the results as JSON. */
 export async function compareCommand(raw: RawCompareOptions): Promise<number> {
   const results = await resultsOf(raw);
   if (typeof results === 'number') return results;
   const set = resultSetText(results);
-  const status = raw.out === undefined ? 0 : writeWhole(raw.out, set);
+  const out = raw.out ?? (raw.json === true ? undefined : RESULTS);
+  const status = out === undefined ? 0 : writeWhole(out, set);
   if (raw.json === true) print(set.trimEnd());
   else {
     const parts = [

@@ -27,7 +27,20 @@ test('a program is measured, and the model agrees with the stack', async () => {
   expect('results' in read && read.results.map(({ job }) => job.method)).toEqual(['native', 'vpagetable']);
   expect(readFileSync(trace, 'latin1')).toMatch(/^VKTRACE1/);
   expect(readdirSync(folder).sort()).toEqual(['hello.vktrace', 'results.json']);
-  const again = await vkernel('lab', 'compare', '--guest', 'vpte-64-nx', '--host', 'sv39', '--methods', 'vpagetable', '--trace', trace);
+  const again = await vkernel(
+    'lab',
+    'compare',
+    '--guest',
+    'vpte-64-nx',
+    '--host',
+    'sv39',
+    '--methods',
+    'vpagetable',
+    '--trace',
+    trace,
+    '--out',
+    out,
+  );
   expect(again.status).toBe(0);
 });
 

@@ -67,7 +67,8 @@ describe('refusals are a line and status 2', () => {
 
 describe('compare and run', () => {
   const SMALL = ['--workload', 'uniform,stride', '--footprint', '2M', '--accesses', '2000'];
-  const compare = async (...more: readonly string[]) => vkernel('lab', 'compare', ...SMALL, ...more);
+  const compare = async (...more: readonly string[]) =>
+    vkernel('lab', 'compare', ...SMALL, ...(more.includes('--json') ? [] : ['--out', join(folder, 'compared.json')]), ...more);
 
   function resultsOf(text: string): readonly LabResult[] {
     const read = readResults(JSON.parse(text));

@@ -37,6 +37,10 @@ function agileRig(setup: Omit<RigSetup, 'table'>, over: Partial<AgilePolicy>, ne
   const policy = { ...AGILE_POLICY, period: 1, ...over };
   const hypervisor = new AgileHypervisor({ guest, front, backing, translation, events, costs: COSTS, policy });
   rig.attach(hypervisor);
+  // Walks that went on in the guest's tables were translated by the host: the method has the processor forget them.
+  rig.taken = () => {
+    for (let space = 0; space < SPACES; space++) tlb.invalidateSpace(space);
+  };
   const hardware = new SoftwareWalk(format, guest.memory, 'hardware');
   const latencies = new Float64Array([0, 0]);
 

@@ -207,6 +207,8 @@ export class Rig {
   /** By space: pages that the guest has changed and not invalidated. */
   readonly stale = new Map<number, Set<number>>();
   readonly #watchers: Hypervisor[] = [];
+  /** What the processor forgets when the host has taken memory: nothing, where it walks the method's tables only. */
+  taken: () => void = () => undefined;
 
   constructor({ guest, table, blockPages }: RigSetup) {
     this.format = formatOf(guest);
@@ -332,6 +334,7 @@ export class Rig {
         const first = frame - (frame % this.backing.pages);
         for (const watcher of this.#watchers) watcher.hostUnmapping(first, this.backing.pages);
         this.backing.take(frame);
+        this.taken();
       }
     }
   }

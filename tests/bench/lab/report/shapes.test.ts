@@ -16,7 +16,7 @@ afterAll(() => folder.remove());
 
 // Through the command: the test runner's own way of loading modules makes the model several times slower.
 test('published shapes hold, but for one that is known', async () => {
-  const { output } = await folder.run('vkernel lab shapes --accesses 6000 --warm-up 8000 --footprint 512M --json 2>/dev/null');
+  const { output } = await folder.run('vkernel lab shapes --accesses 5000 --warm-up 6000 --footprint 512M --json 2>/dev/null');
   const shapes = JSON.parse(output) as { readonly name: string; readonly rows: readonly ShapeRow[] }[];
   expect(shapes.map(({ name }) => name)).toEqual(['1', '2', '3', '4', '5', '6', '7', '8']);
   const rows = shapes.flatMap((shape) => shape.rows);
