@@ -4,18 +4,18 @@
  */
 import { type Access, PAGE_SIZE } from '../../../hostkernel/base/units.ts';
 import type { PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
-import { FRONT, Translation } from '../../../hostkernel/machine/timing/index.ts';
+import { FRONT, type Translation } from '../../../hostkernel/machine/timing/index.ts';
 import { newEvents } from '../events.ts';
 import type { HostMemory } from '../guest/host-memory.ts';
-import { GuestKernel } from '../guest/kernel.ts';
+import type { GuestKernel } from '../guest/kernel.ts';
 import { LabError } from '../guest/lab-error.ts';
 import type { MemoryPolicy } from '../guest/policy.ts';
 import { AccessLoop } from './access-loop.ts';
 import { AgileFront } from './agile-front.ts';
 import { AGILE_POLICY, AgileHypervisor, type AgilePolicy } from './agile-hypervisor.ts';
-import { HostBacking, hostsOf, LateWatcher, requireCache } from './host-backing.ts';
+import { HostBacking, requireCache } from './host-backing.ts';
+import { fillRefused, guestAbove, hostsOf, LateWatcher, translationThrough } from './hosted-guest.ts';
 import type { Method, MethodSetup } from './method.ts';
-import { tableMemoryOf } from './native.ts';
 
 export interface AgileMethod extends Method {
   readonly kernel: GuestKernel;
@@ -27,33 +27,26 @@ export interface AgileMethod extends Method {
 
 /** @throws LabError if one walk cannot go through shadow tables and the guest's */
 export function agile(setup: MethodSetup, policy: AgilePolicy = setup.agile ?? AGILE_POLICY): AgileMethod {
-  const { machine, guest, hosts: formats, guestPolicy, hostPolicies, seed } = setup;
+  const { machine, guest, hosts: formats, hostPolicies } = setup;
   if (formats.length === 0) throw new LabError('agile paging: a host is missing');
   requireAgile(guest, formats, hostPolicies[formats.length - 1]);
   const events = newEvents();
   const hosts = hostsOf(setup);
   const [own] = hosts;
-  const memory = tableMemoryOf(guestPolicy);
-  const front = new AgileFront(guest, hosts[hosts.length - 1].tables.memory);
-  const dimensions = [{ format: guest, memory }, ...hosts.map(({ tables }) => ({ format: tables.format, memory: tables.memory }))];
-  const translation = new Translation({ machine, dimensions, front });
-  hosts.forEach(({ root }, i) => translation.setRoot(i + 1, root));
   const watcher = new LateWatcher();
-  const taken = hostPolicies[0].populate ? { taken: (frame: number, pages: number) => own.fillAll(frame, pages) } : {};
-  const kernel = new GuestKernel({ format: guest, memory, policy: guestPolicy, seed, watcher, events, ...taken });
+  const kernel = guestAbove(own, setup, watcher, events);
+  const front = new AgileFront(guest, hosts[hosts.length - 1].tables.memory);
+  const translation = translationThrough(hosts, { machine, tables: kernel.tables, front });
   const backing = new HostBacking(hosts, events);
   const hypervisor = new AgileHypervisor({ guest: kernel.tables, front, backing, translation, events, costs: machine.events, policy });
   watcher.to = hypervisor;
   translation.recorder = hypervisor;
   const hooks = {
     resolve: (page: number, access: Access) => {
-      const { refusedDimension, refusedPage } = translation;
+      const { refusedDimension } = translation;
       if (refusedDimension === FRONT) return hypervisor.fault(page, access);
       if (refusedDimension === 0) return false;
-      hosts[refusedDimension - 1].fill(refusedPage);
-      events.hostFaults++;
-      events.exits++;
-      if (refusedDimension < hosts.length) events.injections++;
+      fillRefused(translation, hosts, events);
       return true;
     },
     hostUnmap: (page: number, pages: number) => {

@@ -7,11 +7,8 @@
 import { PAGE_SHIFT, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { ATTR_ACCESSED, ATTR_USER, type PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
 import type { EventCounts } from '../events.ts';
-import { HostMemory } from '../guest/host-memory.ts';
+import type { HostMemory } from '../guest/host-memory.ts';
 import { LabError } from '../guest/lab-error.ts';
-import type { GuestWatcher } from '../guest/watcher.ts';
-import type { MethodSetup } from './method.ts';
-import { tableMemoryOf } from './native.ts';
 import type { Backing } from './shadow-hypervisor.ts';
 
 export class HostBacking implements Backing {
@@ -50,44 +47,6 @@ export class HostBacking implements Backing {
       if (at < 0) return -1;
     }
     return at;
-  }
-}
-
-/** The hosts of a setup, the guest's own first: each fills ahead in the one below, if that one's policy says so. */
-export function hostsOf({ hosts: formats, hostPolicies, seed }: MethodSetup): readonly HostMemory[] {
-  const hosts: HostMemory[] = [];
-  for (let i = formats.length - 1; i >= 0; i--) {
-    const below = hosts[0];
-    const isAhead = below !== undefined && hostPolicies[i + 1].populate;
-    const taken = isAhead ? { taken: (frame: number, pages: number) => below.fillAll(frame, pages) } : {};
-    const policy = hostPolicies[i];
-    hosts.unshift(new HostMemory({ format: formats[i], memory: tableMemoryOf(policy), policy, seed: seed + 1 + i, ...taken }));
-  }
-  return hosts;
-}
-
-/** A watcher that is named before there is one: the guest's kernel needs it, and its hypervisor needs the kernel's tables. */
-export class LateWatcher implements GuestWatcher {
-  to: GuestWatcher | null = null;
-
-  entryWritten(space: number, level: number, entryAddress: number, page: number): void {
-    this.to?.entryWritten(space, level, entryAddress, page);
-  }
-
-  invalidated(space: number, page: number, pages: number, singles: number, tablesToo: boolean): void {
-    this.to?.invalidated(space, page, pages, singles, tablesToo);
-  }
-
-  switched(space: number): void {
-    this.to?.switched(space);
-  }
-
-  created(space: number, root: number): void {
-    this.to?.created(space, root);
-  }
-
-  destroyed(space: number): void {
-    this.to?.destroyed(space);
   }
 }
 

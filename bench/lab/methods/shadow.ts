@@ -3,15 +3,15 @@
  * memory of the guest's host; where that is a guest itself, the walk is nested in its host's tables.
  */
 import { type Access } from '../../../hostkernel/base/units.ts';
-import { PageTables, Translation } from '../../../hostkernel/machine/timing/index.ts';
+import { PageTables, type Translation } from '../../../hostkernel/machine/timing/index.ts';
 import { newEvents } from '../events.ts';
 import type { HostMemory } from '../guest/host-memory.ts';
-import { GuestKernel } from '../guest/kernel.ts';
+import type { GuestKernel } from '../guest/kernel.ts';
 import { LabError } from '../guest/lab-error.ts';
 import { AccessLoop } from './access-loop.ts';
-import { HostBacking, hostsOf, LateWatcher, requireCache } from './host-backing.ts';
+import { HostBacking, requireCache } from './host-backing.ts';
+import { fillRefused, guestAbove, hostsOf, LateWatcher, translationThrough } from './hosted-guest.ts';
 import type { Method, MethodSetup } from './method.ts';
-import { tableMemoryOf } from './native.ts';
 import { SHADOW_POLICY, ShadowHypervisor, type ShadowPolicy } from './shadow-hypervisor.ts';
 
 export interface ShadowMethod extends Method {
@@ -23,29 +23,23 @@ export interface ShadowMethod extends Method {
 
 /** @throws LabError if the host's tables cannot be a shadow of the guest's */
 export function shadow(setup: MethodSetup, policy: ShadowPolicy = setup.shadow ?? SHADOW_POLICY): ShadowMethod {
-  const { machine, guest, hosts: formats, guestPolicy, hostPolicies, seed } = setup;
+  const { machine, guest, hosts: formats } = setup;
   if (formats.length === 0) throw new LabError('shadow paging: a host is missing');
   requireCache('shadow paging', guest, formats[0]);
   const events = newEvents();
   const hosts = hostsOf(setup);
   const [own, ...below] = hosts;
-  const memory = tableMemoryOf(guestPolicy);
-  const tables = new PageTables(formats[0], own.tables.memory);
-  const dimensions = [tables, ...below.map((host) => host.tables)].map(({ format, memory: at }) => ({ format, memory: at }));
-  const translation = new Translation({ machine, dimensions });
-  below.forEach(({ root }, i) => translation.setRoot(i + 1, root));
   const watcher = new LateWatcher();
-  const taken = hostPolicies[0].populate ? { taken: (frame: number, pages: number) => own.fillAll(frame, pages) } : {};
-  const kernel = new GuestKernel({ format: guest, memory, policy: guestPolicy, seed, watcher, events, ...taken });
+  const kernel = guestAbove(own, setup, watcher, events);
+  const tables = new PageTables(formats[0], own.tables.memory);
+  const translation = translationThrough(below, { machine, tables });
   const backing = new HostBacking([own], events);
   const hypervisor = new ShadowHypervisor({ guest: kernel.tables, shadow: tables, backing, translation, events, policy });
   watcher.to = hypervisor;
   const hooks = {
     resolve: (page: number, access: Access) => {
       if (translation.refusedDimension === 0) return hypervisor.fault(page, access);
-      below[translation.refusedDimension - 1].fill(translation.refusedPage);
-      events.hostFaults++;
-      events.exits++;
+      fillRefused(translation, below, events);
       return true;
     },
     hostUnmap: (page: number, pages: number) => {
