@@ -26,6 +26,9 @@ import { entryShapeOf, type TableMemory } from './table-memory.ts';
 
 const PERMISSIONS = READ | WRITE | EXEC;
 
+/** Instead of rights: the leaves are unmapped, and tables freed that hold no others. */
+const GONE = 1 << 30;
+
 /** Whoever must know what is written into tables: a hypervisor that shadows them, a counter. Called after the store. */
 export interface EntryWrites {
   /** The entry of `level` at byte address `entryAddress` was stored. `page` is the first page that it covers. */
@@ -184,22 +187,16 @@ export class PageTables {
    * @returns entries written
    */
   unmap(root: number, page: number, pages: number): number {
-    const before = this.written;
-    this.#forget();
-    this.#clear(root, this.format.levels - 1, this.topTable(root), 0, page, page + pages, false);
-    return this.written - before;
+    return this.#change(root, page, pages, GONE);
   }
 
   /**
    * Gives the leaves of pages [page, page + pages) the READ, WRITE, EXEC and ATTR_USER of `attributes`; the rest of them
-   * stays. Large pages partly inside are split. Without a permission that is the same as unmapping.
+   * stays. Large pages partly inside are split. Without a permission they go, as those unmapped do, but tables stay.
    * @returns entries written; those that are as wanted already are not
    */
   protect(root: number, page: number, pages: number, attributes: number): number {
-    const before = this.written;
-    this.#forget();
-    this.#protect(root, this.format.levels - 1, this.topTable(root), 0, page, page + pages, attributes & (PERMISSIONS | ATTR_USER));
-    return this.written - before;
+    return this.#change(root, page, pages, attributes & (PERMISSIONS | ATTR_USER));
   }
 
   /** Looks up `page` without counting anything: whether it is mapped. The fields say to what. Hot. */
@@ -480,8 +477,19 @@ export class PageTables {
     memory.free(table);
   }
 
-  /** Clears the leaves of [start, end) in a table whose first page is `first`. */
-  #clear(root: number, level: number, table: number, first: number, start: number, end: number, isDying: boolean): void {
+  /** Gives the leaves of pages [page, page + pages) other rights, or GONE. @returns entries written */
+  #change(root: number, page: number, pages: number, rights: number): number {
+    const before = this.written;
+    this.#forget();
+    this.#changeIn(root, this.format.levels - 1, this.topTable(root), 0, page, page + pages, rights, false);
+    return this.written - before;
+  }
+
+  /**
+   * The same for the leaves of [start, end) in a table whose first page is `first`, and below it.
+   * @param isDying the table is freed afterwards, so that runs in it need not be kept in order
+   */
+  #changeIn(root: number, level: number, table: number, first: number, start: number, end: number, rights: number, isDying: boolean): void {
     const { format, memory } = this;
     const span = format.span(level);
     const entries = format.tableBytes(level) / format.entryBytes;
@@ -494,45 +502,28 @@ export class PageTables {
       const kind = format.kind(level, lo, hi);
       if (kind !== ENTRY_TABLE && kind !== ENTRY_LEAF) continue;
       const page = first + i * span;
-      const isWhole = start <= page && page + span <= end;
       if (kind === ENTRY_TABLE) {
         const below = format.tableAddress(level, lo, hi);
-        this.#clear(root, level - 1, below, page, start, end, isWhole);
-        if (!isWhole) continue;
+        const isFreed = rights === GONE && start <= page && page + span <= end;
+        this.#changeIn(root, level - 1, below, page, start, end, rights, isFreed);
+        if (!isFreed) continue;
         this.#store(root, level, at, page, this.#emptyLo, this.#emptyHi);
         this.#release(root, level - 1, below, page);
-      } else if (isWhole) {
-        if (!isDying) this.#breakRun(root, level, at, page);
-        this.#store(root, level, at, page, this.#emptyLo, this.#emptyHi);
-      } else this.#clear(root, level - 1, this.#split(root, level, at, page), page, start, end, false);
-    }
-  }
-
-  #protect(root: number, level: number, table: number, first: number, start: number, end: number, rights: number): void {
-    const { format, memory } = this;
-    const span = format.span(level);
-    const entries = format.tableBytes(level) / format.entryBytes;
-    const from = Math.max(0, Math.floor((start - first) / span));
-    const to = Math.min(entries, Math.ceil((end - first) / span));
-    for (let i = from; i < to; i++) {
-      const at = table + i * format.entryBytes;
-      memory.read(at, this.#shape);
-      const { lo, hi } = memory;
-      const kind = format.kind(level, lo, hi);
-      const page = first + i * span;
-      if (kind === ENTRY_TABLE) this.#protect(root, level - 1, format.tableAddress(level, lo, hi), page, start, end, rights);
-      else if (kind === ENTRY_LEAF) {
-        const kept = format.attributes(level, lo, hi) & (ATTR_ACCESSED | ATTR_DIRTY | ATTR_GLOBAL);
-        const frame = format.frame(level, lo, hi);
-        const none = (rights & PERMISSIONS) === 0;
-        const newLo = none ? this.#emptyLo : format.leafLo(level, frame, rights | kept);
-        const newHi = none ? this.#emptyHi : format.leafHi(level, frame, rights | kept);
-        if ((newLo | (lo & this.#runLo)) === lo && (newHi | (hi & this.#runHi)) === hi) continue;
-        if (start <= page && page + span <= end) {
-          this.#breakRun(root, level, at, page);
-          this.#store(root, level, at, page, newLo, newHi);
-        } else this.#protect(root, level - 1, this.#split(root, level, at, page), page, start, end, rights);
+        continue;
       }
+      let newLo = this.#emptyLo;
+      let newHi = this.#emptyHi;
+      if ((rights & PERMISSIONS) !== 0) {
+        const attributes = rights | (format.attributes(level, lo, hi) & (ATTR_ACCESSED | ATTR_DIRTY | ATTR_GLOBAL));
+        const frame = format.frame(level, lo, hi);
+        newLo = format.leafLo(level, frame, attributes);
+        newHi = format.leafHi(level, frame, attributes);
+        if ((newLo | (lo & this.#runLo)) === lo && (newHi | (hi & this.#runHi)) === hi) continue;
+      }
+      if (start <= page && page + span <= end) {
+        if (!isDying) this.#breakRun(root, level, at, page);
+        this.#store(root, level, at, page, newLo, newHi);
+      } else this.#changeIn(root, level - 1, this.#split(root, level, at, page), page, start, end, rights, false);
     }
   }
 
