@@ -39,6 +39,8 @@ type Table = Readonly<Record<string, unknown>>;
 const NONE = 'none';
 const MOST_CYCLES = 1_000_000;
 const MOST_BYTES = 2 ** 32;
+const MOST_LINES = 2 ** 24; // of a data cache
+const MOST_ENTRIES = 2 ** 20; // of any other structure: far beyond those of real machines, and still some tens of MiB here
 const MOST_TEXT = 4096; // characters of a name or note
 const SMALLEST_SIZE = 12;
 const LARGEST_SIZE = 57;
@@ -375,21 +377,22 @@ function readArray(reading: Reading, value: unknown, key: string, base: TlbArray
   ];
 }
 
-/** Entries, ways and replacement; null and a problem if they make no shape. */
-function readShape(reading: Reading, table: Table, path: string, base: Shape | null): Shape | null {
+/** Entries, at most `most`, ways and replacement; null and a problem if they make no shape. */
+function readShape(reading: Reading, table: Table, path: string, base: Shape | null, most = MOST_ENTRIES): Shape | null {
   const problemsBefore = reading.problems.length;
   const ways = reading.value<Shape['ways']>(table, 'ways', path, base?.ways ?? 'full', waysProblem);
   const replacement = reading.value(table, 'replacement', path, base?.replacement ?? 'lru', oneOf(REPLACEMENTS));
   let entries = base?.entries ?? 0;
   if (Object.hasOwn(table, 'sets')) {
-    const sets = reading.value(table, 'sets', path, 1, whole(1, 2 ** 24));
+    const sets = reading.value(table, 'sets', path, 1, whole(1, most));
     reading.sources.delete(`${path}.sets`);
     reading.noteSaid(`${path}.entries`);
     if (ways === 'full') reading.refuse(`${path}.sets`, 'a fully associative array has no sets: say entries');
     else entries = sets * ways;
     if (Object.hasOwn(table, 'entries') && table['entries'] !== entries)
       reading.refuse(`${path}.entries`, `is not sets x ways, ${entries}`);
-  } else entries = reading.value(table, 'entries', path, entries, whole(1, 2 ** 24));
+    if (entries > most) reading.refuse(`${path}.sets`, `sets x ways must be at most ${most}, not ${entries}`);
+  } else entries = reading.value(table, 'entries', path, entries, whole(1, most));
   if (reading.problems.length > problemsBefore) return null;
   const problem = shapeProblem({ entries, ways, replacement });
   if (problem === null) return { entries, ways, replacement };
@@ -511,7 +514,7 @@ function readCacheLevel(
   const { size: _, lat: __, ...rest } = table;
   const entries = (bytesOf(size) ?? 0) / lineBytes;
   const problems = reading.problems.length;
-  const shape = readShape(reading, { ...rest, entries }, key, base);
+  const shape = readShape(reading, { ...rest, entries }, key, base, MOST_LINES);
   reading.sources.delete(`${key}.entries`);
   if (shape === null && reading.problems.length > problems) {
     // The lines of the size are what a person did not write: say it in their words.
@@ -564,7 +567,9 @@ function yesOrNo(value: unknown): string | null {
 }
 
 function waysProblem(value: unknown): string | null {
-  return value === 'full' || whole(1, 2 ** 24)(value) === null ? null : `must be "full" or a whole number from 1 on, not ${quoted(value)}`;
+  return value === 'full' || whole(1, MOST_LINES)(value) === null
+    ? null
+    : `must be "full" or a whole number from 1 on, not ${quoted(value)}`;
 }
 
 function textOr(table: Table, name: string, otherwise: string, problems: MachineProblem[]): string {

@@ -356,6 +356,13 @@ describe('a description of the user', () => {
 });
 
 describe('what cannot be is refused by key', () => {
+  test('the largest structures there may be are no problem', () => {
+    const most = { entries: 2 ** 20, ways: 16 };
+    expect(
+      problemsOf({ tlb: { l2: most }, pwc: { levels: { 1: most } }, host: { ntlb: most }, cache: { llc: { size: '1G', ways: 16 } } }),
+    ).toEqual([]);
+  });
+
   const refusals: readonly (readonly [string, unknown, string])[] = [
     ['no table', 7, ': a machine is described by a table'],
     ['null', null, ': a machine is described by a table'],
@@ -368,7 +375,27 @@ describe('what cannot be is refused by key', () => {
     ['a negative latency', { tlb: { l2: { lat: -1 } } }, 'tlb.l2.4K+2M.lat: must be a whole number from 0 to 1000000, not -1'],
     ['no number', { tlb: { l2: { lat: Number.NaN } } }, 'tlb.l2.4K+2M.lat: must be a whole number from 0 to 1000000, not NaN'],
     ['infinitely many', { tlb: { l2: { entries: Infinity } } }, 'tlb.l2.4K+2M.entries: must be a whole number'],
-    ['more than memory has', { tlb: { l2: { entries: 2 ** 40 } } }, 'tlb.l2.4K+2M.entries: must be a whole number from 1 to 16777216'],
+    [
+      'more entries than any machine has',
+      { tlb: { l2: { entries: 2 ** 24 } } },
+      'tlb.l2.4K+2M.entries: must be a whole number from 1 to 1048576, not 16777216',
+    ],
+    [
+      'as many by their sets',
+      { tlb: { l2: { sets: 2 ** 20, ways: 16 } } },
+      'tlb.l2.4K+2M.sets: sets x ways must be at most 1048576, not 16777216',
+    ],
+    [
+      'so large a walk cache',
+      { pwc: { levels: { 1: { entries: 2 ** 21 } } } },
+      'pwc.levels.1.entries: must be a whole number from 1 to 1048576, not 2097152',
+    ],
+    [
+      'so large a nested TLB',
+      { host: { ntlb: { entries: 2 ** 21 } } },
+      'host.ntlb.entries: must be a whole number from 1 to 1048576, not 2097152',
+    ],
+    ['a cache of more lines than there is room for', { cache: { line: 16, llc: { size: '1G' } } }, 'cache.llc: '],
     ['a policy', { tlb: { l2: { replacement: 'best' } } }, 'tlb.l2.4K+2M.replacement: must be lru, plru, random, fifo, not "best"'],
     ['plru of twelve ways', { tlb: { l2: { replacement: 'plru' } } }, 'tlb.l2.4K+2M: plru needs a power of two of ways, not 12'],
     ['a size', { tlb: { l1d: { '3K': {}, '4K': {} } } }, 'tlb.l1d.3K: must be a page size'],
