@@ -9,7 +9,8 @@
  *   tag     kind (5 bits) | 32: same space as before, which is left out | 64: work is 1, and left out
  *
  * A page is written as the difference to the page before, with its sign in bit 0. Each block begins anew, so that a damaged
- * one is found without reading on, and named.
+ * one is found without reading on. A block is checked before any record of it is given: of a trace that is cut or damaged the
+ * records of whole blocks are read, and the error says how many those are and where they end.
  */
 import { type Batch, BATCH_RECORDS, HOST_UNMAP, REGION } from '../stream.ts';
 import { type RecordOutput, TraceError, type TraceReader, type TraceWriter } from './reader.ts';
@@ -31,7 +32,8 @@ export function ownReader(output: RecordOutput): TraceReader {
   let have = 0;
   let need = MAGIC.length;
   let offset = 0; // of held[0] in the stream
-  let records = 0;
+  let records = 0; // of whole blocks
+  let recordsEnd = MAGIC.length; // byte behind them
   let state: 'magic' | 'head' | 'block' | 'last' | 'end' = 'magic';
   let blockRecords = 0;
   let blockCrc = 0;
@@ -44,6 +46,10 @@ export function ownReader(output: RecordOutput): TraceReader {
     if (held.length < bytes) held = new Uint8Array(bytes);
   }
 
+  function damaged(at: number, why: string): TraceError {
+    return new TraceError(at, `${why}; records read: ${records}, up to byte ${recordsEnd}`);
+  }
+
   /** Deals with what has come in whole. */
   function take(): void {
     const view = new DataView(held.buffer);
@@ -52,7 +58,7 @@ export function ownReader(output: RecordOutput): TraceReader {
       next('head', HEAD);
     } else if (state === 'head') {
       const bytes = view.getUint32(0, true);
-      if (bytes > LONGEST_BLOCK) throw new TraceError(offset, `a block of ${bytes} bytes; none is longer than ${LONGEST_BLOCK}`);
+      if (bytes > LONGEST_BLOCK) throw damaged(offset, `a block of ${bytes} bytes, where none is longer than ${LONGEST_BLOCK}`);
       blockRecords = view.getUint32(4, true);
       blockCrc = view.getUint32(8, true);
       if (bytes === 0) {
@@ -62,12 +68,13 @@ export function ownReader(output: RecordOutput): TraceReader {
       } else next('block', bytes);
     } else if (state === 'block') {
       const payload = held.subarray(0, need);
-      if (crc32(payload) !== blockCrc) throw new TraceError(offset, 'a damaged block: its check sum is wrong');
+      if (crc32(payload) !== blockCrc) throw damaged(offset, 'a damaged block: its check sum is wrong');
       decodeBlock(payload, blockRecords, offset, output);
       records += blockRecords;
       next('head', HEAD);
+      recordsEnd = offset;
     } else if (state === 'last') {
-      if (crc32(held.subarray(4, 12)) !== view.getUint32(12, true)) throw new TraceError(offset, 'a damaged end: its check sum is wrong');
+      if (crc32(held.subarray(4, 12)) !== view.getUint32(12, true)) throw damaged(offset, 'a damaged end: its check sum is wrong');
       const all = view.getUint32(8, true) * 4294967296 + view.getUint32(4, true);
       if (all !== records) throw new TraceError(offset, `${records} records, where the end says ${all}: a block is missing`);
       next('end', 1);
@@ -86,7 +93,7 @@ export function ownReader(output: RecordOutput): TraceReader {
     },
     end: () => {
       output.flush();
-      if (state !== 'end') throw new TraceError(offset + have, 'the trace breaks off: it has no end');
+      if (state !== 'end') throw damaged(offset + have, 'the trace breaks off: it has no end');
     },
   };
 }

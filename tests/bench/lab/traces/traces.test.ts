@@ -279,6 +279,44 @@ describe('hostile traces', () => {
         : 'byte 192: the trace breaks off in a record: 8 of 96 bytes',
     );
   });
+  describe('of our own format whole blocks are read, and the error says how many records those have and where they end', () => {
+    const blocks = [3, 1, 4096].map((count) => {
+      const batch = new Batch();
+      for (let i = 0; i < count; i++) batch.access(0, 7 * i, 8, READ, 8, 1);
+      return batch;
+    });
+    const trace = encode('vktrace', blocks);
+    const ends = [8];
+    const whole = new DataView(trace.buffer);
+    for (let at = 8; whole.getUint32(at, true) > 0; ends.push(at)) at += 12 + whole.getUint32(at, true);
+    const counts = [0, 3, 4, 4100];
+
+    /** What is read of a trace in which byte `at` is the first that is damaged or missing. */
+    function wholeBefore(at: number): { readonly count: number; readonly end: number } {
+      const last = ends.findLastIndex((end) => end <= at);
+      return { count: counts[last], end: ends[last] };
+    }
+
+    test('cut anywhere', () => {
+      for (const length of [...Array(80).keys(), ...ends, ends[3] - 1, ends[3] + 1, trace.length - 1].filter((at) => at >= 8)) {
+        const { count, end } = wholeBefore(length);
+        const { records, error } = decode('vktrace', trace.subarray(0, length), [13]);
+        expect(error?.message).toBe(`byte ${length}: the trace breaks off: it has no end; records read: ${count}, up to byte ${end}`);
+        expect(records).toHaveLength(count);
+      }
+    });
+    test('damaged in a block', () => {
+      for (const [i, end] of ends.slice(0, 3).entries()) {
+        const damaged = trace.slice();
+        damaged[end + 14] ^= 1;
+        const { records, error } = decode('vktrace', damaged, [1000]);
+        expect(error?.message).toBe(
+          `byte ${end + 12}: a damaged block: its check sum is wrong; records read: ${counts[i]}, up to byte ${end}`,
+        );
+        expect(records).toHaveLength(counts[i]);
+      }
+    });
+  });
   test('our own format notices every changed byte', () => {
     const trace = good['vktrace'];
     for (let at = 0; at < trace.length; at++) {
