@@ -18,6 +18,10 @@ export interface RunSetup {
   readTrace?(trace: TraceChoice, take: (batch: Batch) => boolean): Promise<string | null>;
   /** Told after every batch how many accesses there were. */
   onProgress?(accesses: number): void;
+  /** Told now and then while the memory of a job's guest is filled at once: pages done, of how many. */
+  onFilling?(job: Job, done: number, pages: number): void;
+  /** Asked after every batch of a workload. What it returns is waited for: time for whoever else there is. */
+  pause?(): Promise<void> | null;
 }
 
 /** Runs one job. @throws LabError, WorkloadError if it cannot be run */
@@ -27,20 +31,25 @@ export async function runJob(job: Job, setup: RunSetup = {}): Promise<LabResult>
 
 /** Runs jobs over the same records. They are alike in workload or trace, seed and accesses. @throws as runJob */
 export async function runTogether(jobs: readonly Job[], setup: RunSetup = {}): Promise<readonly LabResult[]> {
-  const runs = new Runs(jobs);
+  const runs = new Runs(jobs, setup);
   const take = (batch: Batch): boolean => {
     const more = runs.take(batch);
     setup.onProgress?.(runs.accesses);
     return more;
   };
   const { workload: choice, trace } = jobs[0];
-  if (choice !== null) runWorkload(jobs[0], choice, take);
+  if (choice !== null) await runWorkload(jobs[0], choice, take, setup);
   else if (setup.readTrace === undefined) throw new LabError('traces cannot be read here');
   else return runs.results(await setup.readTrace(trace as TraceChoice, take));
   return runs.results(null);
 }
 
-function runWorkload(job: Job, { name, params }: WorkloadChoice, take: (batch: Batch) => boolean): void {
+async function runWorkload(
+  job: Job,
+  { name, params }: WorkloadChoice,
+  take: (batch: Batch) => boolean,
+  { pause }: RunSetup,
+): Promise<void> {
   const accesses = job.warmUp + (job.accesses as number); // readJob gives every workload an end
   const source = workload({ name, params, seed: job.seed, accesses }, { end: formatOf(job.guest).userEnd });
   const batch = new Batch();
@@ -48,6 +57,8 @@ function runWorkload(job: Job, { name, params }: WorkloadChoice, take: (batch: B
     batch.count = 0;
     more = source.append(batch);
     if (!take(batch)) return;
+    const waited = pause?.() ?? null;
+    if (waited !== null) await waited;
   }
 }
 
@@ -73,8 +84,8 @@ export class Runs {
   #refused: string | null = null;
 
   /** @param jobs alike in the numbers of accesses. @throws LabError if one of them cannot be run */
-  constructor(jobs: readonly Job[]) {
-    this.#runs = jobs.map((job) => new Run(job));
+  constructor(jobs: readonly Job[], setup: Pick<RunSetup, 'onFilling'> = {}) {
+    this.#runs = jobs.map((job) => new Run(job, setup));
     this.#warmUp = jobs[0].warmUp;
     this.#most = this.#warmUp + (jobs[0].accesses ?? Infinity);
   }
@@ -136,7 +147,7 @@ function part(batch: Batch, last: number, rest: Batch): boolean {
 }
 
 /** @throws LabError if the method cannot run such a guest */
-function methodOf(job: Job): Method {
+function methodOf(job: Job, { onFilling }: Pick<RunSetup, 'onFilling'> = {}): Method {
   const { guest, hosts, seed, shadow, vpagetable, agile } = job;
   return GUEST_METHODS[job.method]({
     machine: machineOf(job),
@@ -149,6 +160,7 @@ function methodOf(job: Job): Method {
     shadow,
     vpagetable,
     agile,
+    ...(onFilling === undefined ? {} : { filling: (done: number, pages: number) => onFilling(job, done, pages) }),
   });
 }
 
@@ -158,9 +170,9 @@ class Run {
   readonly #method: Method;
   #before: MethodCounts | null = null; // counts of the warm-up
 
-  constructor(job: Job) {
+  constructor(job: Job, setup: Pick<RunSetup, 'onFilling'>) {
     this.#job = job;
-    this.#method = methodOf(job);
+    this.#method = methodOf(job, setup);
   }
 
   get isOfTrace(): boolean {

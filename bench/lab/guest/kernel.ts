@@ -47,6 +47,9 @@ const FLAGS_END = 128; // of attributes
 /** More single-page invalidations than this are done as one of the whole space: Linux on x86 does so. */
 const MOST_SINGLES = 33;
 
+/** Pages filled between two calls of `filling`. */
+const FILLED_BETWEEN = 65_536;
+
 export interface GuestKernelSetup {
   readonly format: PageTableFormat;
   /** Memory of the guest's tables: guest-physical. */
@@ -58,6 +61,8 @@ export interface GuestKernelSetup {
   readonly events: EventCounts;
   /** Told of guest-physical memory that comes into use, tables and data, before it is used: for hosts that fill ahead. */
   readonly taken?: (frame: number, pages: number) => void;
+  /** Told now and then while a region is filled at once, which may take minutes: pages done, of how many. */
+  readonly filling?: (done: number, pages: number) => void;
 }
 
 /** An address space of the guest. */
@@ -96,6 +101,7 @@ export class GuestKernel {
   readonly #watcher: GuestWatcher;
   readonly #events: EventCounts;
   readonly #taken: ((frame: number, pages: number) => void) | null;
+  readonly #filling: ((done: number, pages: number) => void) | null;
   readonly #sizes: readonly PageSize[]; // that the policy allows, the largest first
   readonly #base: PageSize;
   readonly #reach: number; // pages that the tables resolve
@@ -106,7 +112,7 @@ export class GuestKernel {
   readonly #spaceOfRoot = new Map<number, number>();
   #hasRun = false;
 
-  constructor({ format, memory, policy, seed, watcher, events, taken }: GuestKernelSetup) {
+  constructor({ format, memory, policy, seed, watcher, events, taken, filling }: GuestKernelSetup) {
     checkPolicy(policy, format);
     this.format = format;
     this.#policy = policy;
@@ -114,6 +120,7 @@ export class GuestKernel {
     this.#watcher = watcher;
     this.#events = events;
     this.#taken = taken ?? null;
+    this.#filling = filling ?? null;
     this.tables = new PageTables(format, memory, {
       entryWritten: (root, level, entryAddress, page) => this.#entryWritten(root, level, entryAddress, page),
       tableMade: (_root, level, tableAddress) => this.#tableMade(level, tableAddress),
@@ -302,7 +309,13 @@ export class GuestKernel {
     space.regions.insert(region);
     if (!fills) return;
     const access = flags & WRITE ? WRITE : flags & READ ? READ : EXEC;
-    for (let page = start; page < end; ) page = this.#fill(space, region, page, access);
+    let told = start;
+    for (let page = start; page < end; ) {
+      page = this.#fill(space, region, page, access);
+      if (page - told < FILLED_BETWEEN) continue;
+      told = page;
+      this.#filling?.(page - start, pages);
+    }
   }
 
   /** Frames for a whole region, such that pages of every size are aligned in both. @returns frame - page */

@@ -28,9 +28,10 @@ export function hostsOf({ hosts: formats, hostPolicies, seed }: MethodSetup): re
 
 /** The kernel of a setup's guest, in the memory of `host`; `watcher` sees what it does. */
 export function guestAbove(host: HostMemory, setup: MethodSetup, watcher: GuestWatcher, events: EventCounts): GuestKernel {
-  const { guest: format, guestPolicy: policy, hostPolicies, seed } = setup;
+  const { guest: format, guestPolicy: policy, hostPolicies, seed, filling } = setup;
   const ahead = hostPolicies[0].populate ? aheadIn(host) : {};
-  return new GuestKernel({ format, memory: tableMemoryOf(policy), policy, seed, watcher, events, ...ahead });
+  const told = filling === undefined ? {} : { filling };
+  return new GuestKernel({ format, memory: tableMemoryOf(policy), policy, seed, watcher, events, ...ahead, ...told });
 }
 
 /** For whoever lives in the memory of `host`: it is filled as it comes into use. */

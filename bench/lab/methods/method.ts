@@ -39,6 +39,8 @@ export interface MethodSetup {
   readonly shadow?: ShadowPolicy | null;
   readonly vpagetable?: VpagetablePolicy | null;
   readonly agile?: AgilePolicy | null;
+  /** As GuestKernel's. */
+  readonly filling?: (done: number, pages: number) => void;
 }
 
 // -------------------------------------------------------------------------------------------------------------- counts

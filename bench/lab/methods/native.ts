@@ -52,11 +52,14 @@ export function native({
   guest,
   guestPolicy,
   seed,
+  filling,
 }: MethodSetup): Method & { readonly kernel: GuestKernel; readonly translation: Translation } {
   const events = newEvents();
   const memory = tableMemoryOf(guestPolicy);
   const translation = new Translation({ machine, dimensions: [{ format: guest, memory }] });
-  const kernel = new GuestKernel({ format: guest, memory, policy: guestPolicy, seed, watcher: new DirectGuest(translation), events });
+  const told = filling === undefined ? {} : { filling };
+  const watcher = new DirectGuest(translation);
+  const kernel = new GuestKernel({ format: guest, memory, policy: guestPolicy, seed, watcher, events, ...told });
   const hooks = { resolve: () => false, hostUnmap: () => 0 };
   const loop = new AccessLoop({ machine, translation, kernel, events, hooks });
   return { name: 'native', kernel, translation, consume: (batch) => loop.consume(batch), finish: () => loop.counts() };

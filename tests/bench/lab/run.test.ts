@@ -39,6 +39,24 @@ describe.each(METHOD_NAMES)('%s', (method) => {
   });
 });
 
+describe('who waits for a run', () => {
+  test('is told how far memory is filled, method by method', async () => {
+    const guest = { layout: 'sv39', populate: true };
+    const workload = { name: 'uniform', params: { footprint: 2 ** 29 } };
+    const jobs = (['native', 'nested'] as const).map((method) => jobOf({ method, guest, workload, accesses: 1 }));
+    const told: unknown[] = [];
+    await runTogether(jobs, { onFilling: ({ method }, done, pages) => void told.push([method, done, pages]) });
+    expect(told).toEqual(['native', 'nested'].flatMap((method) => [1, 2].map((part) => [method, part * 65_536, 131_072])));
+  });
+
+  test('gets a turn after every batch of a workload', async () => {
+    let [batches, turns] = [0, 0];
+    const pause = (): Promise<void> | null => (batches % 2 === 0 ? null : Promise.resolve().then(() => void turns++));
+    await runJob(jobOf({ method: 'native', accesses: 40_000 }), { onProgress: () => void batches++, pause });
+    expect([batches > 8, turns]).toEqual([true, Math.ceil((batches - 1) / 2)]);
+  });
+});
+
 test('methods that are fed from one stream count as they do alone', async () => {
   const jobs = METHOD_NAMES.map((method) => jobOf({ method }));
   const together = await runTogether(jobs);
