@@ -1,4 +1,4 @@
-/** `vkernel lab sweep` as a process: killed and continued, in parts, on any number of threads. */
+/** `vkernel lab sweep` as a process: killed and continued, in parts, on any number of threads. And `lab run`, interrupted. */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -78,4 +78,18 @@ test('a job that fails is named, the others are done, and the status says so', a
   expect(output).toMatch(/vkernel: job [0-9a-f]{64}: footprint: the address space has .*\n/);
   expect(output).toContain('1 of 2 results are in failing; 1 job failed');
   expect([status, resultFiles('failing').length]).toEqual([1, 1]);
+});
+
+test('an interrupted run says that nothing was written', async () => {
+  const args = ['lab', 'run', '--trace', '-', '--trace-format', 'lackey', '--out', 'run.json'];
+  const child = spawn(join(folder.path, 'bin', 'vkernel'), args, { cwd: folder.path, stdio: ['pipe', 'ignore', 'pipe'] });
+  let output = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const ended = new Promise<NodeJS.Signals | null>((settle) => child.on('close', (_status, signal) => settle(signal)));
+  // More than a pipe holds: when it has been written, the command is reading.
+  await new Promise<void>((settle) => child.stdin.write(' L 4000,8\n'.repeat(40_000), () => settle()));
+  child.kill('SIGINT');
+  expect(await ended).toBe('SIGINT');
+  expect(output).toMatch(/^vkernel: interrupted after \d+ accesses: nothing was written\n$/);
+  expect(existsSync(join(folder.path, 'run.json'))).toBe(false);
 });

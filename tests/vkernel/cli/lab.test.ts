@@ -2,7 +2,7 @@
 import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { METHOD_NAMES } from '../../../bench/lab/job.ts';
 import { type LabResult, readResults, resultSetText, resultText } from '../../../bench/lab/result.ts';
 import { layoutByName } from '../../../hostkernel/machine/paging/index.ts';
@@ -20,6 +20,23 @@ function file(name: string, text: string): string {
   writeFileSync(path, text);
   return path;
 }
+
+test('a workload leaves room for a signal', async () => {
+  const kill = vi.spyOn(process, 'kill').mockReturnValue(true); // it would end the tests
+  const line = /^vkernel: interrupted after [1-9]\d* of 400000 accesses: nothing was written$/m;
+  const before = new Set(process.listeners('SIGINT'));
+  const poll = setInterval(() => {
+    for (const listener of process.listeners('SIGINT')) if (!before.has(listener)) listener('SIGINT');
+  }, 1);
+  try {
+    const { stderr } = await vkernel('lab', 'run', '--footprint', '4M', '--accesses', '400000', '--out', join(folder, 'signal.json'));
+    expect(stderr).toMatch(line);
+    expect(kill).toHaveBeenCalledWith(process.pid, 'SIGINT');
+  } finally {
+    clearInterval(poll);
+    kill.mockRestore();
+  }
+});
 
 describe('refusals are a line and status 2', () => {
   test.each([
