@@ -44,12 +44,7 @@ export async function runTogether(jobs: readonly Job[], setup: RunSetup = {}): P
   return runs.results(null);
 }
 
-async function runWorkload(
-  job: Job,
-  { name, params }: WorkloadChoice,
-  take: (batch: Batch) => boolean,
-  { pause }: RunSetup,
-): Promise<void> {
+async function runWorkload(job: Job, { name, params }: WorkloadChoice, take: (batch: Batch) => boolean, setup: RunSetup): Promise<void> {
   const accesses = job.warmUp + (job.accesses as number); // readJob gives every workload an end
   const source = workload({ name, params, seed: job.seed, accesses }, { end: formatOf(job.guest).userEnd });
   const batch = new Batch();
@@ -57,7 +52,7 @@ async function runWorkload(
     batch.count = 0;
     more = source.append(batch);
     if (!take(batch)) return;
-    const waited = pause?.() ?? null;
+    const waited = setup.pause?.() ?? null;
     if (waited !== null) await waited;
   }
 }
