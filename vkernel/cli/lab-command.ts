@@ -89,6 +89,7 @@ export function labCommands(program: Command, done: (status: number) => void): v
     .option('-m, --memory <SIZE>', 'RAM of the machine: 64M, 1G, ... up to 4G less 64K', DEFAULT_MEMORY)
     .option('--image <SIZE>', 'memory of the guest, 7/8 of RAM by default')
     .option('--swap <SIZE|FILE>', 'where physmem puts what does not fit into the guest')
+    .option('--policy <NAME>', 'how memory is divided among those who negotiate for it: fixed or weight', 'fixed')
     .option('--mmu <LAYOUT>', 'page tables of the hardware: a name out of `vkernel layouts`, or a file')
     .option('--vpte <LAYOUT>', 'virtual page tables: a name out of `vkernel layouts`, or a file')
     .option('--fault-around <PAGES>', 'resident pages the pager maps around a fault: 1, 2, 4, 8 or 16', '16')

@@ -58,7 +58,13 @@ test('everything as JSON', async () => {
   expect(results).toHaveLength(1);
 });
 
+test('the policy of memory is the one that was asked for', async () => {
+  const said = await vkernel('lab', 'live', '--methods', 'vpagetable', '--policy', 'weight', HELLO);
+  expect([said.status, said.stdout.includes('NOT EQUAL')]).toEqual([0, false]);
+});
+
 test.each([
+  [['--policy', 'generous', HELLO], 2, "--policy: 'generous' is none of fixed, weight"],
   [['--methods', 'native,magic', HELLO], 2, "--methods: no 'magic'; there are native, nested"],
   [['--machine', 'abacus', HELLO], 2, 'no machine is named "abacus"'],
   [['--machine', './nowhere.toml', HELLO], 2, '--machine: ./nowhere.toml'],
