@@ -4,6 +4,7 @@
  */
 
 import { PAGE_SHIFT, type HostFrame } from '../../base/units.ts';
+import { ADDEND, firstEntry, TAG_EXEC } from '../tlb.ts';
 import { TRAP_BUDGET } from './causes.ts';
 import { SLOT_WORDS } from './code-cache.ts';
 import { decode, decoded, type DecodeSite } from './decode.ts';
@@ -58,14 +59,17 @@ export function decodeRecord(hart: Hart, base: number, p: number): void {
 /**
  * Decodes the instruction that begins in the last halfword of the page at (pageLo, pageHi), whose slot is `base`, and ends in the
  * next page, into the scratch slot. It is looked at on every execution, since the next page depends on the address space.
+ * Hot, when a loop has such an instruction: so the TLB is asked here first.
  * @param left instructions the budget still allows, this one included
  * @returns 0, or TRAP_FETCH_* of the next page
  */
 export function decodeStraddle(hart: Hart, base: number, pageLo: number, pageHi: number, left: number): number {
-  const { ram, code } = hart;
+  const { ram, code, words } = hart;
   const nextLo = (pageLo + 4096) | 0;
   const nextHi = nextLo === 0 && hart.xlen === 64 ? (pageHi + 1) | 0 : pageHi;
-  const next = fetchPage(hart, nextLo, nextHi, left);
+  const entry = firstEntry(hart.activeContext().block, nextLo);
+  const cached = words[entry + TAG_EXEC] === nextLo && words[entry + TAG_EXEC + 1] === nextHi;
+  const next = cached ? (nextLo + words[entry + ADDEND]) >>> 0 : fetchPage(hart, nextLo, nextHi, left);
   if (next < 0) return -next;
   const first = ram.base + code.frameOf[base / SLOT_WORDS] * 4096 + LAST_HALFWORD;
   const bits = ram.u16[first >>> 1] | (ram.u16[next >>> 1] << 16);
