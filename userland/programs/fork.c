@@ -87,6 +87,22 @@ static void pause_ms(int ms) {
   }
 }
 
+/*
+ * Two processes take turns, since how fast each runs is nobody's promise. This one signals `parent` until it counts on:
+ * the first signal may come before the call that it is to end.
+ */
+static void insist(pid_t parent, volatile int *turn) {
+  for (int before = *turn; *turn == before; pause_ms(1)) kill(parent, SIGUSR1);
+  ++*turn;
+}
+
+/* The parent's part: after this no more of these signals come. */
+static void enough(volatile int *turn) {
+  int mine = ++*turn;
+  do pause_ms(1);
+  while (*turn == mine);
+}
+
 static int inherited = 1;
 
 static void memory(void) {
@@ -153,9 +169,13 @@ static void waiting(void) {
   printf("gone: %s\n", told(waitid(P_PID, child, &info, WEXITED)));
   printf("zombie's pid: %s\n", told(kill(child, 0)));
 
+  if (pipe(gate)) exit(99);
   child = fork();
   if (child == 0) {
+    char byte;
+    close(gate[1]);
     raise(SIGSTOP);
+    if (read(gate[0], &byte, 1) < 0) _exit(1); // of a child that has ended nobody learns that it went on
     _exit(4);
   }
   waitpid(child, &status, WUNTRACED);
@@ -163,6 +183,7 @@ static void waiting(void) {
   kill(child, SIGCONT);
   waitpid(child, &status, WCONTINUED);
   printf(", %s", statusOf(status));
+  close(gate[0]), close(gate[1]);
   printf(", %s\n", reap(child));
 
   child = fork();
@@ -209,8 +230,12 @@ static void waiting(void) {
   struct rusage usage;
   child = fork();
   if (child == 0) {
-    for (volatile int i = 0; i < 30000000; i++) {
-    }
+    struct tms own;
+    do {
+      for (volatile int i = 0; i < 100000; i++) {
+      }
+      times(&own);
+    } while (own.tms_utime < 1);
     _exit(0);
   }
   wait4(child, &status, 0, &usage);
@@ -375,13 +400,18 @@ static void readiness(void) {
   // a child's end ends a poll
   handle(SIGCHLD, 0);
   struct pollfd none = {-1, 0, 0};
+  sigset_t blocked, old;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &blocked, &old); // until the poll: it may end before
   child = fork();
   if (child == 0) {
     pause_ms(5);
     _exit(6);
   }
-  printf("poll %s", told(poll(&none, 1, -1)));
+  printf("poll %s", told(ppoll(&none, 1, 0, &old)));
   printf(", %d %d\n", got == SIGCHLD, gotPid == child);
+  sigprocmask(SIG_SETMASK, &old, 0);
   reap(child);
   signal(SIGCHLD, SIG_DFL);
   close(ends[0]), close(ends[1]);
@@ -427,16 +457,16 @@ static void interruptions(void) {
   if (pipe(ends)) exit(99);
   handle(SIGUSR1, 0);
   handle(SIGUSR2, SA_RESTART);
+  volatile int *turn = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t parent = getpid(), child = fork();
   if (child == 0) {
-    pause_ms(5);
-    kill(parent, SIGUSR1);
+    insist(parent, turn);
     pause_ms(5);
     kill(parent, SIGUSR2);
     pause_ms(5);
     if (write(ends[1], "x", 1) != 1) _exit(1);
-    pause_ms(5);
-    kill(parent, SIGUSR1);
+    while (*turn == 2) pause_ms(1);
+    insist(parent, turn);
     pause_ms(5);
     kill(parent, SIGUSR2);
     pause_ms(5);
@@ -444,12 +474,16 @@ static void interruptions(void) {
   }
   ssize_t n = read(ends[0], &byte, 1);
   printf("read %s %d", told(n), got == SIGUSR1);
+  enough(turn);
   n = read(ends[0], &byte, 1);
   printf(", %zd %d", n, got == SIGUSR2);
+  ++*turn;
   pid_t waited = waitpid(child, &status, 0);
   printf(", wait %s %d", told(waited), got == SIGUSR1);
+  enough(turn);
   waited = waitpid(child, &status, 0);
   printf(", %d %d\n", waited == child, got == SIGUSR2);
+  munmap((void *)turn, 4096);
 
   // what is inherited: handlers and the mask; not what is pending, not the timer
   sigset_t set, old, pending;
@@ -473,14 +507,16 @@ static void interruptions(void) {
   memset(&timer, 0, sizeof timer);
   setitimer(ITIMER_REAL, &timer, 0);
   count = 0;
+  sigset_t both = set;
+  sigaddset(&both, SIGUSR2);
+  sigprocmask(SIG_BLOCK, &both, 0); // until the sigsuspend
   child = fork();
   if (child == 0) {
     pause_ms(5);
     kill(parent, SIGUSR2);
     _exit(0);
   }
-  sigset_t others = set;
-  printf("sigsuspend %s", told(sigsuspend(&others)));
+  printf("sigsuspend %s", told(sigsuspend(&set)));
   printf(" %d\n", got == SIGUSR2);
   reap(child);
   struct timespec limit = {10, 0};

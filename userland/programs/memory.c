@@ -155,7 +155,7 @@ static void heaps(void) {
   static unsigned char *block[BLOCKS];
   static size_t size[BLOCKS];
   unsigned seed = 1, corrupt = 0;
-  for (int i = 0; i < 20000; i++) {
+  for (int i = 0; i < 5000; i++) {
     seed = seed * 1103515245 + 12345;
     int k = (int)((seed >> 8) % BLOCKS);
     if (block[k] != 0) corrupt += block[k][0] != (unsigned char)k || block[k][size[k] - 1] != (unsigned char)k;
