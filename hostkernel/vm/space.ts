@@ -1,12 +1,12 @@
 /**
  * vmspace: one address space, as the system calls see it. A map (what is mapped) and a pmap (what is translated just
  * now). The checks of mmap, munmap, mprotect, madvise and mcontrol are here; a call that returns an error has changed
- * nothing.
+ * nothing. Not here: how pages stay in memory that mlock wires (wiring.ts).
  *
  * All addresses and lengths are bytes. Sources: DragonFly BSD mmap(2), madvise(2), mcontrol(2), vkernel(7).
  */
 
-import { EAGAIN, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../base/errno.ts';
+import { EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../base/errno.ts';
 import { kassert } from '../base/assert.ts';
 import {
   type Access,
@@ -69,6 +69,7 @@ import {
 import { MAX_OBJECT_PAGES, PAGE_BEYOND, PAGE_ZERO, type VmObject } from './object.ts';
 import { PAGE_WAIT } from './pager.ts';
 import type { Vm } from './vm.ts';
+import { Wiring } from './wiring.ts';
 
 /** What mmap is asked for. */
 export interface MmapRequest {
@@ -110,14 +111,11 @@ export class VmSpace {
   vpteFormat: PageTableFormat;
   readonly map: VmMap;
   readonly pmap: HardwarePmap;
+  readonly wiring: Wiring;
   /** Shared by all spaces of its kind. */
   readonly counters: SpaceCounters;
-  /** Pages that may be wired. */
-  maxWired = Infinity;
   readonly #vm: Vm;
   readonly #refusal: { reason: RefusalReason; level: number } = { reason: 'none', level: -1 };
-  #wired = 0; // pages
-  #locksFuture = false; // mlockall(MCL_FUTURE)
   #destroyed = false;
 
   /** Made by Vm.createSpace. */
@@ -141,6 +139,7 @@ export class VmSpace {
     this.vpteFormat = fields.vpteFormat;
     this.counters = fields.counters;
     this.map = new VmMap(fields.userEnd / PAGE_SIZE);
+    this.wiring = new Wiring(vm, this);
   }
 
   /** Why the last fault of this space was refused. */
@@ -199,7 +198,7 @@ export class VmSpace {
     if (isStack) this.#enterStack(start, pages, protection, flags);
     else if (object !== null || isVpagetable) this.#enterObject(start, pages, request, protection);
     else this.#enterAnonymous(start, pages, protection, flags);
-    if (this.#locksFuture) this.#wireWhatCan(start, end);
+    if (this.wiring.isOfAll) this.wiring.wireWhatCan(start, end);
     return start * PAGE_SIZE + within;
   }
 
@@ -476,14 +475,14 @@ export class VmSpace {
    * @returns 0; or, and nothing has changed,
    *   -EINVAL  the range wraps or leaves user space
    *   -ENOMEM  the range has a hole, or a page that cannot be accessed; no memory; too many entries
-   *   -EAGAIN  more pages than this space may wire (maxWired)
+   *   -EAGAIN  more pages than this space may wire (Wiring.max)
    * Waits on the spot.
    */
   mlock(addr: number, len: number): number {
     const range = this.#range(addr, len);
     if (range === null) return -EINVAL;
     if (!this.map.isCovered(range.start, range.end) || !this.#canClip(range)) return -ENOMEM;
-    return this.#wire(range);
+    return this.wiring.wire(range.start, range.end);
   }
 
   /** munlock(addr, len): undoes mlock for the pages around the range, wired or not. @returns 0; or errors as mlock */
@@ -492,7 +491,7 @@ export class VmSpace {
     if (range === null) return -EINVAL;
     if (!this.map.isCovered(range.start, range.end) || !this.#canClip(range)) return -ENOMEM;
     if (range.start === range.end) return 0;
-    for (const entry of this.map.clip(range.start, range.end)) this.#unwire(entry);
+    for (const entry of this.map.clip(range.start, range.end)) this.wiring.unwire(entry);
     this.map.simplify(range.start, range.end);
     return 0;
   }
@@ -504,17 +503,17 @@ export class VmSpace {
   mlockall(flags: number): number {
     if (flags === 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE)) !== 0) return -EINVAL;
     if ((flags & MCL_CURRENT) !== 0) {
-      const result = this.#wire({ start: 0, end: this.map.endPage });
+      const result = this.wiring.wire(0, this.map.endPage);
       if (result !== 0) return result;
     }
-    this.#locksFuture = (flags & MCL_FUTURE) !== 0;
+    this.wiring.isOfAll = (flags & MCL_FUTURE) !== 0;
     return 0;
   }
 
   /** munlockall(): nothing is wired, and nothing will be. */
   munlockall(): number {
-    this.#locksFuture = false;
-    for (const entry of this.map.entries) this.#unwire(entry);
+    this.wiring.isOfAll = false;
+    for (const entry of this.map.entries) this.wiring.unwire(entry);
     this.map.simplify(0, this.map.endPage);
     return 0;
   }
@@ -547,7 +546,7 @@ export class VmSpace {
     const child = vm.createSpace(this.context.format, this.xlen, this.counters);
     if (child === null) return null;
     child.vpteFormat = this.vpteFormat;
-    child.maxWired = this.maxWired;
+    child.wiring.max = this.wiring.max;
     child.map.maxEntries = this.map.maxEntries;
     child.map.maxPages = this.map.maxPages;
     const fork = new Fork(vm.objects, vm.faultHandler, this);
@@ -562,7 +561,7 @@ export class VmSpace {
 
   /** For exec: nothing is mapped any more, nothing is wired. Limits stay. */
   clear(): void {
-    this.#locksFuture = false;
+    this.wiring.isOfAll = false;
     this.#unmap(0, this.map.endPage);
   }
 
@@ -577,9 +576,7 @@ export class VmSpace {
 
   assertInvariants(): void {
     this.map.assertInvariants();
-    let wired = 0;
-    for (let entry = this.map.first; entry !== null; entry = entry.next) wired += entry.wired === null ? 0 : entry.pages;
-    kassert(wired === this.#wired, 'vmspace: wired pages');
+    this.wiring.assertInvariants();
   }
 
   // ---------------------------------------------------------------------------------------------------- private
@@ -665,7 +662,7 @@ export class VmSpace {
   #unmap(start: number, end: number): void {
     this.pmap.remove(start as VirtualPage, end as VirtualPage);
     for (const entry of this.map.remove(start, end)) {
-      this.#unwire(entry);
+      this.wiring.unwire(entry);
       const { object } = entry;
       if (object === null) continue;
       if (object.oneMapping && object.references > 1) forgetPages(object, entry);
@@ -776,55 +773,6 @@ export class VmSpace {
     }
     return index < object.sizePages && object.peek(index) > 0;
   }
-
-  // ----------------------------------------------------------------------------------------------------- wiring
-
-  /** Wires all entries of the range that are not; there is room to clip it. @returns as mlock */
-  #wire(range: PageRange): number {
-    if (range.start === range.end) return 0;
-    const wiredNow: VmMapEntry[] = [];
-    let result = 0;
-    for (const entry of this.map.clip(range.start, range.end)) {
-      if (entry.wired !== null) continue;
-      result = this.#wireEntry(entry);
-      if (result !== 0) break;
-      wiredNow.push(entry);
-    }
-    if (result !== 0) for (const entry of wiredNow) this.#unwire(entry);
-    this.map.simplify(range.start, range.end);
-    return result;
-  }
-
-  #wireEntry(entry: VmMapEntry): number {
-    if (this.#wired + entry.pages > this.maxWired) return -EAGAIN;
-    const { pages, faultHandler } = this.#vm;
-    const access = accessOf(entry);
-    const frames: HostFrame[] = [];
-    for (let page = entry.start; page < entry.end; page++) {
-      const result = access === 0 ? FAULT_NO_MEMORY : this.faultNow(page * PAGE_SIZE, access);
-      if (result === FAULT_OK && pages.wire(faultHandler.frame)) {
-        frames.push(faultHandler.frame);
-        continue;
-      }
-      for (const frame of frames) pages.unwire(frame);
-      return -ENOMEM;
-    }
-    entry.wired = frames;
-    this.#wired += frames.length;
-    return 0;
-  }
-
-  #unwire(entry: VmMapEntry): void {
-    if (entry.wired === null) return;
-    for (const frame of entry.wired) this.#vm.pages.unwire(frame);
-    this.#wired -= entry.wired.length;
-    entry.wired = null;
-  }
-
-  /** For MCL_FUTURE: wires what has just been mapped, as far as that can be. */
-  #wireWhatCan(start: number, end: number): void {
-    if (this.map.hasRoomFor(this.map.splits(start, end))) this.#wire({ start, end });
-  }
 }
 
 /** Whether anonymous memory mapped behind `before` can be more of it: the object ends here, and is this entry's alone. */
@@ -863,12 +811,4 @@ function isPrivate(entry: VmMapEntry): boolean {
 /** Whether something would show if the pages of a private entry's object were forgotten, or somebody else would miss them. */
 function hidesOthers(entry: VmMapEntry): boolean {
   return entry.object !== null && (entry.needsCopy || !entry.object.oneMapping || entry.object.backing !== null);
-}
-
-/** The access that wires a page of `entry`; 0: none is permitted. */
-function accessOf(entry: VmMapEntry): Access {
-  const { protection } = entry;
-  if (entry.format !== null) return (protection & WRITE) !== 0 ? protection : 0;
-  if ((protection & WRITE) !== 0) return WRITE;
-  return (protection & READ) !== 0 ? READ : protection & EXEC;
 }

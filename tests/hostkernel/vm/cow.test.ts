@@ -222,9 +222,9 @@ describe('wiring', () => {
     expect(rig.space.mlock(at, 5 * PAGE_SIZE)).toBe(-ENOMEM); // a hole
     expect(rig.space.mlock(at, 2 ** 60)).toBe(-EINVAL);
     expect(free()).toBe(0);
-    rig.space.maxWired = 1;
+    rig.space.wiring.max = 1;
     expect(rig.space.mlock(at, 2 * PAGE_SIZE)).toBe(-EAGAIN);
-    rig.space.maxWired = 2;
+    rig.space.wiring.max = 2;
     expect(rig.space.mlock(at, 2 * PAGE_SIZE)).toBe(0);
     expect(free()).toBe(2);
     expect(rig.space.madvise(at, PAGE_SIZE, 4)).toBe(-EINVAL);
