@@ -6,8 +6,9 @@
  *                               method becomes better than another
  *   anything else was varied    the same as bars, by its value
  *
- * A chart shows one thing that varies. Where several do, the others stand at their first value, and the caption says so. A
- * method without the thing (native, where pages of the host vary) is in every chart: it is the same whatever the value.
+ * A chart shows one thing that varies. Where several do, the others stand at their first value, and the caption says so; at
+ * their last, where nothing depends on the thing at their first (the size of changes, while there are none). A method without
+ * the thing (native, where pages of the host vary) is in every chart: it is the same whatever the value.
  */
 import type { Bar } from './chart.ts';
 import { barChart, lineChart } from './chart.ts';
@@ -69,14 +70,34 @@ function valuesOf(path: string, rows: readonly Row[]): readonly Cell[] {
   return distinct(rows.map((row) => row.varied[path]).filter((value) => value !== NO_VALUE));
 }
 
-/** Rows in which everything varied but `free` has its first value, or none. */
-function fixed(
-  rows: readonly Row[],
-  paths: readonly string[],
-  free: string | null,
-): { readonly rows: readonly Row[]; readonly note: string } {
+/** Some rows of a report, and what the caption says of how they were chosen. */
+interface Choice {
+  readonly rows: readonly Row[];
+  readonly note: string;
+}
+
+/** Rows for a chart over `free`. */
+function choiceOver(free: string, rows: readonly Row[], paths: readonly string[]): Choice {
+  const first = fixed(rows, paths, free, 0);
+  const last = fixed(rows, paths, free, -1);
+  return isFlat(first.rows) && !isFlat(last.rows) ? last : first;
+}
+
+/** Whether each method costs the same in all rows of a workload. */
+function isFlat(rows: readonly Row[]): boolean {
+  const costs = new Map<string, number>();
+  return rows.every(({ workload, method, metrics: { cyclesPerAccess } }) => {
+    const key = `${workload} ${method}`;
+    const isSame = (costs.get(key) ?? cyclesPerAccess) === cyclesPerAccess;
+    costs.set(key, cyclesPerAccess);
+    return isSame;
+  });
+}
+
+/** Rows in which everything varied but `free` has its first value (0) or its last (-1), or none. */
+function fixed(rows: readonly Row[], paths: readonly string[], free: string | null, which: 0 | -1): Choice {
   const others = paths.filter((path) => path !== free);
-  const held = others.map((path) => [path, valuesOf(path, rows)[0]] as const);
+  const held = others.map((path) => [path, valuesOf(path, rows).at(which)] as const);
   const note = held.map(([path, value]) => `${nameOf(path)}: ${value}`).join('; ');
   return {
     rows: rows.filter((row) => held.every(([path, value]) => row.varied[path] === value || row.varied[path] === NO_VALUE)),
@@ -85,7 +106,7 @@ function fixed(
 }
 
 function overview(all: readonly Row[], paths: readonly string[]): Figure[] {
-  const { rows, note } = fixed(all, paths, null);
+  const { rows, note } = fixed(all, paths, null, 0);
   return (['referencesPerWalk', 'walkFraction', 'cyclesPerAccess'] as const).map((metric) => {
     const shown = rows.map((row): Bar => {
       const published = metric === 'walkFraction' ? row.published : null;
@@ -110,7 +131,7 @@ function overview(all: readonly Row[], paths: readonly string[]): Figure[] {
 const OVER: readonly MetricName[] = ['cyclesPerAccess', 'walkFraction'];
 
 function lines(all: readonly Row[], path: string, paths: readonly string[]): Figure[] {
-  const { rows, note } = fixed(all, paths, path);
+  const { rows, note } = choiceOver(path, all, paths);
   return workloadsWith(path, rows).flatMap((workload) =>
     OVER.map((metric) => {
       const mine = rows.filter((row) => row.workload === workload);
@@ -163,7 +184,7 @@ function crossings(
 }
 
 function bars(all: readonly Row[], path: string, paths: readonly string[]): Figure[] {
-  const { rows, note } = fixed(all, paths, path);
+  const { rows, note } = choiceOver(path, all, paths);
   return workloadsWith(path, rows).map((workload) => {
     const mine = rows.filter((row) => row.workload === workload);
     const values = valuesOf(path, mine);

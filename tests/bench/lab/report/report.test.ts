@@ -71,6 +71,17 @@ describe('charts', () => {
       'Cycles per access of pt-churn over changes of the mapping per thousand accesses. Nested becomes lower than shadow between 10 and 100.',
     );
   });
+  test('the size of changes is shown where there are changes', () => {
+    const results = [1, 8].flatMap((batch) =>
+      [0, 4].map((rate) => resultOf({ method: 'shadow', workload: 'pt-churn', params: { rate, batch }, cycles: 20 + rate * batch })),
+    );
+    const figures = figuresOf(rowsOf(results));
+    const captionOf = (path: string): string | undefined =>
+      figures.find(({ name }) => name.startsWith(`cycles-per-access-${path}`))?.caption;
+    expect(captionOf('workload-params-batch')).toMatch(/With changes of the mapping per thousand accesses: 4\.$/);
+    expect(captionOf('workload-params-rate')).toMatch(/With pages in one change of the mapping: 1\.$/);
+  });
+
   test('page sizes become bars; what else was varied is held and named', () => {
     const results = ['4K', '2M'].flatMap((hostPages) =>
       [1, 2].map((rate) => resultOf({ method: 'nested', workload: 'pt-churn', params: { rate }, hostPages, cycles: 3 })),
