@@ -120,6 +120,13 @@ export function machineOf(job: Job): MachineConfig {
   return parseMachine(job.machine) as MachineConfig; // readJob has read it before
 }
 
+/** Where the accesses of a job come from, as a person is told. */
+export function sourceName({ workload, trace }: Pick<Job, 'workload' | 'trace'>): string {
+  if (workload !== null) return workload.name;
+  const { file } = trace as TraceChoice; // every job has one or the other
+  return file === '-' ? 'standard input' : file;
+}
+
 /** The text that stands for a job: equal for jobs that mean the same. */
 export function jobText(job: Job): string {
   return canonicalText(job);

@@ -1,6 +1,6 @@
 /** `vkernel lab run` and `vkernel lab compare`: methods over the same accesses, in one process. */
 import { LabError } from '../../bench/lab/guest/lab-error.ts';
-import type { Job } from '../../bench/lab/job.ts';
+import { type Job, sourceName } from '../../bench/lab/job.ts';
 import { readChosenTrace } from '../../bench/lab/node/trace-run.ts';
 import { type LabResult, resultSetText, resultText } from '../../bench/lab/result.ts';
 import { refusalOf, type RunSetup, runTogether } from '../../bench/lab/run.ts';
@@ -87,7 +87,7 @@ async function jobsFor(raw: RawCompareOptions): Promise<readonly Job[] | number>
     const refusal = refusalOf(job);
     if (refusal === null) able.push(job);
     else if (jobs.length === 1) return complain(refusal, EXIT_USAGE);
-    else complain(`left out: ${job.method}, ${job.workload?.name ?? raw.trace}: ${refusal}`, 0);
+    else complain(`left out: ${job.method}, ${sourceName(job)}: ${refusal}`, 0);
   }
   return able.length === 0 ? EXIT_USAGE : able;
 }

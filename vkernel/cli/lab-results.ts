@@ -1,7 +1,7 @@
 /** Files and folders of results: reading them, joining them (`vkernel lab merge`). */
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Job, jobText } from '../../bench/lab/job.ts';
+import { type Job, jobText, sourceName } from '../../bench/lab/job.ts';
 import { resultKeys } from '../../bench/lab/node/result-store.ts';
 import { type LabResult, readResults, resultSetText, resultText } from '../../bench/lab/result.ts';
 import { problemLine } from './layout-file.ts';
@@ -90,7 +90,7 @@ export function mergeCommand(paths: readonly string[], options: { readonly out?:
 
 /** A result's job in a few words. */
 export function jobName({ job }: LabResult): string {
-  return `${job.method}, ${job.workload?.name ?? job.trace?.file}, ${jobSides(job)}, seed ${job.seed}`;
+  return `${job.method}, ${sourceName(job)}, ${jobSides(job)}, seed ${job.seed}`;
 }
 
 /** The layouts of a job with their page sizes: `sv39 4K over sv48 2M`. */

@@ -1,5 +1,5 @@
 /** The human view of a comparison: for each measure a table, methods in rows, workloads in columns. */
-import { hasBasePages, type Job, machineOf } from '../../bench/lab/job.ts';
+import { hasBasePages, type Job, machineOf, sourceName } from '../../bench/lab/job.ts';
 import { DESIGN_SPEEDUPS, type Program, type Published, publishedWalkFraction, workName } from '../../bench/lab/report/published.ts';
 import type { DesignResult, LabResult } from '../../bench/lab/result.ts';
 import { assumptionsOf } from './lab-lists.ts';
@@ -24,9 +24,9 @@ const MEASURES: readonly Measure[] = [
 /** Results as tables. They are alike in everything but method and workload. */
 export function comparisonText(results: readonly LabResult[]): string {
   const methods = [...new Set(results.map(({ job }) => job.method))];
-  const columns = [...new Set(results.map(sourceName))];
+  const columns = [...new Set(results.map(({ job }) => sourceName(job)))];
   const at = (method: string, column: string): LabResult | undefined =>
-    results.find((result) => result.job.method === method && sourceName(result) === column);
+    results.find((result) => result.job.method === method && sourceName(result.job) === column);
   const rows: string[][] = [];
   for (const { title, text } of MEASURES) {
     rows.push([title, ...columns]);
@@ -51,7 +51,7 @@ export function publishedText(results: readonly LabResult[]): string {
   });
   if (known.length === 0) return '';
   const rows = known.map(({ result, published }) => [
-    `  ${result.job.method}, ${sourceName(result)}`,
+    `  ${result.job.method}, ${sourceName(result.job)}`,
     percent(published.value),
     percent(result.derived.walkFraction),
     signed(100 * (result.derived.walkFraction - published.value)),
@@ -77,7 +77,7 @@ export function designsText(results: readonly LabResult[]): string {
     name === 'agile' ? '  agile, by formula' : `  ${name}`,
     ...nested.map(({ job, designs }) => designText(job, name, designs?.[name])),
   ]);
-  return aligned([['WALKS FASTER THAN NESTED, TIMES', ...nested.map(sourceName)], ...rows]);
+  return aligned([['WALKS FASTER THAN NESTED, TIMES', ...nested.map(({ job }) => sourceName(job))], ...rows]);
 }
 
 /** Ours, and in brackets what was published for a program of that name. */
@@ -94,10 +94,6 @@ function aligned(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
   const lines = rows.map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '));
   return lines.map((line, i) => (i > 0 && !rows[i][0].startsWith(' ') ? `\n${line}` : line)).join('\n');
-}
-
-function sourceName({ job }: LabResult): string {
-  return job.workload?.name ?? job.trace?.file ?? '';
 }
 
 /** What the results have in common, in a line. */

@@ -7,7 +7,7 @@
  * native guest, no choices of shadow paging in a nested one - has an empty cell there.
  */
 import { isTable } from '../../../hostkernel/base/shape.ts';
-import { METHOD_NAMES, parseBytes } from '../job.ts';
+import { METHOD_NAMES, parseBytes, sourceName } from '../job.ts';
 import type { LabResult } from '../result.ts';
 import { type Published, publishedWalkFraction } from './published.ts';
 
@@ -44,8 +44,8 @@ export function rowsOf(results: readonly LabResult[]): readonly Row[] {
   const jobs = results.map((result) => flat(result.job));
   const varied = variedAmong(jobs);
   const rows = results.map((result, i): Row => {
-    const { method, guest, hosts, trace } = result.job;
-    const workload = result.job.workload?.name ?? trace?.file ?? 'live';
+    const { method, guest, hosts } = result.job;
+    const workload = sourceName(result.job);
     const isHuge = [guest, ...hosts].every(({ pageSizes }) => pageSizes !== '4K');
     return {
       method,
