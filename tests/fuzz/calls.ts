@@ -32,6 +32,11 @@ import {
 import type { Machine, PageTableFormat } from '../../hostkernel/machine/index.ts';
 import type { Vm, VmObject, VmSpace } from '../../hostkernel/vm/index.ts';
 
+/** Compares what a call gives with what it should. */
+export function expect(real: number, wanted: number, what: string): void {
+  if (real !== wanted) throw new Error(`${what} gives ${real}, wanted ${wanted}`);
+}
+
 /** A memory image, however it is reached. */
 export interface Image {
   readonly object: VmObject;

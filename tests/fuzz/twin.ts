@@ -39,18 +39,15 @@ import {
 } from '../../hostkernel/vm/index.ts';
 import { PAGE_RESIDENT, PAGE_TABLE } from '../../hostkernel/vm/page.ts';
 import type { Coverage } from './campaign.ts';
-import { type Calls, directCalls, directImage, type Image, Told } from './calls.ts';
+import { type Calls, directCalls, directImage, expect, type Image, Told } from './calls.ts';
 import { EntryMaker, LEAF, TABLE } from './entries.ts';
+import { large, scattered, type System } from './harts.ts';
 import { indexOf, Judge, type Layout } from './judge.ts';
 import { Memory, ModelSpace, type Translation } from './memory-model.ts';
 import { Random } from './random.ts';
 
 export const WINDOW = 32; // pages in which all mappings lie
 const FIRST = 2 ** 18 - 8; // first of them: on both sides of a gigabyte, so on two tables at least
-const LARGE = 2 ** 16; // where it makes large pages
-const LARGE_PAGES = 512;
-const SCATTERED = 32; // pages, more than the TLB is told of one by one,
-const STRIDE = 49; // and so many pages apart that all of it is forgotten instead of a range
 const SCRATCH = 2 ** 17; // where a space makes pressure
 const IMAGE_PAGES = 24;
 const IMAGES = 2;
@@ -150,6 +147,7 @@ export class Twin {
   readonly #maker: EntryMaker;
   readonly #scratch: VmSpace;
   readonly #told: Told | null = null;
+  readonly #system: System;
   readonly #freeAtStart: number;
   readonly #blocks = new Blocks();
   readonly #lineages = new Map<number, ReadonlySet<number>>(); // by memory
@@ -166,6 +164,8 @@ export class Twin {
       this.#told = new Told(machine, formatOf(options.mmu), formatOf(options.vpte), options.mmu === 'sv32' ? 32 : 64);
       this.vm = this.#told.kernel.vm;
     } else this.vm = new Vm(machine, new Tracer());
+    const { harts, frames } = options;
+    this.#system = { machine, vm: this.vm, harts, frames, pressure: (pages) => void this.#pressure(pages), value: () => this.#value() };
     this.#freeAtStart = machine.ram.frames - 1;
     this.#judge = new Judge(layoutByName(options.vpte) as LayoutDescriptor as unknown as Layout, { strictva: 1 });
     this.#maker = new EntryMaker(this.#judge);
@@ -384,9 +384,9 @@ export class Twin {
       case 'pressure':
         return this.#pressure(60 + (n[1] % 200));
       case 'scattered':
-        return this.#scattered(pair, n);
+        return scattered(this.#system, pair, n);
       case 'large':
-        return this.#large(pair, n);
+        return large(this.#system, pair, n);
       case 'time':
         this.machine.clock.charge(n[1] % 3_000_000_000);
         this.vm.poll();
@@ -736,114 +736,6 @@ export class Twin {
     return count > 120 ? 'much' : 'little';
   }
 
-  /** Pages far apart, in use on every hart, that lose rights in one call. */
-  #scattered({ real, calls }: Pair, n: readonly number[]): string {
-    const addr = LARGE * PAGE_SIZE;
-    const len = SCATTERED * STRIDE * PAGE_SIZE;
-    const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANON;
-    expect(real.mmap({ addr, len, prot: 3, flags, object: null, offset: 0 }), addr, 'mmap');
-    const running = this.machine.mmu.hart;
-    const at = (i: number): number => addr + i * STRIDE * PAGE_SIZE;
-    for (let i = 0; i < SCATTERED; i += 1) {
-      if (real.translate(at(i), WRITE) < 0) throw new Error(`scattered: page ${i} cannot be written (${real.lastRefusal.reason})`);
-    }
-    for (let hart = 0; hart < this.#options.harts; hart += 1) {
-      this.machine.select(hart);
-      for (let i = 0; i < SCATTERED; i += 1) real.context.lookup(at(i), WRITE);
-    }
-    this.machine.select(n[2] % this.#options.harts); // who tells the others
-    const action = ['protect', 'unmap', 'inval', 'forget'][n[1] % 4];
-    if (action === 'protect') expect(calls.mprotect(addr, len, READ), 0, 'mprotect');
-    else if (action === 'unmap') expect(calls.munmap(addr, len), 0, 'munmap');
-    else if (action === 'inval') expect(calls.mcontrol(addr, len, MADV_INVAL, 0), 0, 'INVAL');
-    else expect(calls.madvise(addr, len, MADV_DONTNEED), 0, 'madvise');
-    const denied = action === 'protect' ? WRITE : READ;
-    for (let hart = 0; hart < this.#options.harts; hart += 1) {
-      this.machine.select(hart);
-      for (let i = 0; i < SCATTERED; i += 1) {
-        if (real.context.lookup(at(i), denied) >= 0) throw new Error(`scattered: hart ${hart} still has page ${i} after ${action}`);
-      }
-    }
-    this.machine.select(running);
-    if (action !== 'unmap') expect(calls.munmap(addr, len), 0, 'munmap');
-    return action;
-  }
-
-  /** Two megabytes that become a large page, one thing that breaks it, and what must come of that on every hart. */
-  #large({ real, calls }: Pair, n: readonly number[]): string {
-    const addr = LARGE * PAGE_SIZE;
-    const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANON;
-    expect(real.mmap({ addr, len: LARGE_PAGES * PAGE_SIZE, prot: 3, flags, object: null, offset: 0 }), addr, 'mmap');
-    const value = this.#value();
-    const at = (i: number): number => addr + i * PAGE_SIZE;
-    const store = (space: VmSpace, i: number, word: number): void => {
-      const offset = space.translate(at(i), WRITE);
-      if (offset < 0) throw new Error(`large: page ${i} cannot be written (${space.lastRefusal.reason})`);
-      this.machine.ram.i32[offset / 4] = word;
-    };
-    const check = (space: VmSpace, i: number, word: number): void => {
-      const offset = space.translate(at(i), READ);
-      if (offset < 0) throw new Error(`large: page ${i} cannot be read (${space.lastRefusal.reason})`);
-      if (this.machine.ram.i32[offset / 4] !== word) throw new Error(`large: page ${i} holds another value`);
-    };
-    for (let i = 0; i < LARGE_PAGES; i += 1) store(real, i, value + i);
-    for (let hart = 0; hart < this.#options.harts; hart += 1) {
-      this.machine.select(hart);
-      for (let i = 0; i < LARGE_PAGES; i += 1) real.context.lookup(at(i), WRITE);
-    }
-    const isLarge = real.pmap.largePages > 0;
-    const first = n[1] % LARGE_PAGES;
-    const end = Math.min(LARGE_PAGES, first + 1 + (n[2] % (n[4] % 2 === 0 ? 40 : 400)));
-    const [from, len] = [at(first), (end - first) * PAGE_SIZE];
-    const action = ['protect', 'unmap', 'inval', 'fork', 'pressure'][n[3] % 5];
-    const denied = action === 'protect' ? WRITE : action === 'unmap' || action === 'inval' ? READ : 0;
-    let child: VmSpace | null = null;
-    if (action === 'protect') expect(calls.mprotect(from, len, READ), 0, 'mprotect');
-    else if (action === 'unmap') expect(calls.munmap(from, len), 0, 'munmap');
-    else if (action === 'inval') expect(real.mcontrol(from, len, MADV_INVAL, 0), 0, 'INVAL');
-    else if (action === 'pressure') this.#pressure(Math.floor(0.9 * this.#options.frames));
-    else child = real.fork();
-    const harts = denied === 0 ? 0 : this.#options.harts;
-    for (let hart = 0; hart < harts; hart += 1) {
-      this.machine.select(hart);
-      for (let i = first; i < end; i += 1) {
-        if (real.context.lookup(at(i), denied) >= 0)
-          throw new Error(`large: hart ${hart} still has access ${denied} to page ${i} after ${action}`);
-      }
-    }
-    if (action === 'fork') {
-      if (child === null) throw new Error('large: fork finds no memory');
-      store(child, first, 1);
-      store(real, (first + 1) % LARGE_PAGES, 2);
-      for (let i = 0; i < LARGE_PAGES; i += 7) check(child, i, i === first ? 1 : value + i);
-      check(child, (first + 1) % LARGE_PAGES, value + ((first + 1) % LARGE_PAGES));
-      check(child, first, 1);
-      check(real, first, value + first);
-      store(real, (first + 1) % LARGE_PAGES, value + ((first + 1) % LARGE_PAGES));
-      child.destroy();
-    }
-    for (let i = 0; i < LARGE_PAGES; i += 1) {
-      const isGone = action === 'unmap' && i >= first && i < end;
-      if (!isGone) check(real, i, value + i);
-      else if (real.translate(at(i), READ) >= 0) throw new Error(`large: page ${i} is still there`);
-    }
-    this.vm.assertInvariants();
-    const gone =
-      action === 'unmap'
-        ? [
-            [0, first],
-            [end, LARGE_PAGES],
-          ]
-        : [[0, LARGE_PAGES]];
-    for (const [a, b] of gone) if (b > a) expect(calls.munmap(at(a), (b - a) * PAGE_SIZE), 0, 'munmap');
-    for (let hart = 0; hart < this.#options.harts; hart += 1) {
-      this.machine.select(hart);
-      for (let i = 0; i < LARGE_PAGES; i += 1)
-        if (real.context.lookup(at(i), READ) >= 0) throw new Error(`large: hart ${hart} still has page ${i}`);
-    }
-    return `${isLarge ? 'large' : 'small'}, ${action}`;
-  }
-
   /** A number no other word of the machine has, and no entry looks like. */
   #value(): number {
     this.#nextValue += 1;
@@ -907,8 +799,4 @@ function bytesOf(words: Int32Array): Uint8Array {
 
 function hex(word: number): string {
   return `0x${(word >>> 0).toString(16)}`;
-}
-
-function expect(real: number, wanted: number, what: string): void {
-  if (real !== wanted) throw new Error(`${what} gives ${real}, wanted ${wanted}`);
 }
