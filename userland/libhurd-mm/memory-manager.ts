@@ -18,7 +18,8 @@
  *
  * Threads: the pager serves faults, one other thread of the task edits the regions; both call with their own `l4`. A
  * call has the manager to itself: another waits until it is done. What waits inside waits for physmem only.
- * Not here: the message loop (pager.ts), the system calls' argument rules (mmap.ts), the container (container.ts).
+ * Not here: the message loop (pager.ts), the system calls' argument rules (mmap.ts), the container (container.ts), how pages
+ * are put away and taken back (swap.ts).
  * Source: libhurd-mm of hurd-l4; file stores and self-paging as its design text describes them.
  *
  * Invariants (assertInvariants):
@@ -38,6 +39,7 @@ import type { FileBacking } from './interface.ts';
 import { OffsetRange } from './offset-range.ts';
 import type { PageCache } from './page-cache.ts';
 import { part, type Region, Regions } from './regions.ts';
+import { Swap } from './swap.ts';
 import { SwappedPages } from './swapped-pages.ts';
 import { type AnonymousStore, anonymousStore, type FileStore, fileStore, type PrivateStore, privateStore, type Store } from './store.ts';
 
@@ -84,7 +86,7 @@ interface ForkedMemory {
   readonly swapped: SwappedPages;
 }
 
-type OwnCounters = { -readonly [K in Exclude<keyof MemoryCounters, keyof ContainerCounters>]: number };
+type OwnCounters = { -readonly [K in Exclude<keyof MemoryCounters, keyof ContainerCounters | 'swapOuts' | 'swapIns'>]: number };
 
 /** Pages given up at once when memory runs out, where there are so many. */
 const EVICT_PAGES = 16;
@@ -104,8 +106,7 @@ export class MemoryManager {
   readonly #options: MemoryOptions;
   readonly #container: TaskContainer;
   readonly #offsets: OffsetRange; // of both anonymous stores
-  readonly #swapped: SwappedPages; // of `anonymous`
-  #swapHand = 0; // store page where the search for pages to put away begins
+  readonly #swap: Swap; // of `anonymous`
   readonly #files = new Map<object, FileStore>(); // by FileStore.key
   #isForked = false; // pages may be shared copy-on-write with other tasks: a write maps the page it is about, and no other
   readonly #buffer = new Uint8Array(WINDOW_PAGES * PAGE_SIZE);
@@ -122,8 +123,6 @@ export class MemoryManager {
     storeReads: 0,
     storeWrites: 0,
     evictions: 0,
-    swapOuts: 0,
-    swapIns: 0,
   };
   #busy = false;
 
@@ -133,12 +132,12 @@ export class MemoryManager {
     this.#offsets = copy?.offsets ?? new OffsetRange();
     this.anonymous = copy?.anonymous ?? anonymousStore(false);
     this.sharedAnonymous = copy?.sharedAnonymous ?? anonymousStore(true);
-    this.#swapped = copy?.swapped ?? new SwappedPages();
+    this.#swap = new Swap(this.#container, this.anonymous.cache, copy?.swapped ?? new SwappedPages());
     this.regions = new Regions(options.userEnd);
   }
 
   get counters(): MemoryCounters {
-    return { ...this.#counters, ...this.#container.counters };
+    return { ...this.#counters, swapOuts: this.#swap.outs, swapIns: this.#swap.ins, ...this.#container.counters };
   }
 
   /** Who is asked for memory. */
@@ -216,7 +215,7 @@ export class MemoryManager {
 
   /** Whether a page of an anonymous store was put away. Hot. */
   #isSwapped(store: AnonymousStore, page: number): boolean {
-    return store === this.anonymous && this.#swapped.find(page) !== 0;
+    return store === this.anonymous && this.#swap.pages.find(page) !== 0;
   }
 
   /** Why `access` to a region is refused: EFAULT, EACCES; 0: it is not. */
@@ -287,7 +286,7 @@ export class MemoryManager {
 
   /** The window of fresh zero pages: `cluster` of them around the page, clipped to the region and to what is resident. Hot. */
   #chooseFresh(region: Region, cache: PageCache, page: number, vaPage: number, access: Access): void {
-    const cluster = this.#swapped.size > 0 ? 1 : this.#options.cluster; // neighbours may have been put away
+    const cluster = this.#swap.pages.size > 0 ? 1 : this.#options.cluster; // neighbours may have been put away
     const base = Math.floor(vaPage / cluster) * cluster;
     const firstVa = Math.max(base, region.start / PAGE_SIZE);
     const endVa = Math.min(base + cluster, (region.start + region.size) / PAGE_SIZE);
@@ -422,85 +421,7 @@ export class MemoryManager {
     if (evicted > 0) return evicted;
     yield* this.#writeFiles(l4);
     const written = yield* this.#evictClean(l4, wanted, spare, keep);
-    return written > 0 ? written : yield* this.#putAway(l4, Math.max(wanted, EVICT_PAGES));
-  }
-
-  // --- Swap ------------------------------------------------------------------------------------------------------
-
-  /** Puts up to `wanted` anonymous pages away, round about by store page. @returns how many: 0 without swap space */
-  *#putAway(l4: L4, wanted: number): Generator<L4Wait, number> {
-    const { cache } = this.anonymous;
-    const runs: { page: number; at: number; count: number }[] = [];
-    let chosen = 0;
-    const choose = (page: number, at: number, count: number): void => {
-      const taken = Math.min(count, wanted - chosen);
-      if (taken > 0) runs.push({ page, at, count: taken });
-      chosen += taken;
-    };
-    cache.forEachRun(this.#swapHand, ALL_PAGES, choose);
-    if (chosen < wanted) cache.forEachRun(0, this.#swapHand, choose);
-    let done = 0;
-    for (const { page, at, count } of runs) {
-      const away = yield* this.#container.swapOut(l4, at, count);
-      const id = l4.message.word(2);
-      for (let i = 0; i < away; i += 1) {
-        cache.remove(page + i);
-        this.#swapped.insert(page + i, id + i);
-      }
-      if (away > 0) yield* this.#container.deallocate(l4, at, away);
-      done += away;
-      this.#swapHand = page + away;
-      if (away < count) break;
-    }
-    this.#counters.swapOuts += done;
-    return done;
-  }
-
-  /** Brings a page in that was put away. @returns 0, or ENOMEM or EIO: then it still is */
-  *#takeBack(l4: L4, page: number, vaPage: number): Generator<L4Wait, number> {
-    const at = yield* this.#allocate(l4, 1, vaPage);
-    if (at < 0) return -at;
-    const errno = yield* this.#container.swapIn(l4, this.#swapped.find(page), at, false);
-    if (errno !== 0) {
-      yield* this.#container.deallocate(l4, at, 1);
-      return EIO;
-    }
-    this.#swapped.remove(page);
-    this.anonymous.cache.insert(page, at, true);
-    this.#counters.swapIns += 1;
-    return 0;
-  }
-
-  /** Forgets the pages of [from, to) that were put away. */
-  *#dropSwapped(l4: L4, from: number, to: number): Generator<L4Wait, void> {
-    if (this.#swapped.size === 0) return;
-    for (const page of this.#swapped.pagesIn(from, to)) {
-      yield* this.#container.swapDrop(l4, this.#swapped.find(page));
-      this.#swapped.remove(page);
-    }
-  }
-
-  /** Puts logical copies of all pages away that were put away: no bytes move. @returns them for a copy of the manager, or -ENOMEM */
-  *#copySwapped(l4: L4): Generator<L4Wait, SwappedPages | number> {
-    const copy = new SwappedPages();
-    if (this.#swapped.size === 0) return copy;
-    const at = yield* this.#allocate(l4, 1, 0); // may put more away
-    if (at < 0) return at;
-    for (const page of this.#swapped.pagesIn(0, ALL_PAGES)) {
-      const errno = yield* this.#container.swapIn(l4, this.#swapped.find(page), at, true);
-      if (errno !== 0 || (yield* this.#container.swapOut(l4, at, 1)) === 0) {
-        yield* this.#forget(l4, copy);
-        yield* this.#container.deallocate(l4, at, 1);
-        return -ENOMEM;
-      }
-      copy.insert(page, l4.message.word(2));
-    }
-    yield* this.#container.deallocate(l4, at, 1);
-    return copy;
-  }
-
-  *#forget(l4: L4, swapped: SwappedPages): Generator<L4Wait, void> {
-    for (const page of swapped.pagesIn(0, ALL_PAGES)) yield* this.#container.swapDrop(l4, swapped.find(page));
+    return written > 0 ? written : yield* this.#swap.putAway(l4, Math.max(wanted, EVICT_PAGES));
   }
 
   /** The same for clean pages. The hand goes round all caches, so that every page has its turn. */
@@ -525,6 +446,19 @@ export class MemoryManager {
     }
     this.#counters.evictions += evicted;
     return evicted;
+  }
+
+  /** Brings a page in that was put away. @returns 0, or ENOMEM or EIO: then it still is */
+  *#takeBack(l4: L4, page: number, vaPage: number): Generator<L4Wait, number> {
+    const at = yield* this.#allocate(l4, 1, vaPage);
+    return at < 0 ? -at : yield* this.#swap.takeBack(l4, page, at);
+  }
+
+  /** What was put away, for a copy of the manager. @returns it, or -ENOMEM */
+  *#copySwapped(l4: L4): Generator<L4Wait, SwappedPages | number> {
+    if (this.#swap.pages.size === 0) return new SwappedPages();
+    const at = yield* this.#allocate(l4, 1, 0); // may put more away
+    return at < 0 ? at : yield* this.#swap.copy(l4, at);
   }
 
   /** Drops the resident pages [from, to) of a cache but those `stays` names. @param flags of the deallocation @returns pages dropped */
@@ -601,7 +535,7 @@ export class MemoryManager {
     const first = piece.storeOffset / PAGE_SIZE;
     const end = first + piece.size / PAGE_SIZE;
     yield* this.#drop(l4, store.cache, first, end, null, LAZY);
-    if (store === this.anonymous) yield* this.#dropSwapped(l4, first, end);
+    if (store === this.anonymous) yield* this.#swap.drop(l4, first, end);
   }
 
   /** Throws the private contents of a range away: it reads as when it was bound. What others share stays, but for `shared`. */
@@ -696,7 +630,7 @@ export class MemoryManager {
     if (typeof swapped === 'number') return null;
     const container = yield* this.#container.fork(l4, heir, this.#sharedRuns());
     if (typeof container !== 'number') return { container, swapped };
-    yield* this.#forget(l4, swapped);
+    yield* this.#swap.forget(l4, swapped);
     return null;
   }
 
@@ -757,7 +691,7 @@ export class MemoryManager {
 
   /** The task ends with all its memory: nothing is given back page by page but what was put away, and files are let go. */
   *abandon(l4: L4): Generator<L4Wait, void> {
-    yield* this.#dropSwapped(l4, 0, ALL_PAGES);
+    yield* this.#swap.drop(l4, 0, ALL_PAGES);
     for (const { file } of this.#files.values()) file.release?.();
     this.#files.clear();
   }
@@ -902,7 +836,7 @@ export class MemoryManager {
       });
     }
     kassert(seen.size === this.#container.pages, 'memory-manager V4: a page of the container is lost');
-    for (const page of this.#swapped.pagesIn(0, ALL_PAGES)) kassert(this.anonymous.cache.find(page) < 0, 'memory-manager V7');
+    for (const page of this.#swap.pages.pagesIn(0, ALL_PAGES)) kassert(this.anonymous.cache.find(page) < 0, 'memory-manager V7');
     for (const store of this.#files.values()) caches.delete(store.cache);
     for (const cache of caches) this.#assertShown(cache);
   }
