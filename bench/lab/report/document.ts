@@ -56,13 +56,14 @@ interface Table {
 function tableOf(rows: readonly Row[]): Table {
   const paths = variedPaths(rows);
   const hasPublished = rows.some((row) => publishedCell(row) !== '');
+  const hasNotes = rows.some((row) => noteCell(row) !== '');
   const head = [
     'workload',
     'method',
     ...paths,
     ...SHOWN.map((metric) => METRICS[metric]),
     ...(hasPublished ? ['published walk fraction'] : []),
-    'note',
+    ...(hasNotes ? ['note'] : []),
   ];
   const body = rows.map((row) => [
     row.workload,
@@ -70,7 +71,7 @@ function tableOf(rows: readonly Row[]): Table {
     ...paths.map((path) => row.varied[path]),
     ...SHOWN.map((metric) => number(row.metrics[metric])),
     ...(hasPublished ? [publishedCell(row)] : []),
-    row.result.partial === null ? '' : `partial: ${row.result.partial.reason}`,
+    ...(hasNotes ? [noteCell(row)] : []),
   ]);
   return { head, body };
 }
@@ -78,6 +79,10 @@ function tableOf(rows: readonly Row[]): Table {
 function publishedCell({ published }: Row): string {
   if (published === null) return '';
   return `${number(published.value)} (${workName(published.work)}${published.from === 'derived' ? ', derived' : ''})`;
+}
+
+function noteCell({ result: { partial } }: Row): string {
+  return partial === null ? '' : `partial: ${partial.reason}`;
 }
 
 /** Four digits are more than anybody compares. */

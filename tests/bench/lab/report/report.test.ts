@@ -144,7 +144,9 @@ describe('the page', () => {
     const read = readResults(JSON.parse(json));
     expect('results' in read && read.results).toHaveLength(crossover.length);
   });
-  test('a partial result is marked', () => {
+  test('a partial result is marked, and only then is there a column for it', () => {
+    expect(reportOf(crossover, 'T').markdown).not.toContain('| note |');
+    expect(reportOf([hostile], 'T').markdown).toContain('| note |');
     expect(reportOf([hostile], 'T').markdown).toContain('partial: </script><script>alert(1)</script> & "x" \\| y');
   });
 });
