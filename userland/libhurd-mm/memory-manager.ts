@@ -617,15 +617,19 @@ export class MemoryManager {
   *fork(l4: L4, heir: Heir): Generator<L4Wait, MemoryManager | number> {
     yield* this.#enter(l4);
     yield* this.#writeFiles(l4);
-    const error = yield* this.#completeShared(l4);
-    let copy = error < 0 ? null : yield* this.#copyContents(l4, heir);
-    if (copy === null && (yield* this.#evict(l4, ALL_PAGES, null, 0)) > 0) copy = yield* this.#copyContents(l4, heir);
+    let copy = yield* this.#copyContents(l4, heir);
+    // The first pages that go are clean ones, which may not be enough; those that swap space takes come last.
+    while (copy === null && (yield* this.#evict(l4, ALL_PAGES, null, 0)) > 0) copy = yield* this.#copyContents(l4, heir);
     this.#leave();
     return copy === null ? -ENOMEM : this.#copyOver(copy.container, heir, copy.swapped);
   }
 
-  /** Copies what was put away, then the container. @returns null: physmem has not the memory, and nothing is left of it */
+  /**
+   * Completes what is shared; copies what was put away, then the container.
+   * @returns null: physmem has not the memory, and nothing is left of a copy
+   */
   *#copyContents(l4: L4, heir: Heir): Generator<L4Wait, { container: TaskContainer; swapped: SwappedPages } | null> {
+    if ((yield* this.#completeShared(l4)) < 0) return null;
     const swapped = yield* this.#copySwapped(l4); // may put more away, and so comes first
     if (typeof swapped === 'number') return null;
     const container = yield* this.#container.fork(l4, heir, this.#sharedRuns());
