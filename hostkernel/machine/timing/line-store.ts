@@ -31,73 +31,100 @@ export function lineStoreOf(name: string, shape: Shape, seed: number): LineStore
 
 const MOST_WAYS = 32;
 const EMPTY = -1;
-const MOST_INT32 = 2 ** 31 - 1;
 
-const HITS = 0;
-const FILLS = 1;
-const EVICTIONS = 2;
-
+/** Of a line it keeps what its set does not say: line / sets, which is an int32 for the lines of any memory there is. */
 class OrderedLines implements LineStore {
   readonly name: string;
   readonly #ways: number;
   readonly #sets: number;
   readonly #setMask: number; // sets - 1, or -1 where sets is no power of two
-  #lines: Int32Array | Float64Array; // the latter from the first line on that needs it
-  #isWide = false;
-  readonly #counts = new Float64Array(3);
+  readonly #inverse: number; // 1 / sets
+  readonly #firstWide: number;
+  readonly #tags: Int32Array;
+  #wide: TagStore | null = null; // holds the lines from the first one on whose tag is no int32
+  #hits = 0;
+  #fills = 0;
 
   constructor(name: string, entries: number, ways: number) {
     this.name = name;
-    this.#ways = ways;
-    this.#sets = entries / ways;
+    this.#ways = ways | 0;
+    this.#sets = (entries / ways) | 0;
     this.#setMask = (this.#sets & (this.#sets - 1)) === 0 ? this.#sets - 1 : -1;
-    this.#lines = new Int32Array(entries).fill(EMPTY);
+    this.#inverse = 1 / this.#sets;
+    this.#firstWide = 2 ** 31 * this.#sets;
+    this.#tags = new Int32Array(entries).fill(EMPTY);
   }
 
   fetch(line: number): boolean {
-    if (line > MOST_INT32 && !this.#isWide) this.#widen();
-    const lines = this.#lines;
-    const set = this.#setMask >= 0 ? line & this.#setMask : line - Math.floor(line / this.#sets) * this.#sets;
-    const first = set * this.#ways;
-    const newest = lines[first];
-    if (newest !== line) return this.#passOn(lines, line, first, newest);
-    this.#counts[HITS]++;
-    return true;
-  }
-
-  /** Puts the line in front of the set at `first`, where it was not, and moves on those it passes. @returns whether it was behind them */
-  #passOn(lines: Int32Array | Float64Array, line: number, first: number, newest: number): boolean {
-    let passed = newest;
-    lines[first] = line;
+    if (line >= this.#firstWide || this.#wide !== null) return this.#fetchWide(line);
+    let set = 0;
+    let tag = 0;
+    if (this.#setMask >= 0) {
+      set = line & this.#setMask;
+      tag = (line * this.#inverse) | 0;
+    } else {
+      tag = (line / this.#sets) | 0;
+      set = (line - tag * this.#sets) | 0;
+    }
+    const tags = this.#tags;
+    const first = Math.imul(set, this.#ways);
+    let passed = tags[first];
+    if (passed === tag) {
+      this.#hits++;
+      return true;
+    }
+    // In front of the set; those before its place move on.
+    tags[first] = tag;
     const end = first + this.#ways;
     for (let way = first + 1; way < end; way++) {
-      const here = lines[way];
-      lines[way] = passed;
-      if (here === line) {
-        this.#counts[HITS]++;
+      const here = tags[way];
+      tags[way] = passed;
+      if (here === tag) {
+        this.#hits++;
         return true;
       }
       passed = here;
     }
-    this.#counts[FILLS]++;
-    if (passed !== EMPTY) this.#counts[EVICTIONS]++;
+    this.#fills++;
     return false;
   }
 
-  #widen(): void {
-    this.#lines = Float64Array.from(this.#lines);
-    this.#isWide = true;
+  #fetchWide(line: number): boolean {
+    this.#wide ??= this.#widened();
+    const isThere = this.#wide.lookup(line, 0) >= 0;
+    if (isThere) this.#hits++;
+    else {
+      this.#fills++;
+      this.#wide.fill(line, 0);
+    }
+    return isThere;
+  }
+
+  /** The same lines, in the same order of use. */
+  #widened(): TagStore {
+    const store = new TagStore(this.name, { entries: this.#tags.length, ways: this.#ways, replacement: 'lru' });
+    for (let slot = this.#tags.length - 1; slot >= 0; slot--) {
+      if (this.#tags[slot] !== EMPTY) store.fill(this.#tags[slot] * this.#sets + Math.floor(slot / this.#ways), 0);
+    }
+    return store;
+  }
+
+  get #held(): number {
+    return this.#wide?.held ?? this.#tags.reduce((held, tag) => (tag === EMPTY ? held : held + 1), 0);
   }
 
   get counters(): StructureCounters {
-    const [hits, fills, evictions] = this.#counts;
-    return { accesses: hits + fills, hits, fills, evictions, invalidations: 0 };
+    const [hits, fills] = [this.#hits, this.#fills];
+    return { accesses: hits + fills, hits, fills, evictions: fills - this.#held, invalidations: 0 };
   }
 
   assertInvariants(): void {
-    const held = [...this.#lines].filter((line) => line !== EMPTY);
-    kassert(new Set(held).size === held.length, `${this.name}: a line is there twice`);
-    kassert(this.#counts[FILLS] === this.#counts[EVICTIONS] + held.length, `${this.name}: fills`);
+    this.#wide?.assertInvariants();
+    for (let first = 0; first < this.#tags.length; first += this.#ways) {
+      const tags = [...this.#tags.subarray(first, first + this.#ways)].filter((tag) => tag !== EMPTY);
+      kassert(new Set(tags).size === tags.length, `${this.name}: a line is there twice`);
+    }
+    kassert(this.#held <= Math.min(this.#fills, this.#tags.length), `${this.name}: fills`);
   }
 }
 

@@ -41,20 +41,16 @@ export class NestedTlb {
    */
   lookup(vm: number, page: number, kind: Access): boolean {
     const array = this.#array;
-    const slot = array.find(vm, page, (kind & WRITE) !== 0 ? kind | ATTR_DIRTY : kind);
     this.#accesses++;
-    if (slot < 0) {
-      if (array.denied) {
-        array.denied = false;
-        this.#denied++;
-      }
-      return false;
+    const isFound = array.find(vm, page, (kind & WRITE) !== 0 ? kind | ATTR_DIRTY : kind);
+    if (array.denied) {
+      array.denied = false;
+      if (!isFound) this.#denied++;
     }
-    array.denied = false;
-    array.store.hit(slot);
-    this.frame = array.frameOf(slot, page);
-    this.shift = array.shiftOf(slot);
-    this.attributes = array.attributesOf(slot);
+    if (!isFound) return false;
+    this.frame = array.frame;
+    this.shift = array.shift;
+    this.attributes = array.attributes;
     return true;
   }
 

@@ -12,6 +12,7 @@ import { PAGE_SIZE } from '../../base/units.ts';
 import { type PageTableFormat, swap32 } from '../paging/index.ts';
 
 const CHUNK_BYTES = 2 ** 20;
+const CHUNKS_A_BYTE = 1 / CHUNK_BYTES; // a power of two: exact
 const CHUNK_MASK = CHUNK_BYTES - 1;
 const DEFAULT_FRAMES = 2 ** 20; // 4 GiB of tables
 
@@ -108,7 +109,7 @@ export class TableMemory {
    */
   read(address: number, shape: number): void {
     const at = address - this.base;
-    const index = (at / CHUNK_BYTES) | 0;
+    const index = (at * CHUNKS_A_BYTE) | 0;
     const chunks = this.#chunks;
     if (index >= chunks.length) {
       this.lo = 0;
@@ -144,13 +145,13 @@ export class TableMemory {
 
   #word(address: number): number {
     const at = address - this.base;
-    const index = (at / CHUNK_BYTES) | 0;
+    const index = (at * CHUNKS_A_BYTE) | 0;
     return index < this.#chunks.length ? this.#chunks[index][(at & CHUNK_MASK) >>> 2] : 0;
   }
 
   #put(address: number, word: number): void {
     const at = address - this.base;
-    const index = (at / CHUNK_BYTES) | 0;
+    const index = (at * CHUNKS_A_BYTE) | 0;
     let chunk = index < this.#chunks.length ? this.#chunks[index] : ZEROS;
     if (chunk === ZEROS) {
       while (this.#chunks.length <= index) this.#chunks.push(ZEROS);

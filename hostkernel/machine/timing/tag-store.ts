@@ -61,13 +61,6 @@ export function shapeProblem(shape: Shape): string | null {
 const MAX_ENTRIES = 2 ** 24;
 const MOST_WAYS = 2 ** 14; // so that stamps of a whole set are few of the int32s there are
 
-/** Slots of the counts. */
-const HITS = 0;
-const MISSES = 1;
-const FILLS = 2;
-const EVICTIONS = 3;
-const INVALIDATIONS = 4;
-
 /** How victims are found: numbers, since every fill compares one. */
 const LRU = 0;
 const FIFO = 1;
@@ -96,10 +89,17 @@ export class TagStore {
   // Per slot, set-associative LRU and FIFO: the clock at the last use or fill above the way's number; of an empty way the
   // latter alone. The least of a set is that of the lowest empty way, or of the victim.
   readonly #stamps: Int32Array;
+  readonly #stampsUses: boolean; // set-associative LRU
   readonly #wayMask: number; // the bits of a stamp that are the way
+  readonly #clockStep: number; // one more than that
+  readonly #lastClock: number; // there are no more int32s then
   #clock = 0; //            the last stamp without its way
   readonly #tree: Uint8Array; //   per set `ways` bytes, PLRU: node n has children 2n and 2n + 1, the ways are nodes ways .. 2 ways - 1
-  readonly #counts = new Float64Array(5);
+  #hits = 0;
+  #misses = 0;
+  #fills = 0;
+  #evictions = 0;
+  #invalidations = 0;
   #random: number;
   // What the last probe has not found, if nothing has been filled since: an insert need not look for it again.
   #absentTag = EMPTY;
@@ -122,18 +122,22 @@ export class TagStore {
   constructor(name: string, shape: Shape, seed = 1) {
     const problem = shapeProblem(shape);
     kassert(problem === null, `tag store ${name}: ${problem}`);
-    const { entries } = shape;
+    // As int32s throughout, `| 0`: a number that was computed as a double is kept as one, and hot code would convert it.
+    const entries = shape.entries | 0;
     this.name = name;
     this.slots = entries;
     this.#full = shape.ways === 'full' || shape.ways === entries;
-    this.#ways = shape.ways === 'full' ? entries : shape.ways;
-    this.#sets = entries / this.#ways;
+    this.#ways = (shape.ways === 'full' ? entries : shape.ways) | 0;
+    this.#sets = (entries / this.#ways) | 0;
     this.#setMask = (this.#sets & (this.#sets - 1)) === 0 ? this.#sets - 1 : -1;
     this.#policy = POLICY[shape.replacement];
     this.#tags = new Float64Array(entries).fill(EMPTY);
     this.#ids = new Int32Array(entries);
+    this.#stampsUses = !this.#full && this.#policy === LRU;
     this.#stamps = new Int32Array(!this.#full && (this.#policy === LRU || this.#policy === FIFO) ? entries : 0);
-    this.#wayMask = this.#ways === 1 ? 0 : 2 ** (32 - Math.clz32(this.#ways - 1)) - 1;
+    this.#wayMask = this.#ways === 1 ? 0 : (2 << (31 - Math.clz32(this.#ways - 1))) - 1;
+    this.#clockStep = this.#wayMask + 1;
+    this.#lastClock = (MOST_INT32 - 2 * this.#clockStep) | 0;
     this.#clearStamps();
     this.#tree = new Uint8Array(this.#policy === PLRU ? entries : 0);
     this.#random = (seed | 0) === 0 ? 0x9e3779b9 | 0 : seed | 0;
@@ -154,9 +158,8 @@ export class TagStore {
 
   /** The next stamp, without a way. Hot. */
   #tick(): number {
-    if (this.#clock > MOST_INT32 - 2 * (this.#wayMask + 1)) this.#restamp();
-    this.#clock += this.#wayMask + 1;
-    return this.#clock;
+    if (this.#clock >= this.#lastClock) this.#restamp();
+    return (this.#clock += this.#clockStep);
   }
 
   /** The clock has run out: it begins again, and the ways of every set keep their order. */
@@ -187,13 +190,12 @@ export class TagStore {
   }
 
   get counters(): StructureCounters {
-    const counts = this.#counts;
     return {
-      accesses: counts[HITS] + counts[MISSES],
-      hits: counts[HITS],
-      fills: counts[FILLS],
-      evictions: counts[EVICTIONS],
-      invalidations: counts[INVALIDATIONS],
+      accesses: this.#hits + this.#misses,
+      hits: this.#hits,
+      fills: this.#fills,
+      evictions: this.#evictions,
+      invalidations: this.#invalidations,
     };
   }
 
@@ -206,7 +208,7 @@ export class TagStore {
   lookup(tag: number, id: number): number {
     const slot = this.probe(tag, id);
     if (slot < 0) {
-      this.#counts[MISSES]++;
+      this.#misses++;
       return -1;
     }
     this.hit(slot);
@@ -245,12 +247,12 @@ export class TagStore {
 
   /** Counts a hit on a slot that is the last one used already. Hot. */
   hitAgain(): void {
-    this.#counts[HITS]++;
+    this.#hits++;
   }
 
   /** Counts a hit on `slot`, which a probe has found, and lets the replacement know of the use. Hot. */
   hit(slot: number): void {
-    this.#counts[HITS]++;
+    this.#hits++;
     this.#use(slot);
   }
 
@@ -260,12 +262,12 @@ export class TagStore {
   }
 
   #use(slot: number): void {
-    const policy = this.#policy;
-    if (policy === LRU) {
-      if (this.#full) {
-        if (slot !== this.#front) this.#toFront(slot);
-      } else this.#stamps[slot] = this.#tick() | (this.#stamps[slot] & this.#wayMask);
-    } else if (policy === PLRU) this.#turnAway(slot);
+    if (this.#stampsUses) {
+      const stamps = this.#stamps;
+      stamps[slot] = this.#tick() | (stamps[slot] & this.#wayMask);
+    } else if (this.#policy === LRU) {
+      if (slot !== this.#front) this.#toFront(slot);
+    } else if (this.#policy === PLRU) this.#turnAway(slot);
   }
 
   /**
@@ -284,7 +286,7 @@ export class TagStore {
     const slot = this.#full ? this.#placeInList() : this.#placeInSet(this.#firstOf(tag));
     this.#tags[slot] = tag;
     this.#ids[slot] = id;
-    this.#counts[FILLS]++;
+    this.#fills++;
     this.#absentTag = EMPTY;
     if (this.#full) {
       const bucket = this.#bucket(tag, id);
@@ -322,13 +324,13 @@ export class TagStore {
     this.#tags.fill(EMPTY);
     this.#heads.fill(NONE);
     this.#clearStamps();
-    this.#counts[INVALIDATIONS] += removed;
+    this.#invalidations += removed;
     return removed;
   }
 
   /** Entries held. */
   get held(): number {
-    return this.#counts[FILLS] - this.#counts[EVICTIONS] - this.#counts[INVALIDATIONS];
+    return this.#fills - this.#evictions - this.#invalidations;
   }
 
   /** Tag of a slot, or -1 if it is empty. */
@@ -342,8 +344,8 @@ export class TagStore {
 
   /** First slot of the set of `tag`. Exact for every tag below 2^53: the quotient's rounding error is below 1 / sets. */
   #firstOf(tag: number): number {
-    const set = this.#setMask >= 0 ? tag & this.#setMask : tag - Math.floor(tag / this.#sets) * this.#sets;
-    return set * this.#ways;
+    const set = this.#setMask >= 0 ? tag & this.#setMask : (tag - Math.floor(tag / this.#sets) * this.#sets) | 0;
+    return Math.imul(set, this.#ways);
   }
 
   #bucket(tag: number, id: number): number {
@@ -359,7 +361,7 @@ export class TagStore {
       if (this.#policy === PLRU) slot = this.#pointedTo(0);
       else if (this.#policy === RANDOM) slot = this.#anyWay();
       this.#unhash(slot);
-      this.#counts[EVICTIONS]++;
+      this.#evictions++;
     }
     if (slot !== this.#front) this.#toFront(slot);
     return slot;
@@ -387,7 +389,7 @@ export class TagStore {
       if (slot < end) return slot;
       slot = policy === PLRU ? this.#pointedTo(first) : first + this.#anyWay();
     }
-    this.#counts[EVICTIONS]++;
+    this.#evictions++;
     return slot;
   }
 
@@ -421,7 +423,7 @@ export class TagStore {
       if (slot !== this.#back) this.#toBack(slot);
     } else if (this.#stamps.length > 0) this.#stamps[slot] &= this.#wayMask;
     this.#tags[slot] = EMPTY;
-    this.#counts[INVALIDATIONS]++;
+    this.#invalidations++;
   }
 
   #unhash(slot: number): void {

@@ -30,71 +30,79 @@ const PAGES = Float64Array.from({ length: 64 }, (_, shift) => 2 ** (shift - PAGE
 
 export class TlbArray {
   readonly store: TagStore;
+  // What the last find has found: the frame of the page itself, log2 of the bytes of the entry.
+  slot = 0;
+  frame = 0;
+  shift = PAGE_SHIFT;
+  attributes = 0;
+  readonly memoOf: Int16Array; // per slot, the owner's
   /** Whether a find since this was last cleared met an entry of the page that lacks what was needed. */
   denied = false;
   readonly #delta: Float64Array; //     per slot: frame - page, the same for every page of the entry
   readonly #attributes: Uint8Array; // per slot
   readonly #shifts = new Int32Array(64); // sizes that were ever filled, ascending: a find looks for no others
   #sizes = 0;
+  #lastShift = 0; //     of the last entry that was filled
   #hasGlobal = false; // whether a global entry was ever filled
 
   constructor(name: string, shape: Shape, seed: number) {
     this.store = new TagStore(name, shape, seed);
     this.#delta = new Float64Array(shape.entries);
     this.#attributes = new Uint8Array(shape.entries);
+    this.memoOf = new Int16Array(shape.entries).fill(-1);
   }
 
   /**
-   * The slot of an entry that translates `page` and has all attributes of `needed`, or -1. Smaller sizes first. Counts
-   * nothing. Hot.
+   * Looks for an entry that translates `page` and has all attributes of `needed`, smaller sizes first. Counts a hit, but
+   * not a miss. Hot.
+   * @returns whether there is one: then slot, frame, shift and attributes are its
    */
-  find(space: number, page: number, needed: number): number {
-    const store = this.store;
+  find(space: number, page: number, needed: number): boolean {
+    if (!this.peek(space, page, needed)) return false;
+    this.store.hit(this.slot);
+    return true;
+  }
+
+  /** As find, without counting and without a use. Hot. */
+  peek(space: number, page: number, needed: number): boolean {
     for (let i = 0; i < this.#sizes; i++) {
       const shift = this.#shifts[i];
       const tag = shift === PAGE_SHIFT ? page : Math.floor(page * INVERSE[shift]);
-      let slot = store.probe(tag, (space << ID_LEVEL_BITS) | shift);
-      if (slot >= 0) {
-        if ((this.#attributes[slot] & needed) === needed) return slot;
-        this.denied = true;
-      }
-      if (this.#hasGlobal) {
-        slot = store.probe(tag, globalId(space, shift));
-        if (slot >= 0) {
-          if ((this.#attributes[slot] & needed) === needed) return slot;
-          this.denied = true;
-        }
-      }
+      if (this.#has(tag, (space << ID_LEVEL_BITS) | shift, page, needed)) return true;
+      if (this.#hasGlobal && this.#has(tag, globalId(space, shift), page, needed)) return true;
     }
-    return -1;
+    return false;
   }
 
-  /** Frame of `page`, which the entry in `slot` translates. Hot. */
-  frameOf(slot: number, page: number): number {
-    return page + this.#delta[slot];
-  }
-
-  attributesOf(slot: number): number {
-    return this.#attributes[slot];
-  }
-
-  /** log2 of the bytes that the entry in `slot` translates. */
-  shiftOf(slot: number): number {
-    return this.store.idOf(slot) & ID_LEVEL_MASK;
+  #has(tag: number, id: number, page: number, needed: number): boolean {
+    const slot = this.store.probe(tag, id);
+    if (slot < 0) return false;
+    const attributes = this.#attributes[slot];
+    if ((attributes & needed) !== needed) {
+      this.denied = true;
+      return false;
+    }
+    this.slot = slot;
+    this.frame = page + this.#delta[slot];
+    this.shift = id & ID_LEVEL_MASK;
+    this.attributes = attributes;
+    return true;
   }
 
   /** Enters a translation of the 2^shift bytes around `page`, whose own frame is `frame`. Hot. @returns its slot */
   fill(space: number, page: number, frame: number, shift: number, attributes: number): number {
-    this.#willHold(shift, attributes);
-    const tag = Math.floor(page * INVERSE[shift]);
-    const slot = this.store.insert(tag, (attributes & ATTR_GLOBAL) !== 0 ? globalId(space, shift) : (space << ID_LEVEL_BITS) | shift);
+    const isGlobal = (attributes & ATTR_GLOBAL) !== 0;
+    if (shift !== this.#lastShift || isGlobal) this.#willHold(shift, isGlobal);
+    const tag = shift === PAGE_SHIFT ? page : Math.floor(page * INVERSE[shift]);
+    const slot = this.store.insert(tag, isGlobal ? globalId(space, shift) : (space << ID_LEVEL_BITS) | shift);
     this.#delta[slot] = frame - page;
     this.#attributes[slot] = attributes;
     return slot;
   }
 
-  #willHold(shift: number, attributes: number): void {
-    if ((attributes & ATTR_GLOBAL) !== 0) this.#hasGlobal = true;
+  #willHold(shift: number, isGlobal: boolean): void {
+    this.#lastShift = shift;
+    if (isGlobal) this.#hasGlobal = true;
     const shifts = this.#shifts;
     let at = this.#sizes;
     while (at > 0 && shifts[at - 1] >= shift) at--;

@@ -49,22 +49,18 @@ export interface TlbLevelCounters {
   readonly denied: number;
 }
 
-/** Slots of a level's counts. Hits are those of its arrays. */
-const MISSES = 0;
-const DENIED = 1;
-
 /** Sizes are below 2^this, in bytes. */
 const MOST_SHIFT = 64;
 
-/** Hints for data, and as many for instructions. */
-const HINTS = 64;
+/** Memos for data, and as many for instructions. */
+const MEMOS = 64;
 
 /**
- * What a lookup found, kept for the next one of the page: `lookup` of a page that has a hint looks nowhere else. It holds
- * until its slot is filled again, anything is dropped, or an entry comes that would be found first.
+ * Where a page was found in a first level: the next access to it looks nowhere else. A memo holds until its entry makes room
+ * for another or is dropped, or an entry comes that would be found before it.
  */
-class Hint {
-  page = -1; // -1: holds nothing to find
+class Memo {
+  page = -1; // -1: nothing is known
   space = 0;
   grants = 0; // kinds of access that the entry serves
   store: TagStore;
@@ -77,29 +73,35 @@ class Hint {
   constructor(store: TagStore) {
     this.store = store;
   }
+
+  dropIf(page: number): void {
+    if (this.page === page) this.page = -1;
+  }
 }
+
+/** Slots of a level's counts. Hits are those of its arrays. */
+const MISSES = 0;
+const DENIED = 1;
 
 class TlbLevel {
   readonly name: string;
   readonly arrays: readonly TlbArray[];
   readonly missLatency: number; // cycles: the slowest array
-  readonly hintOf: (Hint | null)[][]; // per array and slot: the last hint that was for it
   readonly #latencies: Float64Array; // per array
   readonly #routes = new Int8Array(64).fill(-1); // by log2 of a page's size: the array it goes to, or -1
   readonly #stored = new Uint8Array(64); //         and the size it has there
   readonly #counts = new Float64Array(2);
   // Of the last find that found something.
-  slot = -1;
-  nth = 0; // which array it was
-  isFirst = true; // no entry of the page came before it and lacked a right: other kinds of access find that one
-  latency = 0; // cycles
+  nth = 0; //         which array has it
+  isFirst = true; //  no entry of the page came before it and lacked a right: other kinds of access find that one
+  latency = 0; //     cycles
+  replaced = -1; // after fill: the memo of what was in the slot, or -1
 
   constructor(name: string, configs: readonly TlbArrayConfig[], baseShift: number, seed: number) {
     this.name = name;
     this.arrays = configs.map(
       (config, i) => new TlbArray(configs.length === 1 ? name : `${name}.${sizesName(config.sizes)}`, config, seed + i),
     );
-    this.hintOf = this.arrays.map((array) => Array.from({ length: array.store.slots }, () => null));
     this.#latencies = Float64Array.from(configs, (config) => config.latency);
     this.missLatency = Math.max(0, ...this.#latencies);
     for (let shift = PAGE_SHIFT; shift < 64; shift++) {
@@ -115,18 +117,15 @@ class TlbLevel {
     }
   }
 
-  /** The array that has the page, or null; its slot is `slot`, what the look costs `latency`. Counts. Hot. */
+  /** The array that has the page, or null: what it has is what it found; what the look costs is `latency`. Counts. Hot. */
   find(space: number, page: number, needed: number): TlbArray | null {
     const arrays = this.arrays;
     let denied = false;
     for (let i = 0; i < arrays.length; i++) {
       const array = arrays[i];
-      const slot = array.find(space, page, needed);
-      if (slot >= 0) {
-        array.store.hit(slot);
+      if (array.find(space, page, needed)) {
         this.isFirst = !denied && !array.denied;
         array.denied = false;
-        this.slot = slot;
         this.nth = i;
         this.latency = this.#latencies[i];
         return array;
@@ -139,6 +138,13 @@ class TlbLevel {
     this.#counts[MISSES]++;
     if (denied) this.#counts[DENIED]++;
     return null;
+  }
+
+  /** The array that has the page, or null, without counting and without a use. */
+  peek(space: number, page: number, needed: number): TlbArray | null {
+    const found = this.arrays.find((array) => array.peek(space, page, needed)) ?? null;
+    for (const array of this.arrays) array.denied = false;
+    return found;
   }
 
   get counters(): TlbLevelCounters {
@@ -157,23 +163,26 @@ class TlbLevel {
     const route = this.#routes[shift];
     if (route < 0) return -1;
     const stored = this.#stored[shift];
-    const slot = this.arrays[route].fill(space, page, frame, stored, attributes);
-    const hint = this.hintOf[route][slot];
-    if (hint !== null) hint.page = -1;
+    const array = this.arrays[route];
+    const slot = array.fill(space, page, frame, stored, attributes);
+    this.replaced = array.memoOf[slot];
+    array.memoOf[slot] = -1;
     return rankOf(route, stored);
   }
 }
 
 export class Tlb {
   latency = 0; // cycles of the last lookup
+  // What the last lookup found.
+  frame = 0; //      of the page that was asked for
+  shift = 12; //     log2 of the bytes of the entry
+  attributes = 0;
   readonly #l1d: TlbLevel;
   readonly #l1i: TlbLevel;
   readonly #l2: TlbLevel | null;
   readonly #l2i: TlbLevel | null;
-  readonly #hints: readonly Hint[]; //  by the low bits of a page
-  #lastRank = -1; // the last place, among those that a find asks, of any entry that has a hint
-  readonly #ofSecond: Hint; // what was found in a second level
-  #found: Hint; //             what the last lookup found
+  readonly #memos: readonly Memo[]; // by the low bits of a page
+  #lastRank = -1; // the last place, among those that a find asks, of any entry that has a memo
   readonly #levels: readonly TlbLevel[]; // each once
   readonly #arrays: readonly TlbArray[];
 
@@ -192,22 +201,7 @@ export class Tlb {
     this.#arrays = this.#levels.flatMap((one) => one.arrays);
     kassert(config.l1d.length > 0, 'tlb: no first level');
     const { store } = this.#l1d.arrays[0];
-    this.#hints = Array.from({ length: 2 * HINTS }, () => new Hint(store));
-    this.#ofSecond = new Hint(store);
-    this.#found = this.#ofSecond;
-  }
-
-  // What the last lookup found.
-  get frame(): number {
-    return this.#found.frame; // of the page that was asked for
-  }
-
-  get shift(): number {
-    return this.#found.shift; // log2 of the bytes of the entry
-  }
-
-  get attributes(): number {
-    return this.#found.attributes;
+    this.#memos = Array.from({ length: 2 * MEMOS }, () => new Memo(store));
   }
 
   /**
@@ -217,72 +211,69 @@ export class Tlb {
    * @returns whether it was found and permits the access: then frame, shift and attributes are its
    */
   lookup(space: number, page: number, kind: Access): boolean {
-    const hint = this.#hints[(page & (HINTS - 1)) | ((kind & EXEC) === 0 ? 0 : HINTS)];
-    if (hint.page !== page || hint.space !== space || (kind & ~hint.grants) !== 0) return this.#lookupFirst(hint, space, page, kind);
-    this.latency = hint.latency;
-    if (hint === this.#found) {
-      hint.store.hitAgain();
-      return true;
-    }
-    hint.store.hit(hint.slot);
-    this.#found = hint;
+    const isFetch = (kind & EXEC) !== 0;
+    const nth = (page & (MEMOS - 1)) | (isFetch ? MEMOS : 0);
+    const memo = this.#memos[nth];
+    if (memo.page !== page || memo.space !== space || (kind & ~memo.grants) !== 0)
+      return this.#lookupFirst(nth, isFetch, space, page, kind);
+    memo.store.hit(memo.slot);
+    this.latency = memo.latency;
+    this.frame = memo.frame;
+    this.shift = memo.shift;
+    this.attributes = memo.attributes;
     return true;
   }
 
-  /** A lookup without a hint: what the first level has becomes one. */
-  #lookupFirst(hint: Hint, space: number, page: number, kind: Access): boolean {
+  /** A lookup without a memo: what the first level has becomes one, number `nth`. */
+  #lookupFirst(nth: number, isFetch: boolean, space: number, page: number, kind: Access): boolean {
     const needed = (kind & WRITE) !== 0 ? kind | ATTR_DIRTY : kind;
-    const isFetch = (kind & EXEC) !== 0;
     const first = isFetch ? this.#l1i : this.#l1d;
     const array = first.find(space, page, needed);
-    if (array !== null) {
-      this.#keep(hint, first, array, space, page, isFetch);
-      return true;
-    }
-    this.latency = first.missLatency;
-    const second = isFetch ? this.#l2i : this.#l2;
-    return second !== null && this.#lookupSecond(first, second, space, page, needed);
+    if (array === null) return this.#lookupSecond(first, isFetch ? this.#l2i : this.#l2, space, page, needed);
+    this.latency = first.latency;
+    this.#take(array);
+    // An entry of the space's own would be found before a global one.
+    if (first.isFirst && (this.attributes & ATTR_GLOBAL) === 0) this.#keep(nth, first, array, space, page);
+    return true;
   }
 
-  #keep(hint: Hint, level: TlbLevel, array: TlbArray, space: number, page: number, isFetch: boolean): void {
-    const { slot } = level;
-    const hints = level.hintOf[level.nth];
-    const before = hints[slot];
-    if (before !== null && before !== hint && before.slot === slot) before.page = -1;
-    hints[slot] = hint;
-    this.#take(hint, array, slot, page);
-    const { attributes } = hint;
-    const dataKinds = (attributes & ATTR_DIRTY) !== 0 ? READ | WRITE : READ;
-    // An entry of the space's own would be found before a global one.
-    hint.page = (attributes & ATTR_GLOBAL) === 0 && level.isFirst ? page : -1;
-    hint.space = space;
-    hint.grants = attributes & (isFetch ? EXEC : dataKinds);
-    hint.store = array.store;
-    hint.slot = slot;
-    hint.latency = level.latency;
-    this.latency = level.latency;
-    const rank = rankOf(level.nth, hint.shift);
+  #keep(nth: number, first: TlbLevel, array: TlbArray, space: number, page: number): void {
+    const { slot, frame, shift, attributes } = array;
+    const before = array.memoOf[slot];
+    if (before >= 0 && before !== nth) this.#memos[before].page = -1;
+    array.memoOf[slot] = nth;
+    const memo = this.#memos[nth];
+    memo.page = page;
+    memo.space = space;
+    memo.grants = attributes & (nth >= MEMOS ? EXEC : (attributes & ATTR_DIRTY) !== 0 ? READ | WRITE : READ);
+    memo.store = array.store;
+    memo.slot = slot;
+    memo.frame = frame;
+    memo.shift = shift;
+    memo.attributes = attributes;
+    memo.latency = first.latency;
+    const rank = rankOf(first.nth, shift);
     if (rank > this.#lastRank) this.#lastRank = rank;
   }
 
-  #lookupSecond(first: TlbLevel, second: TlbLevel, space: number, page: number, needed: number): boolean {
+  #lookupSecond(first: TlbLevel, second: TlbLevel | null, space: number, page: number, needed: number): boolean {
+    this.latency = first.missLatency;
+    if (second === null) return false;
     const array = second.find(space, page, needed);
     if (array === null) {
       this.latency += second.missLatency;
       return false;
     }
     this.latency += second.latency;
-    const found = this.#ofSecond;
-    this.#take(found, array, second.slot, page);
-    this.#fillFirst(first, space, page, found.frame, found.shift, found.attributes);
+    this.#take(array);
+    this.#fillFirst(first, space, page, this.frame, this.shift, this.attributes);
     return true;
   }
 
-  #take(hint: Hint, array: TlbArray, slot: number, page: number): void {
-    hint.frame = array.frameOf(slot, page);
-    hint.shift = array.shiftOf(slot);
-    hint.attributes = array.attributesOf(slot);
-    this.#found = hint;
+  #take({ frame, shift, attributes }: TlbArray): void {
+    this.frame = frame;
+    this.shift = shift;
+    this.attributes = attributes;
   }
 
   /**
@@ -295,28 +286,28 @@ export class Tlb {
     const second = isFetch ? this.#l2i : this.#l2;
     if (second !== null) second.fill(space, page, frame, shift, attributes);
     this.#fillFirst(isFetch ? this.#l1i : this.#l1d, space, page, frame, shift, attributes);
-    this.#found = this.#ofSecond;
   }
 
-  /** Fills the first level, and drops the hints of pages that have an entry now that would be found before theirs. */
+  /** Fills the first level, and drops the memos of pages that have an entry now that would be found before theirs. */
   #fillFirst(first: TlbLevel, space: number, page: number, frame: number, shift: number, attributes: number): void {
     const rank = first.fill(space, page, frame, shift, attributes);
     if (rank < 0) return;
-    const data = this.#hints[page & (HINTS - 1)];
-    if (data.page === page) data.page = -1;
-    const fetched = this.#hints[(page & (HINTS - 1)) | HINTS];
-    if (fetched.page === page) fetched.page = -1;
-    if ((rank & (MOST_SHIFT - 1)) > PAGE_SHIFT && rank < this.#lastRank) this.#dropHints();
+    const memos = this.#memos;
+    if (first.replaced >= 0) memos[first.replaced].page = -1;
+    const nth = page & (MEMOS - 1);
+    memos[nth].dropIf(page);
+    memos[nth | MEMOS].dropIf(page);
+    if ((rank & (MOST_SHIFT - 1)) > PAGE_SHIFT && rank < this.#lastRank) this.#forget();
   }
 
-  #dropHints(): void {
-    for (const hint of this.#hints) hint.page = -1;
+  #forget(): void {
+    for (const memo of this.#memos) memo.page = -1;
     this.#lastRank = -1;
   }
 
   /** Drops what translates `page` in `space`, of all sizes, and global entries too. @returns entries dropped, here and below */
   invalidatePage(space: number, page: number): number {
-    this.#dropHints();
+    this.#forget();
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removePage(space, page);
     return dropped;
@@ -324,7 +315,7 @@ export class Tlb {
 
   /** As invalidatePage, but global entries stay. */
   invalidateOwnPage(space: number, page: number): number {
-    this.#dropHints();
+    this.#forget();
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removeOwnPage(space, page);
     return dropped;
@@ -365,13 +356,8 @@ export class Tlb {
     return this.#removeIf(() => true);
   }
 
-  /** Drops what leads to any frame of [frame, frame + frames). */
-  invalidateFrames(frame: number, frames: number): number {
-    return this.#removeIf((_owner, _start, pages, first) => first < frame + frames && frame < first + pages);
-  }
-
   #removeIf(visit: (owner: number, page: number, pages: number, frame: number) => boolean): number {
-    this.#dropHints();
+    this.#forget();
     let dropped = 0;
     for (const array of this.#arrays) dropped += array.removeIf(visit);
     return dropped;
@@ -403,26 +389,18 @@ export class Tlb {
     return all;
   }
 
-  /** Beside those of the arrays: H1, a hint says what its first level would be found to have. */
+  /** Beside those of the arrays: H1, a memo says what its first level would be found to have. */
   assertInvariants(): void {
     for (const array of this.#arrays) array.assertInvariants();
-    this.#hints.forEach((hint, i) => {
-      if (hint.page < 0) return;
-      for (const kind of [READ, WRITE, EXEC]) {
-        if ((hint.grants & kind) !== 0) assertHint(hint, i < HINTS ? this.#l1d : this.#l1i, kind);
+    this.#memos.forEach(({ page, space, grants, store, slot, frame, shift, attributes }, nth) => {
+      const level = nth < MEMOS ? this.#l1d : this.#l1i;
+      for (const kind of page < 0 ? [] : [READ, WRITE, EXEC].filter((one) => (grants & one) !== 0)) {
+        const found = level.peek(space, page, kind === WRITE ? kind | ATTR_DIRTY : kind);
+        kassert(found !== null && found.store === store && found.slot === slot, 'tlb H1: entry');
+        kassert(found.frame === frame && found.shift === shift && found.attributes === attributes, 'tlb H1: what it translates');
       }
     });
   }
-}
-
-function assertHint({ store, slot, space, page, frame, shift, attributes }: Hint, level: TlbLevel, kind: Access): void {
-  const needed = kind === WRITE ? kind | ATTR_DIRTY : kind;
-  const array = level.arrays.find((one) => one.find(space, page, needed) >= 0);
-  for (const one of level.arrays) one.denied = false;
-  kassert(array !== undefined && array.store === store && array.find(space, page, needed) === slot, 'tlb H1: entry');
-  const isSame = array.frameOf(slot, page) === frame && array.shiftOf(slot) === shift && array.attributesOf(slot) === attributes;
-  array.denied = false;
-  kassert(isSame, 'tlb H1: what it translates');
 }
 
 /** Orders entries as a find asks for them: arrays one after the other, and smaller sizes first. */
