@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { relative, resolve } from 'node:path';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, type Plugin as EsbuildPlugin } from 'esbuild';
 import { defineConfig, type Plugin } from 'vitest/config';
@@ -16,40 +16,58 @@ const ownAddress: EsbuildPlugin = {
   },
 };
 
-/** Tests whose time is spent in hot loops: of the interpreter, of the timing model. */
-const HOT = /\/tests\/(hostkernel\/machine\/timing|userland|vkernel\/nest|bench\/lab|system|fuzz)\/.*\.test\.ts$/;
+const TEST_FILE = /\/tests\/.*\.test\.ts$/;
+/** Read places out of stacks, as the sources have them: these are loaded module by module. */
+const READS_STACKS = /\/tests\/(hostkernel\/vm\/kernel-memory|vkernel\/cli\/crash)\.test\.ts$/;
+
+/** Bundles all test files into `folder`. What several import becomes a module of its own there. */
+async function bundle(folder: string): Promise<void> {
+  const files = readdirSync('tests', { recursive: true, encoding: 'utf8' }).map((name) => resolve('tests', name));
+  await build({
+    entryPoints: files.filter((file) => TEST_FILE.test(file)),
+    outdir: folder,
+    outbase: 'tests',
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    packages: 'external',
+    sourcemap: 'inline',
+    define: { 'import.meta.url': ADDRESS },
+    plugins: [ownAddress],
+    logLevel: 'silent',
+  });
+}
 
 /**
- * Makes such a file one module with all that it imports of ours. Where modules are loaded one by one, every use of something
- * imported goes through a getter of the test runner, and such loops run up to three times slower. For all others loading
- * what the worker has not got yet costs less.
+ * Runs the test files from a bundle, by node's own loader. Where modules are loaded one by one, every use of something
+ * imported goes through a getter of the test runner, and hot loops run up to three times slower; and each costs some
+ * milliseconds. A worker loads a module of the bundle once, and what it has compiled serves all its files.
  */
-const oneModule: Plugin = {
-  name: 'one-module',
-  enforce: 'pre',
-  async load(id) {
-    if (!HOT.test(id)) return null;
-    const file = resolve('node_modules/.vitest', `${relative('tests', id)}.mjs`);
-    await build({
-      entryPoints: [id],
-      outfile: file,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      target: 'node20',
-      packages: 'external',
-      sourcemap: 'inline',
-      define: { 'import.meta.url': ADDRESS },
-      plugins: [ownAddress],
-      logLevel: 'silent',
-    });
-    const address = JSON.stringify(pathToFileURL(file).href);
-    return { code: `process.setSourceMapsEnabled(true); await import(${address});`, map: null };
-  },
-};
+function fromBundle(): Plugin {
+  const folder = resolve('node_modules/.vitest', String(process.pid));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  let bundled: Promise<void> | null = null;
+  return {
+    name: 'from-bundle',
+    enforce: 'pre',
+    watchChange() {
+      bundled = null;
+    },
+    async load(id) {
+      if (!TEST_FILE.test(id) || READS_STACKS.test(id)) return null;
+      bundled ??= bundle(folder);
+      await bundled;
+      const file = join(folder, relative('tests', id).replace(/\.ts$/, '.mjs'));
+      return { code: `process.setSourceMapsEnabled(true); await import(${JSON.stringify(pathToFileURL(file).href)});`, map: null };
+    },
+  };
+}
 
 export default defineConfig({
-  plugins: [oneModule],
+  plugins: [fromBundle()],
   test: {
     include: ['tests/**/*.test.ts'],
     testTimeout: 180_000, // of a busy machine; most tests take milliseconds
