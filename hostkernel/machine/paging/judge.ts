@@ -84,7 +84,6 @@ export class EntryJudge {
   pageShift = 0;
   attributes = 0; // of the whole path, after this access
   /** The entry as the hardware leaves it on its way down, whatever becomes of the walk; and after a walk that succeeds. */
-  changes = false; // whether these differ from the entry that was read
   onWayLo = 0;
   onWayHi = 0;
   newLo = 0;
@@ -226,15 +225,13 @@ export class EntryJudge {
     const key = (lo & KEY_LOW_MASK) | (((hi >>> this.#highShift) & this.#highMask) << KEY_LOW_BITS);
     const isCertain = isStored && ((lo & this.#doubtLo[row]) | (hi & this.#doubtHi[row])) === 0;
     let known = isCertain ? this.#known[(level << 3) | access][key] : 0;
-    this.changes = false;
     this.onWayLo = lo;
     this.onWayHi = hi;
     this.newLo = lo;
     this.newHi = hi;
     if (known === 0) {
       known = this.#look(level, lo, hi, access, isStored);
-      this.changes = this.newLo !== lo || this.newHi !== hi;
-      if (known > 0 && isCertain && !this.changes) this.#remember(level, lo, hi, access, key, known);
+      if (known > 0 && isCertain && this.newLo === lo && this.newHi === hi) this.#remember(level, lo, hi, access, key, known);
       if (known <= 0) return known === 0 ? STEP_INDIRECT : -known;
     }
 

@@ -39,9 +39,9 @@ class OrderedLines implements LineStore {
   readonly #sets: number;
   readonly #setMask: number; // sets - 1, or -1 where sets is no power of two
   readonly #inverse: number; // 1 / sets
-  readonly #firstWide: number;
+  #firstWide: number; // the first line whose tag is no int32; 0 when there has been one
   readonly #tags: Int32Array;
-  #wide: TagStore | null = null; // holds the lines from the first one on whose tag is no int32
+  #wide: TagStore | null = null; // holds all lines from then on
   #hits = 0;
   #fills = 0;
 
@@ -56,7 +56,7 @@ class OrderedLines implements LineStore {
   }
 
   fetch(line: number): boolean {
-    if (line >= this.#firstWide || this.#wide !== null) return this.#fetchWide(line);
+    if (line >= this.#firstWide) return this.#fetchWide(line);
     let set = 0;
     let tag = 0;
     if (this.#setMask >= 0) {
@@ -90,6 +90,7 @@ class OrderedLines implements LineStore {
   }
 
   #fetchWide(line: number): boolean {
+    this.#firstWide = 0;
     this.#wide ??= this.#widened();
     const isThere = this.#wide.lookup(line, 0) >= 0;
     if (isThere) this.#hits++;

@@ -181,7 +181,7 @@ export class Tlb {
   readonly #l1i: TlbLevel;
   readonly #l2: TlbLevel | null;
   readonly #l2i: TlbLevel | null;
-  readonly #memos: readonly Memo[]; // by the low bits of a page
+  readonly #memos: readonly Memo[]; // by memoOf
   #lastRank = -1; // the last place, among those that a find asks, of any entry that has a memo
   readonly #levels: readonly TlbLevel[]; // each once
   readonly #arrays: readonly TlbArray[];
@@ -212,7 +212,7 @@ export class Tlb {
    */
   lookup(space: number, page: number, kind: Access): boolean {
     const isFetch = (kind & EXEC) !== 0;
-    const nth = (page & (MEMOS - 1)) | (isFetch ? MEMOS : 0);
+    const nth = memoOf(page) | (isFetch ? MEMOS : 0);
     const memo = this.#memos[nth];
     if (memo.page !== page || memo.space !== space || (kind & ~memo.grants) !== 0)
       return this.#lookupFirst(nth, isFetch, space, page, kind);
@@ -294,7 +294,7 @@ export class Tlb {
     if (rank < 0) return;
     const memos = this.#memos;
     if (first.replaced >= 0) memos[first.replaced].page = -1;
-    const nth = page & (MEMOS - 1);
+    const nth = memoOf(page);
     memos[nth].dropIf(page);
     memos[nth | MEMOS].dropIf(page);
     if ((rank & (MOST_SHIFT - 1)) > PAGE_SHIFT && rank < this.#lastRank) this.#forget();
@@ -401,6 +401,12 @@ export class Tlb {
       }
     });
   }
+}
+
+/** The number of a page's memo. Arrays of a program begin at multiples of large pages: they should not share one. */
+function memoOf(page: number): number {
+  const low = page | 0;
+  return (low ^ (low >>> 9) ^ (low >>> 18)) & (MEMOS - 1);
 }
 
 /** Orders entries as a find asks for them: arrays one after the other, and smaller sizes first. */

@@ -277,27 +277,6 @@ export class WalkCache {
     return this.#path !== null ? this.#path.removeIf(isOfVm) : this.#removeIf(isOfVm);
   }
 
-  /**
-   * Drops what leads to, or was read at, the machine's byte addresses [address, address + bytes): translated pointers of a
-   * guest's cache, and all of the page-table kinds.
-   */
-  invalidateHostTables(address: number, bytes: number): number {
-    if (this.isPageTableKind) return this.invalidateAll();
-    if (!this.#holdsTranslated) return 0;
-    if (this.#path !== null) return this.#path.removeHostTables(address, bytes);
-    let dropped = 0;
-    for (let level = 1; level < this.#levels; level++) {
-      const hostTables = this.#payloads[level].hostTable;
-      const store = this.#stores[level];
-      if (store === null) continue;
-      dropped += store.removeIf((slot) => {
-        const isOfLevel = (store.idOf(slot) & ID_LEVEL_MASK) === level;
-        return isOfLevel && hostTables[slot] >= address && hostTables[slot] < address + bytes;
-      });
-    }
-    return dropped;
-  }
-
   invalidateAll(): number {
     return this.#path !== null ? this.#path.removeIf(() => true) : this.#removeIf(() => true);
   }

@@ -129,17 +129,6 @@ export class WalkPath {
     });
   }
 
-  /** Drops paths through a table at one of the machine's byte addresses [address, address + bytes). */
-  removeHostTables(address: number, bytes: number): number {
-    return this.#store.removeIf((slot) => {
-      for (let level = this.#store.idOf(slot) & ID_LEVEL_MASK; level < this.#levels; level++) {
-        const table = this.#hostTables[level][slot];
-        if (table >= address && table < address + bytes) return true;
-      }
-      return false;
-    });
-  }
-
   /** Drops the paths of spaces that `visit` says so of. */
   removeIf(visit: (space: number) => boolean): number {
     return this.#store.removeIf((slot) => visit(this.#spaceOf(slot)));

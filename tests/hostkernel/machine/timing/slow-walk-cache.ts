@@ -186,13 +186,6 @@ export class SlowWalkCache {
     return this.#drop((e) => e.space >>> VM_SHIFT === vm);
   }
 
-  invalidateHostTables(address: number, bytes: number): number {
-    if (this.#isPageTable) return this.#drop(() => true);
-    if (this.#config.guestHolds !== 'hpa') return 0;
-    const leads = (hostTable: number): boolean => hostTable >= address && hostTable < address + bytes;
-    return this.#drop((e) => (this.#isPath ? [...e.path.values()].some((one) => leads(one.hostTable)) : leads(e.hostTable)));
-  }
-
   invalidateAll(): number {
     return this.#drop(() => true);
   }

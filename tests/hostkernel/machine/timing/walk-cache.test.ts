@@ -55,7 +55,7 @@ const anyOperation = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
-      op: fc.constantFrom('range', 'space', 'vm', 'hostTables', 'all'),
+      op: fc.constantFrom('range', 'space', 'vm', 'all'),
       space: anySpace,
       page: anyPage,
       pages: fc.constantFrom(1, 3, 40),
@@ -120,14 +120,14 @@ function walk(fast: WalkCache, slow: SlowWalkCache, { space, page, leafLevel, st
 }
 
 interface Invalidation {
-  readonly op: 'range' | 'space' | 'vm' | 'hostTables' | 'all';
+  readonly op: 'range' | 'space' | 'vm' | 'all';
   readonly space: number;
   readonly page: number;
   readonly pages: number;
 }
 
 function invalidate(
-  cache: Pick<WalkCache, 'invalidateRange' | 'invalidateSpace' | 'invalidateVm' | 'invalidateHostTables' | 'invalidateAll'>,
+  cache: Pick<WalkCache, 'invalidateRange' | 'invalidateSpace' | 'invalidateVm' | 'invalidateAll'>,
   { op, space, page, pages }: Invalidation,
 ): number {
   switch (op) {
@@ -137,8 +137,6 @@ function invalidate(
       return cache.invalidateSpace(space);
     case 'vm':
       return cache.invalidateVm(space >>> VM_SHIFT);
-    case 'hostTables':
-      return cache.invalidateHostTables(tableOf(space, page, 1) + 2 ** 30, 4096 * pages);
     default:
       return cache.invalidateAll();
   }
