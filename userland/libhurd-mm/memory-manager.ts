@@ -14,7 +14,8 @@
  * Memory comes lazily: binding a region asks nobody, the first touch of a page does. The bytes of all stores lie in one
  * container; a page of it holds one store page. Mappings are a cache that physmem may empty at any time.
  * When memory runs out, clean pages are given up first (files can be read again, unwritten memory is zero), then dirty
- * pages of files are written back and given up, then anonymous pages are put away, if physmem has swap space.
+ * pages of files are written back and given up, then anonymous pages are put away, if physmem has swap space. The pages
+ * that the faulting instruction has had brought in go last of all (instruction-pages.ts).
  *
  * Threads: the pager serves faults, one other thread of the task edits the regions; both call with their own `l4`. A
  * call has the manager to itself: another waits until it is done. What waits inside waits for physmem only.
@@ -35,11 +36,12 @@ import { type L4, type L4Wait, RIGHTS_ALL, rightsOf, type ThreadId } from '../..
 import { FORCE_WRITE, LAZY } from '../../vkernel/physmem/interface.ts';
 import type { PageRun } from './container-space.ts';
 import { type ContainerCounters, type ContainerOptions, type Heir, TaskContainer, unmapOwn, WINDOW_PAGES } from './container.ts';
+import { InstructionPages } from './instruction-pages.ts';
 import type { FileBacking } from './interface.ts';
 import { OffsetRange } from './offset-range.ts';
 import type { PageCache } from './page-cache.ts';
 import { part, type Region, Regions } from './regions.ts';
-import { Swap } from './swap.ts';
+import { type Stays, Swap } from './swap.ts';
 import { SwappedPages } from './swapped-pages.ts';
 import { type AnonymousStore, anonymousStore, type FileStore, fileStore, type PrivateStore, privateStore, type Store } from './store.ts';
 
@@ -108,6 +110,7 @@ export class MemoryManager {
   readonly #offsets: OffsetRange; // of both anonymous stores
   readonly #swap: Swap; // of `anonymous`
   readonly #files = new Map<object, FileStore>(); // by FileStore.key
+  readonly #needed = new InstructionPages();
   #isForked = false; // pages may be shared copy-on-write with other tasks: a write maps the page it is about, and no other
   readonly #buffer = new Uint8Array(WINDOW_PAGES * PAGE_SIZE);
   readonly #window = new Window(); // of the fault in progress
@@ -231,26 +234,31 @@ export class MemoryManager {
 
   /**
    * Makes an access at `va` succeed, whatever it takes. beginFault comes first, and counts the fault.
+   * @param ip of the instruction; 0: a server's thread, not an instruction
    * @returns 0, or why not: EFAULT no region, EACCES the region forbids it, EIO the store fails, ENOMEM
    * Waits: for the call in progress, and for physmem.
    */
-  *fault(l4: L4, va: number, access: Access): Generator<L4Wait, number> {
+  *fault(l4: L4, va: number, access: Access, ip: number): Generator<L4Wait, number> {
     while (this.#busy) yield* l4.sleep(BUSY_WAIT);
     this.#busy = true;
+    this.#needed.begin(ip);
     const region = this.regions.find(va);
     let errno = this.#refusal(region, access);
-    if (errno === 0 && region !== null) errno = yield* this.#resolve(l4, region, Math.floor(va / PAGE_SIZE), access);
+    if (errno === 0 && region !== null) errno = yield* this.#resolve(l4, region, Math.floor(va / PAGE_SIZE), access, ip);
     this.#busy = false;
     return errno;
   }
 
   /** Brings the page in if it is not resident, then maps it with its neighbours. */
-  *#resolve(l4: L4, region: Region, vaPage: number, access: Access): Generator<L4Wait, number> {
+  *#resolve(l4: L4, region: Region, vaPage: number, access: Access, ip: number): Generator<L4Wait, number> {
     const { store } = region;
     kassert(store !== null, 'memory-manager: reserved region');
     const page = storePage(region, vaPage);
     let cache: PageCache = store.cache;
     if (cache.find(page) < 0) {
+      const shown = store.kind === 'private' && (access & WRITE) === 0 ? store.below.cache : cache;
+      const isAbsent = shown.find(page) < 0;
+      if (isAbsent && this.#needed.isHopeless(shown, page)) return ENOMEM;
       let errno = 0;
       if (store.kind === 'anonymous') {
         this.#counters.misses += 1;
@@ -268,6 +276,7 @@ export class MemoryManager {
         else if (errno === 0) errno = yield* this.#copyPage(l4, store, page);
       }
       if (errno !== 0) return errno;
+      if (isAbsent) this.#needed.note(ip, shown, page);
     } else {
       this.#promote(cache, page, access);
     }
@@ -412,20 +421,32 @@ export class MemoryManager {
   }
 
   /**
-   * Gives up pages whose bytes can be had again, at least `wanted` where there are so many.
+   * Gives up pages whose bytes can be had again, at least `wanted` where there are so many. Those that the faulting
+   * instruction needs go only where there is nothing else, the oldest first.
    * @param keep the page of `spare` that stays
    * @returns pages given up
    */
   *#evict(l4: L4, wanted: number, spare: PageCache | null, keep: number): Generator<L4Wait, number> {
-    const evicted = yield* this.#evictClean(l4, wanted, spare, keep);
+    let evicted = 0;
+    for (let newest = this.#needed.size; evicted === 0 && newest >= 0; newest -= 1) {
+      const stays = (cache: PageCache, page: number): boolean =>
+        (cache === spare && page === keep) || this.#needed.has(cache, page, newest);
+      evicted = yield* this.#evictBut(l4, wanted, stays);
+    }
+    return evicted;
+  }
+
+  /** The same, but for the pages that stay. */
+  *#evictBut(l4: L4, wanted: number, stays: Stays): Generator<L4Wait, number> {
+    const evicted = yield* this.#evictClean(l4, wanted, stays);
     if (evicted > 0) return evicted;
     yield* this.#writeFiles(l4);
-    const written = yield* this.#evictClean(l4, wanted, spare, keep);
-    return written > 0 ? written : yield* this.#swap.putAway(l4, Math.max(wanted, EVICT_PAGES));
+    const written = yield* this.#evictClean(l4, wanted, stays);
+    return written > 0 ? written : yield* this.#swap.putAway(l4, Math.max(wanted, EVICT_PAGES), stays);
   }
 
   /** The same for clean pages. The hand goes round all caches, so that every page has its turn. */
-  *#evictClean(l4: L4, wanted: number, spare: PageCache | null, keep: number): Generator<L4Wait, number> {
+  *#evictClean(l4: L4, wanted: number, stays: Stays): Generator<L4Wait, number> {
     const hand = this.#hand;
     const caches = [this.anonymous.cache, this.sharedAnonymous.cache, ...[...this.#files.values()].map((store) => store.cache)];
     const first = Math.max(0, hand.cache === null ? 0 : caches.indexOf(hand.cache));
@@ -435,14 +456,14 @@ export class MemoryManager {
     for (let i = 0; i <= caches.length; i += 1) {
       const cache = caches[(first + i) % caches.length] as PageCache;
       if (room === 0 || cache.resident === cache.dirty) continue;
-      const stays = (page: number, dirty: boolean): boolean => {
-        if (dirty || room === 0 || (cache === spare && page === keep)) return true;
+      const isKept = (page: number, dirty: boolean): boolean => {
+        if (dirty || room === 0 || stays(cache, page)) return true;
         room -= 1;
         hand.cache = cache;
         hand.page = page + 1;
         return false;
       };
-      evicted += yield* this.#drop(l4, cache, i === 0 ? from : 0, i === caches.length ? from : ALL_PAGES, stays);
+      evicted += yield* this.#drop(l4, cache, i === 0 ? from : 0, i === caches.length ? from : ALL_PAGES, isKept);
     }
     this.#counters.evictions += evicted;
     return evicted;
@@ -495,6 +516,7 @@ export class MemoryManager {
   *#enter(l4: L4): Generator<L4Wait, void> {
     while (this.#busy) yield* l4.sleep(BUSY_WAIT);
     this.#busy = true;
+    this.#needed.clear(); // a system call: no instruction is under way
     this.generation += 1;
   }
 
@@ -827,6 +849,7 @@ export class MemoryManager {
   assertInvariants(): void {
     kassert(!this.#busy, 'memory-manager: looked at in the middle of a call');
     this.regions.assertInvariants();
+    this.#needed.assertInvariants();
     const caches = new Set<PageCache>([this.anonymous.cache, this.sharedAnonymous.cache]);
     for (const store of this.#files.values()) caches.add(store.cache);
     for (const map of this.regions.all()) if (map.store !== null) caches.add(map.store.cache);

@@ -52,7 +52,7 @@ export function* pager(l4: L4, memory: MemoryManager): Generator<L4Wait, never> 
     lastIp = ip;
     let errno = repeats >= REPEATS ? ENOMEM : memory.beginFault(l4, va, access);
     if (errno === FAULT_ASKS) errno = memory.finishFault(l4, yield* l4.call(memory.physmem));
-    if (errno === FAULT_UNUSUAL) errno = yield* memory.fault(l4, va, access);
+    if (errno === FAULT_UNUSUAL) errno = yield* memory.fault(l4, va, access, ip);
     if (errno !== 0) repeats = 0;
     generation = memory.generation;
     message.begin(errno);

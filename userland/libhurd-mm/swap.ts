@@ -14,6 +14,9 @@ import { SwappedPages } from './swapped-pages.ts';
 
 const ALL_PAGES = Number.MAX_SAFE_INTEGER;
 
+/** Whether a page is not to go now. */
+export type Stays = (cache: PageCache, page: number) => boolean;
+
 export class Swap {
   /** What is away. */
   readonly pages: SwappedPages;
@@ -31,13 +34,17 @@ export class Swap {
   }
 
   /** Puts up to `wanted` resident pages away, round about by store page. @returns how many: 0 without swap space */
-  *putAway(l4: L4, wanted: number): Generator<L4Wait, number> {
+  *putAway(l4: L4, wanted: number, stays: Stays): Generator<L4Wait, number> {
     const runs: { page: number; at: number; count: number }[] = [];
     let chosen = 0;
     const choose = (page: number, at: number, count: number): void => {
-      const taken = Math.min(count, wanted - chosen);
-      if (taken > 0) runs.push({ page, at, count: taken });
-      chosen += taken;
+      for (let i = 0; i < count && chosen < wanted; i += 1) {
+        if (stays(this.#cache, page + i)) continue;
+        const last = runs.at(-1);
+        if (last !== undefined && last.page + last.count === page + i && last.at + last.count === at + i) last.count += 1;
+        else runs.push({ page: page + i, at: at + i, count: 1 });
+        chosen += 1;
+      }
     };
     this.#cache.forEachRun(this.#hand, ALL_PAGES, choose);
     if (chosen < wanted) this.#cache.forEachRun(0, this.#hand, choose);
