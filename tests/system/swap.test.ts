@@ -18,7 +18,7 @@ test('a child inherits what its parent has put away, and each keeps its own, by 
   // 500 pages of data and some others twice, in a guest of 446 frames; and once more, for which there is no room if anything is left of the first.
   const program = ['fork', 'pages', '250'] as const;
   const swap = polledDisk(new SparseStore(), 1060);
-  const result = run({ xlen: 64, programs: [program, program], timeLimit: 60e6, stack: { imageBytes: 2 ** 21, verify: true, swap } });
+  const result = run({ xlen: 64, programs: [program, program], timeLimit: 400_000, stack: { imageBytes: 2 ** 21, verify: true, swap } });
   expect(result.output).not.toContain('Out of memory');
   expect(result.ends).toEqual(['exit 0', 'exit 0']);
   expect(result.stats.swappedOut).toBeGreaterThan(500);
