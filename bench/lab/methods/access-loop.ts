@@ -77,7 +77,7 @@ export class AccessLoop {
       throw error;
     } finally {
       this.#records += this.#at;
-      for (let i = 0; i < this.#at; i++) this.#instructions += batch.work[i];
+      this.#instructions += workOf(batch, this.#at);
     }
   }
 
@@ -85,6 +85,7 @@ export class AccessLoop {
   #takeAll(batch: Batch): void {
     const { kind: kinds, page: pages, offset: offsets, bytes: sizes, space: spaces, count } = batch;
     const kernel = this.#kernel;
+    const translation = this.#translation;
     const counts = this.#kinds;
     for (let i = 0; i < count; i++) {
       this.#at = i;
@@ -97,7 +98,8 @@ export class AccessLoop {
         if (!(page >= 0 && page < PAGES_END) || Math.floor(page) !== page || offset >= PAGE_SIZE || end === offset)
           this.#refuseRecord(batch, i);
         if (spaces[i] !== kernel.current) kernel.switchTo(spaces[i]);
-        this.#access(page, offset, kind);
+        if (translation.access(page, offset, kind) !== TRANSLATED) this.#refused(page, offset, kind, UNTOLD);
+        if (translation.walks !== this.#walks) this.#walked(page);
         if (end > PAGE_SIZE) this.#access((page + 1) % PAGES_END, 0, kind);
         counts[kind]++;
       }
@@ -208,6 +210,13 @@ export class AccessLoop {
       cycles: { work, tlb, walk, data, traps, total: work + tlb + walk + data + traps },
     };
   }
+}
+
+/** Instructions of the first `count` records. */
+function workOf({ work }: Batch, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += work[i];
+  return sum;
 }
 
 /** The stages and levels that had references. */
