@@ -40,3 +40,15 @@ export function pageAlign(bytes: number): number {
 export function isPageAligned(bytes: number): boolean {
   return bytes % PAGE_SIZE === 0;
 }
+
+const POWERS = Float64Array.from({ length: 64 }, (_, n) => 2 ** n);
+
+/** 2^n, 0 <= n < 64, exact. Hot: what `2 ** n` calls for an unknown n takes longer than all that is done with it. */
+export function powerOf2(n: number): number {
+  return POWERS[n];
+}
+
+/** n mod `power`, a power of 2; 0 <= n <= 2^53. Hot: % of doubles is a loop of the processor's slowest instruction. */
+export function modPowerOf2(n: number, power: number): number {
+  return n - Math.floor(n / power) * power;
+}

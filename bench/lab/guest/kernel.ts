@@ -13,7 +13,7 @@
  * Formats without permission bits cannot be made to fault on a write: there a fork copies at once.
  */
 import { kassert, panic } from '../../../hostkernel/base/assert.ts';
-import { type Access, EXEC, PAGE_SHIFT, PAGE_SIZE, READ, WRITE } from '../../../hostkernel/base/units.ts';
+import { type Access, EXEC, PAGE_SHIFT, PAGE_SIZE, powerOf2, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, type PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
 import { type PageSize, PageTables, type TableMemory } from '../../../hostkernel/machine/timing/index.ts';
 import type { EventCounts } from '../events.ts';
@@ -224,7 +224,7 @@ export class GuestKernel {
   /** Pages of the leaf that maps `page`, or 0: none does. */
   leafPages(id: number, page: number): number {
     const { tables } = this;
-    return tables.find(this.#get(id).root, this.#inTables(page)) ? 2 ** (tables.shift - PAGE_SHIFT) : 0;
+    return tables.find(this.#get(id).root, this.#inTables(page)) ? powerOf2(tables.shift - PAGE_SHIFT) : 0;
   }
 
   /** `page` as the tables count it: sign bits dropped. */
@@ -571,7 +571,8 @@ export class GuestKernel {
     for (let page = this.#nextLeaf(parent, start, end); page < end; ) {
       const { shift, frame } = tables;
       const pages = leafPages(this.tables, page, end);
-      const isWhole = page % 2 ** (shift - PAGE_SHIFT) === 0 && pages === 2 ** (shift - PAGE_SHIFT);
+      const whole = powerOf2(shift - PAGE_SHIFT);
+      const isWhole = page % whole === 0 && pages === whole;
       this.#copyPages(child, region, { page, frame, pages, size: isWhole ? this.#sizeOf(shift) : this.#base });
       page = this.#nextLeaf(parent, page + pages, end);
     }

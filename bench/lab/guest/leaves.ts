@@ -3,7 +3,7 @@
  * the tables count them: without sign.
  */
 import { panic } from '../../../hostkernel/base/assert.ts';
-import { EXEC, PAGE_SHIFT, READ, WRITE } from '../../../hostkernel/base/units.ts';
+import { EXEC, PAGE_SHIFT, powerOf2, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { ATTR_USER, ENTRY_INVALID, ENTRY_LEAF, type PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
 import type { PageSize, PageTables } from '../../../hostkernel/machine/timing/index.ts';
 import { LabError } from './lab-error.ts';
@@ -12,7 +12,7 @@ export const PERMISSIONS = READ | WRITE | EXEC;
 
 /** Pages that a leaf of `size` maps, or a run of leaves. */
 export function pagesIn(size: PageSize): number {
-  return 2 ** (size.shift - PAGE_SHIFT);
+  return powerOf2(size.shift - PAGE_SHIFT);
 }
 
 /** The level of the invalid entry that a walk for `page` ends at, or -1: it is mapped. */
@@ -46,7 +46,7 @@ export function nextLeaf(tables: PageTables, root: number, from: number, end: nu
 
 /** Pages of the leaf that tables.find() has found, from `page` in it on, as far as they lie below `end`. */
 export function leafPages(tables: PageTables, page: number, end: number): number {
-  const pages = 2 ** (tables.shift - PAGE_SHIFT);
+  const pages = powerOf2(tables.shift - PAGE_SHIFT);
   return Math.min(page - (page % pages) + pages, end) - page;
 }
 

@@ -14,14 +14,14 @@ export class TouchedPages {
   /** Whether `page` has been touched. Hot. */
   has(space: number, page: number): boolean {
     const number = Math.floor(page / CHUNK_PAGES);
-    const at = page % CHUNK_PAGES;
+    const at = page & (CHUNK_PAGES - 1);
     return (this.#chunk(space, number)[at >>> 5] & (1 << (at & 31))) !== 0;
   }
 
   /** Pages [page, page + pages) have been touched. */
   add(space: number, page: number, pages: number): void {
     for (let i = page; i < page + pages; i++) {
-      const at = i % CHUNK_PAGES;
+      const at = i & (CHUNK_PAGES - 1);
       this.#made(space, Math.floor(i / CHUNK_PAGES))[at >>> 5] |= 1 << (at & 31);
     }
   }

@@ -30,7 +30,7 @@
  * Source: Gandhi, Hill, Swift, "Agile Paging", ISCA 2016. Theirs decides by write counts and intervals.
  */
 import { kassert } from '../../../hostkernel/base/assert.ts';
-import { type Access, PAGE_SIZE, WRITE } from '../../../hostkernel/base/units.ts';
+import { type Access, PAGE_SIZE, powerOf2, WRITE } from '../../../hostkernel/base/units.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, ENTRY_LEAF, ENTRY_TABLE } from '../../../hostkernel/machine/paging/index.ts';
 import type { EventCosts, PageTables, Translation, WalkRecorder } from '../../../hostkernel/machine/timing/index.ts';
 import type { EventCounts } from '../events.ts';
@@ -242,7 +242,7 @@ export class AgileHypervisor implements GuestWatcher, WalkRecorder {
     const { tables } = this.#front;
     const space = this.#spaces.get(id);
     if (space === undefined || space.front < 0 || !tables.find(space.front, page) || tables.frame !== frame) return;
-    const pages = 2 ** (tables.shift - 12);
+    const pages = powerOf2(tables.shift - 12);
     tables.unmap(space.front, page, pages);
     this.#translation.invalidateRange(id, this.#rawOf(page), pages, true);
   };
@@ -410,10 +410,10 @@ export class AgileHypervisor implements GuestWatcher, WalkRecorder {
     if (most < walk.pages && !splinters) return; // many small ones: as they are used
     let size = tables.sizes[0];
     for (const larger of tables.sizes) {
-      const pages = 2 ** (larger.shift - 12);
+      const pages = powerOf2(larger.shift - 12);
       if (larger.entries === 1 && pages <= most && (walk.frame - (page % pages)) % pages === 0) size = larger;
     }
-    const pages = 2 ** (size.shift - 12);
+    const pages = powerOf2(size.shift - 12);
     const first = page - (page % pages);
     const rights = walk.dirty ? walk.rights : walk.rights & ~WRITE;
     const isThere = tables.find(space.front, page);

@@ -4,7 +4,7 @@
  *
  *   guest-physical page --hosts[0]--> --hosts[1]--> ... --> frame
  */
-import { PAGE_SHIFT, READ, WRITE } from '../../../hostkernel/base/units.ts';
+import { PAGE_SHIFT, powerOf2, READ, WRITE } from '../../../hostkernel/base/units.ts';
 import { ATTR_ACCESSED, ATTR_USER, type PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
 import type { EventCounts } from '../events.ts';
 import type { HostMemory } from '../guest/host-memory.ts';
@@ -33,7 +33,7 @@ export class HostBacking implements Backing {
         this.#events.hostFaults++;
         next = host.frameOf(at);
       }
-      pages = Math.min(pages, 2 ** (host.tables.shift - PAGE_SHIFT));
+      pages = Math.min(pages, powerOf2(host.tables.shift - PAGE_SHIFT));
       at = next;
     }
     this.frame = at;

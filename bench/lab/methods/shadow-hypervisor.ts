@@ -33,7 +33,7 @@
  * Source: the shadow MMU of Linux KVM, Documentation/virt/kvm/x86/mmu.rst, and arch/x86/kvm/mmu of Linux 6.
  */
 import { kassert } from '../../../hostkernel/base/assert.ts';
-import { type Access, PAGE_SIZE, WRITE } from '../../../hostkernel/base/units.ts';
+import { type Access, PAGE_SIZE, powerOf2, WRITE } from '../../../hostkernel/base/units.ts';
 import { ATTR_ACCESSED, ATTR_DIRTY, ATTR_USER, type PageTableFormat } from '../../../hostkernel/machine/paging/index.ts';
 import type { PageTables, Translation } from '../../../hostkernel/machine/timing/index.ts';
 import type { EventCounts } from '../events.ts';
@@ -242,7 +242,7 @@ export class ShadowHypervisor implements GuestWatcher {
     const shadow = this.#shadow;
     const space = this.#spaces.get(id);
     if (space === undefined || space.root < 0 || !shadow.find(space.root, page) || shadow.frame !== frame) return;
-    const pages = 2 ** (shadow.shift - 12);
+    const pages = powerOf2(shadow.shift - 12);
     shadow.unmap(space.root, page, pages);
     this.#translation.invalidateRange(id, this.#addressOf(page), pages, true);
   };
@@ -336,7 +336,7 @@ export class ShadowHypervisor implements GuestWatcher {
       const at = raw % this.#shadowReach;
       if (!shadow.find(space.root, at)) continue;
       const { frame, shift, attributes } = shadow;
-      const pages = 2 ** (shift - 12);
+      const pages = powerOf2(shift - 12);
       const wanted = walk.look(space.guestTop, raw) && walk.accessed ? attributesOf(this.#rightsOf(walk)) : 0;
       const leads = wanted !== 0 && this.#backing.peek(walk.frame) === frame;
       if (leads && (attributes & ~ATTR_MARKS) === (this.#granted(wanted) & ~ATTR_MARKS)) continue;

@@ -6,7 +6,7 @@
  * and the two directions cannot drift apart.
  */
 import { kassert } from '../../base/assert.ts';
-import { type Access, WRITE } from '../../base/units.ts';
+import { type Access, powerOf2, WRITE } from '../../base/units.ts';
 import type { ClassPattern, Conditional, Hex, LayoutDescriptor, Options } from './descriptor.ts';
 import { inForce } from './descriptor.ts';
 import {
@@ -103,9 +103,10 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
   };
   const rangePages = (level: number, lo: number, hi: number): number => {
     const shape = shapeOf(level, lo, hi);
-    return shape === null ? spans[level] : 2 ** (shape.pageShift - 12);
+    return shape === null ? spans[level] : powerOf2(shape.pageShift - 12);
   };
 
+  const tableBytes = bits.map((width) => entryBytes * 2 ** width);
   const tableField = fieldReader(tables);
   const codes = searchCodes(decoder, kind, attributes);
   const leafFrame = fieldWriter(naturals.map((shape) => shape?.unaligned ?? []));
@@ -157,7 +158,7 @@ function compile(descriptor: LayoutDescriptor, options: Options): PageTableForma
       return leafFrame.hi(level, frame * 4096) | (flags === null ? 0 : flags.hi);
     },
     tableAddress: (level, lo, hi) => tableField(level, lo, hi) * 4096,
-    tableBytes: (level) => entryBytes * 2 ** bits[level],
+    tableBytes: (level) => tableBytes[level],
     tableAlign: (level) => aligns[level],
     tableLo: (level, address) => tableFrame.lo(level, address) | codes.tables[level].lo,
     tableHi: (level, address) => tableFrame.hi(level, address) | codes.tables[level].hi,

@@ -4,7 +4,7 @@
  *
  * Everything here is prepared once; the results are flat arrays and small records for hot paths.
  */
-import { EXEC, READ, WRITE } from '../../base/units.ts';
+import { EXEC, powerOf2, READ, WRITE } from '../../base/units.ts';
 import {
   type AdUpdate,
   type AddressPart,
@@ -95,9 +95,9 @@ export function addressIn(parts: readonly Part[], lo: number, hi: number, unit: 
   let sum = 0;
   for (let i = 0; i < parts.length; i++) {
     const part = parts[i];
-    sum += (((lo & part.loMask) >>> 0) + ((hi & part.hiMask) >>> 0) * 4294967296) * 2 ** (part.shl - unit);
+    sum += (((lo & part.loMask) >>> 0) + ((hi & part.hiMask) >>> 0) * 4294967296) * powerOf2(part.shl);
   }
-  return sum;
+  return sum / powerOf2(unit);
 }
 
 /** The field of pointers of `level`, where `level` may be that of root entries. */

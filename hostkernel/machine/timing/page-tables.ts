@@ -11,7 +11,7 @@
  * a contiguous run, which is written as so many leaves that carry the format's mark.
  */
 import { kassert } from '../../base/assert.ts';
-import { EXEC, PAGE_SIZE, READ, WRITE } from '../../base/units.ts';
+import { EXEC, modPowerOf2, PAGE_SIZE, READ, WRITE } from '../../base/units.ts';
 import {
   ATTR_ACCESSED,
   ATTR_DIRTY,
@@ -222,7 +222,7 @@ export class PageTables {
       if (kind !== ENTRY_LEAF) return false;
       const span = format.span(level);
       this.level = level;
-      this.frame = format.frame(level, lo, hi) + (page % span);
+      this.frame = format.frame(level, lo, hi) + modPowerOf2(page, span);
       this.attributes = format.attributes(level, lo, hi);
       this.shift = this.#shiftOf(level, lo, hi);
       this.entryAddress = at;
