@@ -185,14 +185,22 @@ export class ModelSpace {
   fork(): ModelSpace {
     const child = new ModelSpace(this.judge);
     const copies = new Map<Memory, Memory>();
+    let before: { readonly index: number; readonly memory: Memory; readonly copy: Memory } | null = null;
     for (const [page, mapping] of this.mapped) {
       let { memory } = mapping;
-      if (mapping.inherit === VM_INHERIT_NONE) continue;
-      if (mapping.inherit === VM_INHERIT_SHARE) memory.isShared = true;
-      else {
-        // Of what others write too, the child has a copy of this moment.
-        const copy = copies.get(memory) ?? memory.copy(!mapping.isPrivate);
+      const { index, inherit, isPrivate, isVpagetable } = mapping;
+      if (inherit === VM_INHERIT_NONE) continue;
+      if (inherit === VM_INHERIT_SHARE) memory.isShared = true;
+      else if (isPrivate || isVpagetable) {
+        // All that a virtual page table can name is one, as is what was mapped at once; others write it: a copy of this moment.
+        const copy = copies.get(memory) ?? memory.copy(!isPrivate);
         copies.set(memory, copy);
+        memory = copy;
+      } else {
+        // Every other mapping of what others write too has a copy of its own.
+        const isNext: boolean = before?.memory === memory && before.index + 1 === index;
+        const copy: Memory = isNext && before !== null ? before.copy : memory.copy(true);
+        before = { index, memory, copy };
         memory = copy;
       }
       child.mapped.set(page, { ...mapping, memory, isWired: false });

@@ -558,14 +558,14 @@ export class Twin {
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
       if (mapping?.isVpagetable === true) return 'virtual page table';
-      if (mapping === undefined) continue;
+      if (mapping === undefined || mapping.isWired) continue; // wired pages are there, whatever the protection is now
       if ((mapping.prot & 7) === 0 || mapping.index >= mapping.memory.sizePages) last = Math.min(last, page);
     }
     const isPossible = last === start + pages;
     expect(calls.mlock(start * PAGE_SIZE, pages * PAGE_SIZE), isPossible ? 0 : -ENOMEM, 'mlock');
     for (let page = start; page < start + pages; page += 1) {
       const mapping = model.mapped.get(page);
-      if (mapping === undefined) continue;
+      if (mapping === undefined || mapping.isWired) continue;
       if (isPossible) mapping.isWired = true;
       if (page < last && (mapping.prot & WRITE) !== 0) mapping.memory.own(mapping.index); // no later write meets a copy
       // It may have been faulted in, whatever came of the call.
