@@ -63,9 +63,6 @@ const KEY_LOW_MASK = 2 ** KEY_LOW_BITS - 1;
 const MOST_HIGH_BITS = 4;
 const ACCESSES = 8; // sets of READ, WRITE, EXEC
 
-const TABLE_FIELDS = 4;
-const LEAF_FIELDS = 8;
-
 const PATTERNS = 2 ** PATTERN_SHIFT - 1;
 const GRANTS_AT = 3 + PATTERN_SHIFT;
 const STATUS_AT = GRANTS_AT + 6;
@@ -96,17 +93,14 @@ export class EntryJudge {
   readonly #hasUpdates: boolean;
   readonly #classification: Classification;
   readonly #outcomes: Uint16Array;
-  // By level << 8 | lowest byte: bits in whose presence no known entry is looked up, as rules consult them beside the key.
   readonly #doubtLo: Int32Array;
   readonly #doubtHi: Int32Array;
   readonly #faults: Uint8Array;
   readonly #tables: TableFields;
-  readonly #tableFields: Int32Array; // by level, TABLE_FIELDS each: shl (-1: several parts), masks of the halves
+  readonly #shls: Int8Array;
+  readonly #tableLoMasks: Int32Array;
+  readonly #tableHiMasks: Int32Array;
   readonly #leaves: LeafFields;
-  // By level and pattern, LEAF_FIELDS each: masks of the halves, page shift, offset bits of the halves, whether there is
-  // more to the address than one part. Scales of the halves.
-  readonly #leafFields: Int32Array;
-  readonly #leafScales: Float64Array;
   readonly #pointers: readonly (readonly Part[])[];
   readonly #grants: Grants;
   readonly #post: Uint8Array;
@@ -117,7 +111,10 @@ export class EntryJudge {
   readonly #flagsBefore: readonly Flag[];
   readonly #flagsAfter: readonly Flag[];
   readonly #status: StatusBits;
-  readonly #known: Int32Array[]; // known entries: by level << 3 | access
+  // Known entries: by level << 3 | access. Bits that rules consult but that are not in the key, by level.
+  readonly #known: Int32Array[];
+  readonly #otherLo: Int32Array;
+  readonly #otherHi: Int32Array;
   readonly #highShift: number;
   readonly #highMask: number;
 
@@ -136,19 +133,14 @@ export class EntryJudge {
     this.#checksEach = layout.perm.check === 'each';
     this.#classification = classification;
     this.#outcomes = classification.outcomes;
+    this.#doubtLo = classification.doubtLo;
+    this.#doubtHi = classification.doubtHi;
     this.#faults = faultsOf(layout, classification);
     this.#tables = tableFieldsOf(layout, geometry, classification);
-    const { shls, loMasks, hiMasks } = this.#tables;
-    this.#tableFields = Int32Array.from([...shls].flatMap((shl, level) => [shl, loMasks[level], hiMasks[level], 0]));
-    const leaves = leafFieldsOf(layout, geometry, classification);
-    this.#leaves = leaves;
-    const leafFields = leaves.parts.map((parts, i) => {
-      const [offsetLo, offsetHi] = [leaves.offsetLo[i], leaves.offsetHi[i]];
-      const isMore = parts !== null || (offsetLo | offsetHi) !== 0;
-      return [leaves.loMasks[i], leaves.hiMasks[i], leaves.pageShifts[i], offsetLo, offsetHi, isMore ? 1 : 0, 0, 0];
-    });
-    this.#leafFields = Int32Array.from(leafFields.flat());
-    this.#leafScales = Float64Array.from(leaves.parts.flatMap((_, i) => [leaves.loScales[i], leaves.hiScales[i]]));
+    this.#shls = this.#tables.shls;
+    this.#tableLoMasks = this.#tables.loMasks;
+    this.#tableHiMasks = this.#tables.hiMasks;
+    this.#leaves = leafFieldsOf(layout, geometry, classification);
     this.#pointers = pointersOf(layout, classification);
     this.#grants = grantsOf(layout, options, geometry);
     this.#post = postOf(layout, options);
@@ -189,9 +181,8 @@ export class EntryJudge {
     this.#highShift = lowest === 0 ? 0 : 31 - Math.clz32(lowest & -lowest);
     const width = 32 - Math.clz32(lowest >>> this.#highShift);
     this.#highMask = width <= MOST_HIGH_BITS ? (1 << width) - 1 : 0;
-    const beside = consulted.map(({ lo, hi }) => ({ lo: lo & ~KEY_LOW_MASK, hi: hi & ~(this.#highMask << this.#highShift) }));
-    this.#doubtLo = classification.doubtLo.map((bits, row) => bits | beside[row >> 8].lo);
-    this.#doubtHi = classification.doubtHi.map((bits, row) => bits | beside[row >> 8].hi);
+    this.#otherLo = Int32Array.from(consulted, ({ lo }) => lo & ~KEY_LOW_MASK);
+    this.#otherHi = Int32Array.from(consulted, ({ hi }) => hi & ~(this.#highMask << this.#highShift));
     this.#known = Array.from({ length: (levels + 1) * ACCESSES }, () => NOTHING_KNOWN);
   }
 
@@ -223,16 +214,25 @@ export class EntryJudge {
   step(level: number, lo: number, hi: number, vaLo: number, vaHi: number, access: Access, isStored: boolean): number {
     const row = (level << 8) | (lo & 0xff);
     const key = (lo & KEY_LOW_MASK) | (((hi >>> this.#highShift) & this.#highMask) << KEY_LOW_BITS);
-    const isCertain = isStored && ((lo & this.#doubtLo[row]) | (hi & this.#doubtHi[row])) === 0;
+    const doubt = (lo & this.#doubtLo[row]) | (hi & this.#doubtHi[row]);
+    const isCertain = (doubt | (lo & this.#otherLo[level]) | (hi & this.#otherHi[level])) === 0;
     let known = isCertain ? this.#known[(level << 3) | access][key] : 0;
-    this.onWayLo = lo;
-    this.onWayHi = hi;
-    this.newLo = lo;
-    this.newHi = hi;
-    if (known === 0) {
-      known = this.#look(level, lo, hi, access, isStored);
-      if (known > 0 && isCertain && this.newLo === lo && this.newHi === hi) this.#remember(level, lo, hi, access, key, known);
+    if (known === 0 || !isStored) {
+      known = this.#look(
+        level,
+        lo,
+        hi,
+        access,
+        isStored,
+        doubt === 0 ? this.#outcomes[row] : classifySlowly(this.#classification, level, lo, hi),
+      );
+      if (known > 0 && isCertain && isStored && this.newLo === lo && this.newHi === hi) this.#remember(level, lo, hi, access, key, known);
       if (known <= 0) return known === 0 ? STEP_INDIRECT : -known;
+    } else {
+      this.onWayLo = lo;
+      this.onWayHi = hi;
+      this.newLo = lo;
+      this.newHi = hi;
     }
 
     // May the access go through it?
@@ -241,12 +241,11 @@ export class EntryJudge {
     if (!isLeaf) {
       if (level === this.#domainLevel) this.#enterDomain(this.onWayLo);
       if (this.#checksEach && ((this.#granted >> this.#modeShift) & access) !== access) return WALK_PROTECTION;
-      const fields = this.#tableFields;
-      const shl = fields[level * TABLE_FIELDS];
+      const shl = this.#shls[level];
       if (shl >= 0) {
-        const field = lo & fields[level * TABLE_FIELDS + 1];
+        const field = lo & this.#tableLoMasks[level];
         this.tableLo = field << shl;
-        this.tableHi = ((hi & fields[level * TABLE_FIELDS + 2]) << shl) | ((field >>> 1) >>> (31 - shl));
+        this.tableHi = ((hi & this.#tableHiMasks[level]) << shl) | ((field >>> 1) >>> (31 - shl));
       } else this.#address(this.#tables.parts[level], lo, hi, 12);
       return STEP_TABLE;
     }
@@ -267,20 +266,17 @@ export class EntryJudge {
     }
 
     // Its address.
-    const leaf = (level << PATTERN_SHIFT) | ((known >> 3) & PATTERNS);
-    const fields = this.#leafFields;
-    const at = leaf * LEAF_FIELDS;
-    const scales = this.#leafScales;
-    let frame = ((lo & fields[at]) >>> 0) * scales[2 * leaf] + ((hi & fields[at + 1]) >>> 0) * scales[2 * leaf + 1];
-    const shift = fields[at + 2];
-    if (fields[at + 5] !== 0) {
-      const parts = this.#leaves.parts[leaf];
-      if (parts !== null) frame = addressIn(parts, lo, hi, 12);
-      frame += (((vaLo >>> 12) | (vaHi << 20)) & fields[at + 3]) >>> 0;
-      frame += ((vaHi >>> 12) & fields[at + 4]) * 4294967296;
-    }
+    const leaves = this.#leaves;
+    const field = (level << PATTERN_SHIFT) | ((known >> 3) & PATTERNS);
+    const parts = leaves.parts[field];
+    let frame =
+      parts === null
+        ? ((lo & leaves.loMasks[field]) >>> 0) * leaves.loScales[field] + ((hi & leaves.hiMasks[field]) >>> 0) * leaves.hiScales[field]
+        : addressIn(parts, lo, hi, 12);
+    if (leaves.offsetLo[field] !== 0) frame += (((vaLo >>> 12) | (vaHi << 20)) & leaves.offsetLo[field]) >>> 0;
+    if (leaves.offsetHi[field] !== 0) frame += ((vaHi >>> 12) & leaves.offsetHi[field]) * 4294967296;
     this.frame = frame;
-    this.pageShift = shift;
+    this.pageShift = leaves.pageShifts[field];
     const marks = isDoubtful ? this.#statusOf(this.newLo, this.newHi) : (known >> (STATUS_AT - STATUS_SHIFT)) & STATUS;
     this.attributes = ((set >> this.#modeShift) & PERMISSIONS) | ((set & PERMISSIONS) === 0 ? 0 : ATTR_USER) | marks;
     return STEP_LEAF;
@@ -290,11 +286,11 @@ export class EntryJudge {
    * Classifies an entry, updates it, and finds what it grants. @returns these as a known entry has them, without KNOWN; or
    * minus the refusal; 0: it is indirect
    */
-  #look(level: number, entryLo: number, entryHi: number, access: Access, isStored: boolean): number {
-    const row = (level << 8) | (entryLo & 0xff);
-    const { doubtLo, doubtHi } = this.#classification;
-    const isClear = ((entryLo & doubtLo[row]) | (entryHi & doubtHi[row])) === 0;
-    const outcome = isClear ? this.#outcomes[row] : classifySlowly(this.#classification, level, entryLo, entryHi);
+  #look(level: number, entryLo: number, entryHi: number, access: Access, isStored: boolean, outcome: number): number {
+    this.onWayLo = entryLo;
+    this.onWayHi = entryHi;
+    this.newLo = entryLo;
+    this.newHi = entryHi;
     const kind = outcome & 7;
     const pattern = outcome >> 3;
     if (kind <= ENTRY_RESERVED) return -this.#faults[(level << PATTERN_SHIFT) | pattern];

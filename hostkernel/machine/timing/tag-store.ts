@@ -245,11 +245,6 @@ export class TagStore {
     return slot;
   }
 
-  /** Counts a hit on a slot that is the last one used already. Hot. */
-  hitAgain(): void {
-    this.#hits++;
-  }
-
   /** Counts a hit on `slot`, which a probe has found, and lets the replacement know of the use. Hot. */
   hit(slot: number): void {
     this.#hits++;
